@@ -1,0 +1,228 @@
+#include "core/allocator.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/os.h"
+#include "core/report.h"
+
+namespace aomalloc {
+namespace {
+
+// In the static heap larger blocks are spans: a slab of them would take pages
+// that a small heap wants elsewhere.
+constexpr size_t kMaxStaticSmall = 4096;
+
+// From here on moving pages is cheaper than copying them.
+constexpr size_t kMovePagesBytes = 256 * 1024;
+
+void* NoMemory() {
+  errno = ENOMEM;
+  return nullptr;
+}
+
+struct Span {
+  void* address = nullptr;
+  bool zeroed = false;
+};
+
+Span AllocateSpan(size_t alignment, size_t size) {
+  Span span;
+  // Also what would wrap when rounded up (C17 7.22.3 lets objects have at most
+  // PTRDIFF_MAX bytes).
+  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return span;
+  const memory::Taken taken = memory::Take({size, size, alignment});
+  if (taken.run == nullptr) return span;
+  taken.run->kind = RunKind::kSpan;
+  span.address = taken.address();
+  span.zeroed = taken.zeroed;
+  return span;
+}
+
+size_t SpanBytes(const Run* run) {
+  return run->units * memory::ArenaOfRun(run)->unit_bytes();
+}
+
+// The run of a block, or a report: null and foreign pointers, free memory, and
+// addresses inside a span.
+Run* CheckedRun(const void* ptr, const char* call) {
+  Run* run = memory::RunAt(ptr);
+  if (run == nullptr) Misuse(call, ptr, "not a block of this allocator");
+  if (run->kind == RunKind::kSlab) {
+    if (slab::BlockStart(run, ptr) == ptr) return run;
+    Misuse(call, ptr, "inside a block");
+  }
+  if (run->kind != RunKind::kSpan) {
+    Misuse(call, ptr, "not a live block (free already, or never allocated)");
+  }
+  const Arena* arena = memory::ArenaOfRun(run);
+  if (arena->AddressOf(run) != ptr) Misuse(call, ptr, "inside a block");
+  return run;
+}
+
+// Grows or shrinks a span where it is, or by moving its pages. Null if it has
+// to be copied.
+void* ResizeSpan(Run* run, void* ptr, size_t size) {
+  Arena* arena = memory::ArenaOfRun(run);
+  const size_t units = arena->UnitsFor(size);
+  const size_t old_bytes = SpanBytes(run);
+  if (units <= run->units && size > old_bytes / 2) {
+    arena->Resize(run, units);
+    return ptr;
+  }
+  if (units <= run->units) return nullptr;
+  if (arena->Resize(run, units)) return ptr;
+  if (!arena->mapped() || old_bytes < kMovePagesBytes) return nullptr;
+  const Span span = AllocateSpan(1, size);
+  if (span.address == nullptr) return nullptr;
+  if (os::MovePages(ptr, span.address, old_bytes)) {
+    // What is left behind reads as zero.
+    memory::Return(arena, run, /*dirty=*/false);
+  } else {
+    memcpy(span.address, ptr, old_bytes);
+    memory::Return(arena, run, /*dirty=*/true);
+  }
+  return span.address;
+}
+
+}  // namespace
+
+void* AllocateSlow(size_t size) {
+  if (size > kMaxSmall || (size > kMaxStaticSmall && !memory::MmapEnabled())) {
+    void* address = AllocateSpan(1, size).address;
+    return address != nullptr ? address : NoMemory();
+  }
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap == nullptr) return NoMemory();
+  thread::DrainIdleHeap(frame);
+  const SizeClass size_class = ClassOf(size);
+  Block* block = heap->Pop(size_class);
+  if (block == nullptr) block = heap->Refill(size_class);
+  heap->claim.Release();
+  return block != nullptr ? block : NoMemory();
+}
+
+void FreeSlow(void* ptr, Run* run, const char* call) {
+  if (ptr == nullptr) return;
+  run = CheckedRun(ptr, call);
+  if (run->kind == RunKind::kSpan) {
+    memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);
+    return;
+  }
+  auto* block = static_cast<Block*>(ptr);
+  auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
+  if (owner == thread::current) {
+    const ClaimFrame frame;
+    if (owner->claim.Claim(frame)) {
+      owner->Free(run, block);
+      owner->claim.Release();
+      return;
+    }
+  }
+  owner->Remote(block, block);
+}
+
+void* AllocateZeroed(size_t size) {
+  if (size > kMaxSmall || (size > kMaxStaticSmall && !memory::MmapEnabled())) {
+    const Span span = AllocateSpan(1, size);
+    if (span.address == nullptr) return NoMemory();
+    if (!span.zeroed) memset(span.address, 0, size);
+    return span.address;
+  }
+  void* ptr = Allocate(size);
+  if (ptr != nullptr) memset(ptr, 0, size);
+  return ptr;
+}
+
+void* AllocateAligned(size_t alignment, size_t size) {
+  if (alignment <= kGranule) return Allocate(size);
+  if (size == 0) size = 1;
+  // A slab begins at a unit of whichever arena it comes from; the smaller one
+  // bounds what its blocks can promise.
+  if (alignment <= memory::kStaticUnitBytes && size <= kMaxSmall) {
+    const int size_class = AlignedClassOf(size, alignment);
+    const size_t class_size =
+        size_class < kNumClasses ? ClassSize(size_class) : kMaxSmall + 1;
+    if (class_size <= (memory::MmapEnabled() ? kMaxSmall : kMaxStaticSmall)) {
+      return Allocate(class_size);
+    }
+  }
+  void* address = AllocateSpan(alignment, size).address;
+  return address != nullptr ? address : NoMemory();
+}
+
+void* Reallocate(void* ptr, size_t size, const char* call) {
+  Run* run = CheckedRun(ptr, call);
+  const bool is_span = run->kind == RunKind::kSpan;
+  const size_t old_size = is_span ? SpanBytes(run) : slab::BlockSize(run);
+  if (is_span && size > kMaxSmall && size <= PTRDIFF_MAX) {
+    void* resized = ResizeSpan(run, ptr, size);
+    if (resized != nullptr) return resized;
+  } else if (size <= old_size && size > old_size / 2) {
+    return ptr;
+  }
+  void* moved = Allocate(size);
+  if (moved == nullptr) return nullptr;
+  memcpy(moved, ptr, old_size < size ? old_size : size);
+  Free(ptr, call);
+  return moved;
+}
+
+size_t UsableSize(const void* ptr, const char* call) {
+  if (ptr == nullptr) return 0;
+  const Run* run = CheckedRun(ptr, call);
+  return run->kind == RunKind::kSpan ? SpanBytes(run) : slab::BlockSize(run);
+}
+
+bool Trim() {
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap != nullptr) {
+    heap->Trim();
+    heap->claim.Release();
+  }
+  return memory::MmapEnabled() && memory::Trim();
+}
+
+Statistics Count() {
+  Statistics s;
+  Arena* arena;
+  for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
+    const size_t end = arena->committed_units();
+    s.arena_bytes += end * arena->unit_bytes();
+    s.free_dirty_bytes += arena->dirty_units() * arena->unit_bytes();
+    for (size_t unit = 0; unit < end; ++unit) {
+      if (!arena->InUse(unit)) continue;
+      const Run& run = arena->table()[unit];
+      if (run.kind == RunKind::kSpan) {
+        ++s.spans;
+        s.span_bytes += run.units * arena->unit_bytes();
+      } else if (run.kind == RunKind::kSlab) {
+        const size_t count = run.listed
+                                 ? static_cast<size_t>(run.used) - run.pinned
+                                 : run.used_while_full;
+        s.slab_bytes += run.units * arena->unit_bytes();
+        s.block_bytes += count * slab::BlockSize(&run);
+        s.free_blocks += run.capacity - count;
+      }
+    }
+  }
+  return s;
+}
+
+bool HeapsAreValid() {
+  const ClaimFrame frame;
+  for (Heap* heap = thread::Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
+    if (LoadRelaxed(&heap->holder) != thread::ThisThread()) continue;
+    if (!heap->claim.Claim(frame)) return false;
+    const bool valid = heap->IsValid();
+    heap->claim.Release();
+    if (!valid) return false;
+  }
+  return true;
+}
+
+}  // namespace aomalloc

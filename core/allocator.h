@@ -1,0 +1,95 @@
+// The operations behind every entry point. All are signal-safe and lock-free;
+// errno is the caller's affair unless said otherwise.
+//
+// Allocate and Free have a fast path inline: claim the thread's heap, pop or
+// push a block, release. Anything unusual goes to the slow functions, with the
+// claim released, so that the fast path calls nothing.
+#ifndef AOMALLOC_CORE_ALLOCATOR_H_
+#define AOMALLOC_CORE_ALLOCATOR_H_
+
+#include <cstddef>
+
+#include "core/claim.h"
+#include "core/heap.h"
+#include "core/memory.h"
+#include "core/thread.h"
+
+namespace aomalloc {
+
+void* AllocateSlow(size_t size);
+void FreeSlow(void* ptr, Run* run, const char* call);
+
+// A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
+// of its own. Null, with errno ENOMEM, when there is no memory.
+inline void* Allocate(size_t size) {
+  if (__builtin_expect(size <= kMaxSmall, 1)) {
+    Heap* heap = thread::current;
+    if (__builtin_expect(heap != nullptr, 1)) {
+      const ClaimFrame frame;
+      if (__builtin_expect(heap->claim.Claim(frame), 1)) {
+        Block* block = heap->Pop(ClassOf(size));
+        heap->claim.Release();
+        if (__builtin_expect(block != nullptr, 1)) return block;
+      }
+    }
+  }
+  return AllocateSlow(size);
+}
+
+// Frees a block; null is allowed. Any thread and handler may free any block.
+// What is not a live block is reported in the name of `call`, and the process
+// aborted.
+inline void Free(void* ptr, const char* call) {
+  Run* run = memory::PrimaryUnitAt(ptr);
+  if (__builtin_expect(run != nullptr, 1)) {
+    Heap* heap = thread::current;
+    if (__builtin_expect(LoadRelaxed(&run->owner) ==
+                             reinterpret_cast<AO_t>(heap), 1) &&
+        __builtin_expect(heap != nullptr, 1)) {
+      const ClaimFrame frame;
+      if (__builtin_expect(heap->claim.Claim(frame), 1)) {
+        heap->Free(run, static_cast<Block*>(ptr));
+        heap->claim.Release();
+        return;
+      }
+    }
+  }
+  FreeSlow(ptr, run, call);
+}
+
+// As Allocate, but the block reads as zero.
+void* AllocateZeroed(size_t size);
+
+// As Allocate, but aligned to `alignment`, a power of two.
+void* AllocateAligned(size_t alignment, size_t size);
+
+// Changes the size of a block, which may move; its contents are kept up to the
+// smaller of the sizes. Null, with errno ENOMEM, when there is no memory; then
+// the block is as it was. `ptr` is a live block and `size` any but 0.
+void* Reallocate(void* ptr, size_t size, const char* call);
+
+// Bytes that may be used at `ptr`, a live block; 0 for null.
+size_t UsableSize(const void* ptr, const char* call);
+
+// Gives free memory back to the system now. True if there was some.
+bool Trim();
+
+// What the heap consists of, counted now; other threads move on meanwhile.
+struct Statistics {
+  size_t arena_bytes = 0;      // accessible, in use or not
+  size_t span_bytes = 0;       // in spans
+  size_t spans = 0;
+  size_t slab_bytes = 0;       // in slabs
+  size_t block_bytes = 0;      // in blocks of slabs that are in use
+  size_t free_blocks = 0;      // in slabs
+  size_t free_dirty_bytes = 0; // free units that can be purged
+};
+Statistics Count();
+
+// True when all heaps that this thread holds satisfy their invariants. To be
+// called where no operation of the thread is interrupted.
+bool HeapsAreValid();
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_ALLOCATOR_H_

@@ -1,0 +1,254 @@
+#include "core/arena.h"
+
+#include "core/os.h"
+
+namespace aomalloc {
+namespace {
+
+constexpr size_t kWordBits = 64;
+
+// The bits of word `word` that belong to units [start, end).
+AO_t MaskIn(size_t word, size_t start, size_t end) {
+  const size_t first = word * kWordBits;
+  AO_t mask = ~AO_t{0};
+  if (start > first) mask &= ~AO_t{0} << (start - first);
+  if (end < first + kWordBits) mask &= ~(~AO_t{0} << (end - first));
+  return mask;
+}
+
+size_t WordsUpTo(size_t end) { return (end + kWordBits - 1) / kWordBits; }
+
+size_t PopCount(AO_t bits) {
+  return static_cast<size_t>(__builtin_popcountl(bits));
+}
+
+}  // namespace
+
+// The first unit in use in [from, end), or `end`.
+size_t Arena::NextUsed(size_t from, size_t end) const {
+  for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
+    const AO_t bits = LoadRelaxed(&used_[word]) & MaskIn(word, from, end);
+    if (bits != 0) {
+      return word * kWordBits + static_cast<size_t>(__builtin_ctzl(bits));
+    }
+  }
+  return end;
+}
+
+// The first free unit at or above `from`, or the number of units.
+size_t Arena::NextFree(size_t from) const {
+  for (size_t word = from / kWordBits; word < WordsUpTo(units_); ++word) {
+    const AO_t bits = ~LoadRelaxed(&used_[word]) & MaskIn(word, from, units_);
+    if (bits != 0) {
+      return word * kWordBits + static_cast<size_t>(__builtin_ctzl(bits));
+    }
+  }
+  return units_;
+}
+
+// The lowest run of free units at or above `from`; what it finds is a guess
+// until it is claimed.
+size_t Arena::FindFree(size_t from, size_t count, size_t alignment) const {
+  size_t start = from;
+  while (true) {
+    start = NextFree(start);
+    if (alignment > unit_bytes()) {
+      const uintptr_t address =
+          reinterpret_cast<uintptr_t>(base_) + (start << unit_shift_);
+      start += ((~address + 1) & (alignment - 1)) >> unit_shift_;
+    }
+    if (start >= units_ || count > units_ - start) return kNone;
+    const size_t used = NextUsed(start, start + count);
+    if (used == start + count) return start;
+    start = used + 1;
+  }
+}
+
+bool Arena::Claim(size_t start, size_t count) {
+  const size_t end = start + count;
+  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
+    const AO_t mask = MaskIn(word, start, end);
+    AO_t old;
+    do {
+      old = LoadRelaxed(&used_[word]);
+      if ((old & mask) != 0) {
+        const size_t claimed_end = word * kWordBits;
+        if (claimed_end > start) Unclaim(start, claimed_end - start);
+        return false;
+      }
+      // Acquire: what the last user wrote there comes before what we write.
+    } while (!CasAcquire(&used_[word], old, old | mask));
+  }
+  return true;
+}
+
+void Arena::Unclaim(size_t start, size_t count) {
+  const size_t end = start + count;
+  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
+    ClearBitsRelease(&used_[word], MaskIn(word, start, end));
+  }
+  if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+}
+
+bool Arena::CommitUpTo(size_t end) {
+  while (true) {
+    const size_t committed = LoadAcquire(&committed_);
+    if (committed >= end) return true;
+    // Grow by a quarter to keep system calls rare; 4 MiB at least, where the
+    // system grants it, and otherwise just what is needed.
+    size_t wanted = committed + committed / 4;
+    if (wanted < committed + 64) wanted = committed + 64;
+    if (wanted < end) wanted = end;
+    if (wanted > units_) wanted = units_;
+    const size_t page = os::PageSize();
+    for (;;) {
+      const uintptr_t from = reinterpret_cast<uintptr_t>(table_ + committed);
+      const uintptr_t from_page = from & ~(page - 1);
+      if (os::Commit(reinterpret_cast<void*>(from_page),
+                     (wanted - committed) * sizeof(Run) + (from - from_page)) &&
+          os::Commit(base_ + (committed << unit_shift_),
+                     (wanted - committed) << unit_shift_)) {
+        break;
+      }
+      if (wanted == end) return false;
+      wanted = end;
+    }
+    CasFull(&committed_, committed, wanted);
+  }
+}
+
+// Clears the run's dirty bits and returns how many there were. The units are
+// ours, but their neighbours in the word are not: hence atomic.
+size_t Arena::TakeDirtyBits(size_t start, size_t count) {
+  const size_t end = start + count;
+  size_t found = 0;
+  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
+    const AO_t bits = LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end);
+    if (bits == 0) continue;
+    ClearBitsRelease(&dirty_[word], bits);
+    found += PopCount(bits);
+  }
+  return found;
+}
+
+void Arena::SetDirtyBits(size_t start, size_t count) {
+  const size_t end = start + count;
+  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
+    SetBits(&dirty_[word], MaskIn(word, start, end));
+  }
+}
+
+Arena::Taken Arena::Take(size_t count, size_t alignment) {
+  Taken taken;
+  if (count > units_) return taken;
+  size_t from = LoadRelaxed(&first_free_);
+  while (true) {
+    const size_t start = FindFree(from, count, alignment);
+    // The hint may be wrong; look everywhere before failing or growing.
+    if (from != 0 &&
+        (start == kNone || start + count > LoadRelaxed(&committed_))) {
+      from = 0;
+      continue;
+    }
+    if (start == kNone) return taken;
+    if (!Claim(start, count)) {
+      from = start;
+      continue;
+    }
+    if (!CommitUpTo(start + count)) {
+      Unclaim(start, count);
+      taken.refused = true;
+      return taken;
+    }
+    if (count == 1 && alignment <= unit_bytes()) {
+      StoreRelaxed(&first_free_, start + 1);
+    }
+    const size_t dirty = TakeDirtyBits(start, count);
+    AddRelaxed(&used_units_, count);
+    if (dirty != 0) AddRelaxed(&dirty_units_, ~dirty + 1);
+    taken.zeroed = dirty == 0;
+    taken.run = table_ + start;
+    taken.run->units = static_cast<uint32_t>(count);
+    return taken;
+  }
+}
+
+void Arena::Return(Run* run, bool dirty) {
+  const size_t start = static_cast<size_t>(run - table_);
+  const size_t count = run->units;
+  run->kind = RunKind::kFree;
+  if (dirty) {
+    SetDirtyBits(start, count);
+    AddRelaxed(&dirty_units_, count);
+  }
+  AddRelaxed(&used_units_, ~count + 1);
+  Unclaim(start, count);
+}
+
+bool Arena::Resize(Run* run, size_t count) {
+  const size_t start = static_cast<size_t>(run - table_);
+  const size_t old_count = run->units;
+  if (count <= old_count) {
+    run->units = static_cast<uint32_t>(count);
+    if (count == old_count) return true;
+    Run* tail = run + count;
+    tail->units = static_cast<uint32_t>(old_count - count);
+    Return(tail, true);
+    return true;
+  }
+  const size_t end = start + old_count;
+  const size_t more = count - old_count;
+  if (more > units_ - end || !Claim(end, more)) return false;
+  if (!CommitUpTo(end + more)) {
+    Unclaim(end, more);
+    return false;
+  }
+  const size_t dirty = TakeDirtyBits(end, more);
+  AddRelaxed(&used_units_, more);
+  if (dirty != 0) AddRelaxed(&dirty_units_, ~dirty + 1);
+  run->units = static_cast<uint32_t>(count);
+  return true;
+}
+
+// Purges the units `bits` of a word, which we have claimed.
+void Arena::PurgeWord(size_t word, AO_t bits) {
+  AO_t rest = bits;
+  AO_t purged = 0;
+  while (rest != 0) {
+    const int first = __builtin_ctzl(rest);
+    const AO_t from_first = rest >> first;
+    const int length = ~from_first == 0 ? 64 : __builtin_ctzl(~from_first);
+    const AO_t mask = MaskIn(0, static_cast<size_t>(first),
+                             static_cast<size_t>(first + length));
+    const size_t unit = word * kWordBits + static_cast<size_t>(first);
+    if (os::Purge(base_ + (unit << unit_shift_),
+                  static_cast<size_t>(length) << unit_shift_)) {
+      purged |= mask;
+    }
+    rest &= ~mask;
+  }
+  // Some may have been taken and purged by others before we claimed them.
+  purged &= LoadRelaxed(&dirty_[word]);
+  if (purged == 0) return;
+  ClearBitsRelease(&dirty_[word], purged);
+  AddRelaxed(&dirty_units_, ~PopCount(purged) + 1);
+}
+
+void Arena::PurgeExcess(size_t allowed) {
+  if (!mapped_ || LoadRelaxed(&dirty_units_) <= allowed) return;
+  const size_t end = WordsUpTo(LoadRelaxed(&committed_));
+  for (size_t word = end; word-- > 0;) {
+    const AO_t used = LoadRelaxed(&used_[word]);
+    const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used;
+    if (bits == 0) continue;
+    if (!CasAcquire(&used_[word], used, used | bits)) continue;
+    PurgeWord(word, bits);
+    ClearBitsRelease(&used_[word], bits);
+    if (word * kWordBits < LoadRelaxed(&first_free_)) {
+      StoreRelaxed(&first_free_, word * kWordBits);
+    }
+    if (LoadRelaxed(&dirty_units_) <= allowed) return;
+  }
+}
+
+}  // namespace aomalloc

@@ -1,0 +1,116 @@
+// The few atomic operations that the allocator is built from, over
+// libatomic_ops. This is the only file that names its primitives: what each
+// operation orders is said here once, and callers say only why that suffices.
+#ifndef AOMALLOC_CORE_ATOMICS_H_
+#define AOMALLOC_CORE_ATOMICS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "atomic_ops.h"
+
+// Where the machine has no compare-and-swap, libatomic_ops emulates it with a
+// table of locks and, around them, blocked signals. A thread stopped inside
+// would stop everybody.
+#if defined(AO_USE_PTHREAD_DEFS) || defined(AO_REQUIRE_CAS_EMULATION) || \
+    !defined(AO_HAVE_compare_and_swap)
+#error "aomalloc needs a machine with compare-and-swap: an emulation with \
+locks or blocked signals would break the promise that no thread waits"
+#endif
+
+namespace aomalloc {
+
+// A word that several threads access. Zero-initialised in static storage.
+using AtomicWord = volatile AO_t;
+static_assert(sizeof(AO_t) == sizeof(void*), "a word holds a pointer");
+static_assert(sizeof(AO_t) == 8, "64-bit machines only");
+
+// Reads a word of which only atomicity matters: the value is either checked by
+// a later compare-and-swap, or was published before the caller learnt of the
+// object that holds it.
+inline AO_t LoadRelaxed(const AtomicWord* word) { return AO_load(word); }
+
+// Reads a word and sees everything its writer did before StoreRelease.
+inline AO_t LoadAcquire(const AtomicWord* word) {
+  return AO_load_acquire(word);
+}
+
+inline void StoreRelaxed(AtomicWord* word, AO_t value) {
+  AO_store(word, value);
+}
+
+// Publishes everything this thread did before.
+inline void StoreRelease(AtomicWord* word, AO_t value) {
+  AO_store_release(word, value);
+}
+
+// Takes something over: on success later accesses stay behind it, and it sees
+// what the word's releaser did.
+inline bool CasAcquire(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap_acquire(word, expected, desired) != 0;
+}
+
+// Hands something over: on success earlier accesses stay before it.
+inline bool CasRelease(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap_release(word, expected, desired) != 0;
+}
+
+// Both at once: for words whose two directions are used by one operation.
+inline bool CasFull(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap_full(word, expected, desired) != 0;
+}
+
+// Adds (subtracts, with a wrapped value) to a counter; orders nothing, so that
+// counters are hints and nothing is concluded from them about other memory.
+inline void AddRelaxed(AtomicWord* word, AO_t value) {
+  AO_fetch_and_add(word, value);
+}
+
+// Clears the bits of `mask`, publishing everything this thread did before.
+inline void ClearBitsRelease(AtomicWord* word, AO_t mask) {
+  AO_and_release(word, ~mask);
+}
+
+// Sets the bits of `mask`; orders nothing.
+inline void SetBits(AtomicWord* word, AO_t mask) { AO_or(word, mask); }
+
+// Keeps the compiler from moving accesses across: all that is needed between a
+// thread and its own signal handlers, on every machine.
+inline void CompilerBarrier() { AO_compiler_barrier(); }
+
+// A stack that only two operations touch: anybody pushes a chain, and one
+// taker at a time removes everything. Nothing is ever popped singly, so the
+// head can be compared by address alone (no ABA: a push that succeeds has
+// linked to whatever the head is then, be it the same node come back).
+//
+// `Node` has a member `Node* next`. The push commits with its
+// compare-and-swap; a pusher that stops before it has changed nothing, one
+// that stops after it is done.
+template <typename Node>
+class PushList {
+ public:
+  // Pushes the chain from `first` to `last` (linked by `next`).
+  void Push(Node* first, Node* last) {
+    AO_t head;
+    do {
+      head = LoadRelaxed(&head_);
+      last->next = reinterpret_cast<Node*>(head);
+      // Release: the taker must see the links and what was written before.
+    } while (!CasRelease(&head_, head, reinterpret_cast<AO_t>(first)));
+  }
+
+  // The node pushed last, or null. Acquire: its links may be followed.
+  Node* Peek() const { return reinterpret_cast<Node*>(LoadAcquire(&head_)); }
+
+  // Empties the list if `head` is still its head.
+  bool TakeAll(Node* head) {
+    return CasAcquire(&head_, reinterpret_cast<AO_t>(head), 0);
+  }
+
+ private:
+  AtomicWord head_ = 0;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_ATOMICS_H_

@@ -1,0 +1,94 @@
+// Claims: how a thread and its own signal handlers share one heap.
+//
+// A claim word is 0 when nobody works on the heap. An operation writes the tag
+// of a frame of its own into it, works with plain loads and stores, and writes
+// 0 back. Only the heap's thread and its handlers touch the word, so what is
+// needed is an operation that cannot be split by a signal, not one that is
+// ordered against other processors: on x86-64 an xadd without lock prefix.
+//
+// Who finds the word set is (a) a handler, or a user-level context that a
+// handler switched to: the claimant is interrupted and will resume, so leave
+// the heap alone; or (b) a successor of a claimant that a siglongjmp or a
+// cancellation swept off the stack: the claim is abandoned and may be taken
+// over. The frame tells which: it holds its own tag for as long as it lives.
+// When the tag is gone, the claimant is gone. When it is still there the
+// frame may be dead but not yet overwritten; then the answer is (a), which is
+// always safe.
+#ifndef AOMALLOC_CORE_CLAIM_H_
+#define AOMALLOC_CORE_CLAIM_H_
+
+#include "core/atomics.h"
+
+namespace aomalloc {
+
+// Lives on the stack of each operation that claims a heap.
+class ClaimFrame {
+ public:
+  ClaimFrame() : self_(reinterpret_cast<AO_t>(this) | kTag) {}
+  ClaimFrame(const ClaimFrame&) = delete;
+  ClaimFrame& operator=(const ClaimFrame&) = delete;
+
+  AO_t tag() const { return reinterpret_cast<AO_t>(this) | kTag; }
+
+  // Bit 62 marks a tag, and two tags added up have bit 63: such a word, which
+  // two contexts can leave for a moment (see Claim), is never taken for a tag.
+  static constexpr AO_t kTag = AO_t{1} << 62;
+  static constexpr AO_t kTagMask = AO_t{3} << 62;
+
+  static bool IsTag(AO_t word) { return (word & kTagMask) == kTag; }
+  static const volatile AO_t* Address(AO_t tag) {
+    return reinterpret_cast<const volatile AO_t*>(tag & ~kTagMask);
+  }
+
+ private:
+  // Volatile: it must be on the stack, though nobody here reads it back.
+  volatile AO_t self_;
+};
+
+class ClaimWord {
+ public:
+  // Takes the claim for `frame`, unless it is taken. Cannot be split by a
+  // signal. The interrupted claimant and the contexts nested in it see one
+  // another's tags whole.
+  bool Claim(const ClaimFrame& frame) {
+    if (word_ != 0) return false;
+    AO_t tag = frame.tag();
+#if defined(__x86_64__)
+    // The load above and this add are split only when a handler that came in
+    // between switched to another user-level stack which still holds the
+    // claim. Then the sum is neither 0 nor a tag; take our part off again. If
+    // the holder has released meanwhile, the word keeps a value that nobody
+    // understands: the heap rests until its thread ends. Never is it free
+    // while it is held.
+    AO_t old = tag;
+    __asm__ volatile("xaddq %0, %1" : "+r"(old), "+m"(word_) : : "memory", "cc");
+    if (__builtin_expect(old == 0, 1)) return true;
+    __asm__ volatile("subq %1, %0" : "+m"(word_) : "r"(tag) : "memory", "cc");
+    return false;
+#else
+    bool claimed = CasAcquire(&word_, 0, tag);
+    CompilerBarrier();
+    return claimed;
+#endif
+  }
+
+  // Takes over a claim found abandoned, given the word that was seen.
+  bool TakeOver(AO_t seen, const ClaimFrame& frame) {
+    return CasAcquire(&word_, seen, frame.tag());
+  }
+
+  void Release() {
+    CompilerBarrier();
+    word_ = 0;
+    CompilerBarrier();
+  }
+
+  AO_t Peek() const { return word_; }
+
+ private:
+  AtomicWord word_ = 0;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_CLAIM_H_

@@ -1,0 +1,96 @@
+// Heaps: the slabs that one thread allocates from, by size class.
+//
+// Who touches what: Remote() may be called by anybody at any time; `holder` is
+// the thread room's (thread.h). Everything else belongs to the operation that
+// holds the claim, and is plain loads and stores.
+//
+// Remote frees: a block whose heap the caller has no claim on is pushed on the
+// heap's remote list, one compare-and-swap, and is then in the heap's hands
+// alone. The heap drains the list when it has to refill. Draining first notes
+// the chain in `draining_` and then empties the list, so an operation that is
+// abandoned between the two loses nothing: Repair looks whether the chain is
+// still on the list.
+//
+// Interruption: the slabs (slab.h) are right at every instruction. The lists
+// of slabs are not, while they are changed; `mending_` says so, and who takes
+// the heap over rebuilds them from the descriptors. At most the block, or the
+// empty slab, that the abandoned operation had in hand is lost.
+#ifndef AOMALLOC_CORE_HEAP_H_
+#define AOMALLOC_CORE_HEAP_H_
+
+#include "core/claim.h"
+#include "core/run.h"
+#include "core/size_class.h"
+#include "core/slab.h"
+
+namespace aomalloc {
+
+class alignas(64) Heap {
+ public:
+  constexpr explicit Heap(Heap* next) : next_in_registry(next) {
+    for (int i = 0; i < kNumClasses; ++i) head_[i] = &no_slab_;
+  }
+  Heap(const Heap&) = delete;
+  Heap& operator=(const Heap&) = delete;
+
+  // --- With the claim.
+
+  // A block from the slab at hand; null when it has none left.
+  Block* Pop(SizeClass size_class) { return slab::Pop(head_[size_class]); }
+
+  // A block, from wherever there is one; null when there is no memory.
+  Block* Refill(SizeClass size_class);
+
+  // Frees a block of a slab of this heap.
+  void Free(Run* slab, Block* block) {
+    if (__builtin_expect(slab::Push(slab, block), 0)) OnZero(slab);
+  }
+
+  // Brings remote frees home.
+  void Drain();
+
+  // Gives back slabs that are empty.
+  void Trim();
+
+  // Puts right what an abandoned operation left undone.
+  void Repair();
+
+  // The invariants of the heap and its slabs.
+  bool IsValid() const;
+
+  // --- Without.
+
+  // Frees the blocks from `first` to `last`, linked by `next`.
+  void Remote(Block* first, Block* last) { remote_.Push(first, last); }
+  bool HasRemote() const { return remote_.Peek() != nullptr; }
+
+  ClaimWord claim;
+  AtomicWord holder = 0;  // the thread that holds the heap, or 0
+  Heap* next_in_registry;  // written before the heap is published
+
+ private:
+  void OnZero(Run* slab);
+  void Link(Run* slab);
+  void Unlink(Run* slab);
+  void Retire(Run* slab);
+  void MakeHead(SizeClass size_class, Run* slab);
+  Run* TakeSlab(SizeClass size_class);
+  void Discard(Run* slab);
+  void DrainChain();
+  void RebuildLists();
+  void Relist(Run* slab);
+
+  // Stands in a list that is empty: full, so that malloc asks for a refill, and
+  // never written.
+  static Run no_slab_;
+
+  bool mending_ = false;        // the lists below are being changed
+  Block* draining_ = nullptr;   // taken off the remote list, still to be freed
+  Run* head_[kNumClasses] = {};
+  // On a line of its own: others write it all the time.
+  alignas(64) PushList<Block> remote_;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_HEAP_H_

@@ -1,0 +1,230 @@
+#include "core/memory.h"
+
+#include <new>
+
+#include "core/os.h"
+#include "core/report.h"
+
+namespace aomalloc::memory {
+namespace {
+
+constexpr size_t kStaticUnits = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
+constexpr size_t kStaticWords = (kStaticUnits + 63) / 64;
+
+// A page of the largest size there is, so that the static heap shares none.
+alignas(65536) char static_heap[kStaticUnits * kStaticUnitBytes];
+Run static_table[kStaticUnits];
+AtomicWord static_used[kStaticWords];
+AtomicWord static_dirty[kStaticWords];
+Arena static_arena(static_heap, kStaticUnits, kStaticUnitShift, static_table,
+                   static_used, static_dirty, /*mapped=*/false);
+
+// Each piece of limited address space is a quarter of what there is already,
+// so that few suffice for any amount.
+constexpr int kMaxMapped = 96;
+constexpr size_t kSmallestPiece = size_t{1} << 20;
+AtomicWord mapped_arenas[kMaxMapped];  // Arena*, filled from the front
+
+AtomicWord mmap_enabled;
+AtomicWord announce_exhaustion;
+
+// What may stay free and dirty: a little, and in proportion to what is in use.
+constexpr size_t kIdleBytes = size_t{2} << 20;
+constexpr size_t kIdleFraction = 10;
+constexpr AO_t kPurgeDelayMs = 100;
+AtomicWord purge_due_ms;  // 0: nothing to purge
+
+Arena* MappedAt(int index) {
+  return reinterpret_cast<Arena*>(LoadAcquire(&mapped_arenas[index]));
+}
+
+size_t RoundUp(size_t value, size_t to) { return (value + to - 1) / to * to; }
+
+// Reserves an arena of `data_bytes`, laid out as header and bitmaps, table,
+// data. Null if there is no address space or memory for it.
+Arena* MakeArena(size_t data_bytes) {
+  const size_t units = data_bytes / kMappedUnitBytes;
+  const size_t bitmap_bytes = RoundUp(units, 64) / 8;
+  const size_t head_bytes =
+      RoundUp(sizeof(Arena) + 2 * bitmap_bytes, os::PageSize());
+  const size_t table_bytes = units * sizeof(Run);
+  // Huge pages can form where the data begins on such a boundary.
+  const size_t huge = size_t{2} << 20;
+  const size_t alignment = data_bytes >= 16 * huge ? huge : kMappedUnitBytes;
+  const size_t before = RoundUp(head_bytes + table_bytes, alignment);
+  char* start =
+      static_cast<char*>(os::Reserve(before + data_bytes, alignment));
+  if (start == nullptr) return nullptr;
+  if (!os::Commit(start, head_bytes)) {
+    os::Unreserve(start, before + data_bytes);
+    return nullptr;
+  }
+  char* base = start + before;
+  auto* used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+  auto* dirty = used + bitmap_bytes / sizeof(AO_t);
+  auto* table = reinterpret_cast<Run*>(base - table_bytes);
+  return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty,
+                           /*mapped=*/true);
+}
+
+// Frees an arena that was not published.
+void UnmakeArena(Arena* arena, size_t data_bytes) {
+  char* start = reinterpret_cast<char*>(arena);
+  const Run* table = arena->table();
+  char* base = arena->AddressOf(table);
+  os::Unreserve(start, static_cast<size_t>(base - start) + data_bytes);
+}
+
+// Adds an arena that can hold `bytes`, in a free slot at or above `slot`. False
+// if there is no room. Losing the race for the slot counts as success: somebody
+// else has added one.
+bool AddArena(int slot, size_t bytes) {
+  if (slot >= kMaxMapped) return false;
+  size_t reserved = 0;
+  for (int i = 0; i < slot; ++i) {
+    reserved += MappedAt(i)->units() * kMappedUnitBytes;
+  }
+  size_t size = kPrimaryBytes;
+  Arena* arena = nullptr;
+  const bool primary =
+      slot == 0 && bytes <= kPrimaryBytes && !os::AddressSpaceIsLimited();
+  if (primary) arena = MakeArena(size);
+  if (arena == nullptr) {
+    // Room for the worst case of alignment is in `bytes` already.
+    size = reserved / 4 > kSmallestPiece ? reserved / 4 : kSmallestPiece;
+    if (size < bytes) size = bytes;
+    size = RoundUp(size, kMappedUnitBytes);
+    if (size < bytes) return false;  // wrapped
+    arena = MakeArena(size);
+    if (arena == nullptr && bytes < size) {
+      size = RoundUp(bytes, kMappedUnitBytes);
+      arena = MakeArena(size);
+    }
+    if (arena == nullptr) return false;
+    // Reserving is easy; see that the system has the memory before a slot is
+    // spent on it.
+    if (!arena->CommitUpTo(arena->UnitsFor(bytes))) {
+      UnmakeArena(arena, size);
+      return false;
+    }
+  }
+  const AO_t value = reinterpret_cast<AO_t>(arena);
+  if (!CasFull(&mapped_arenas[slot], 0, value)) {
+    UnmakeArena(arena, size);
+    return true;
+  }
+  if (primary && size == kPrimaryBytes) {
+    // Stopped before this store, a thread leaves an arena that is found the
+    // slower way, through the list.
+    StoreRelease(&primary_base,
+                 reinterpret_cast<AO_t>(arena->AddressOf(arena->table())));
+  }
+  return true;
+}
+
+Taken TakeMapped(size_t bytes, size_t alignment) {
+  while (true) {
+    int slot = 0;
+    for (; slot < kMaxMapped; ++slot) {
+      Arena* arena = MappedAt(slot);
+      if (arena == nullptr) break;
+      const Arena::Taken taken =
+          arena->Take(arena->UnitsFor(bytes), alignment);
+      if (taken.run != nullptr) return {taken.run, arena, taken.zeroed};
+      if (taken.refused) return Taken();
+    }
+    size_t room = bytes;
+    if (alignment > kMappedUnitBytes) room += alignment;
+    if (room < bytes || !AddArena(slot, room)) return Taken();
+  }
+}
+
+void AnnounceOnce() {
+  if (LoadRelaxed(&announce_exhaustion) == 0 ||
+      !CasFull(&announce_exhaustion, 1, 0)) {
+    return;
+  }
+  Line()
+      .Text("the static heap of ")
+      .Decimal(AOMALLOC_STATIC_HEAP_BYTES)
+      .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
+      .Write();
+}
+
+}  // namespace
+
+AtomicWord primary_base = kNoPrimary;
+
+void EnableMmap() { StoreRelaxed(&mmap_enabled, 1); }
+bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
+void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
+
+Taken Take(const Request& request) {
+  if (MmapEnabled()) {
+    const Taken taken = TakeMapped(request.mapped_bytes, request.alignment);
+    if (taken.run != nullptr) return taken;
+  }
+  // The static heap is the only one, or the last resort.
+  const Arena::Taken taken = static_arena.Take(
+      static_arena.UnitsFor(request.static_bytes), request.alignment);
+  if (taken.run == nullptr && !MmapEnabled()) AnnounceOnce();
+  return {taken.run, &static_arena, taken.zeroed};
+}
+
+void Return(Arena* arena, Run* run, bool dirty) {
+  arena->Return(run, dirty);
+  if (!arena->mapped()) return;
+  const size_t allowed =
+      kIdleBytes / kMappedUnitBytes + arena->used_units() / kIdleFraction;
+  if (arena->dirty_units() <= allowed) return;
+  // Not at once: what was just freed is likely wanted again. The clock is read
+  // only while there is too much. Stopped after taking the due time away, a
+  // thread leaves it to the next Return to set a new one.
+  const AO_t now = os::CoarseMilliseconds();
+  const AO_t due = LoadRelaxed(&purge_due_ms);
+  if (due == 0) {
+    CasFull(&purge_due_ms, 0, now + kPurgeDelayMs);
+  } else if (now >= due && CasFull(&purge_due_ms, due, 0)) {
+    arena->PurgeExcess(allowed);
+  }
+}
+
+bool Trim() {
+  bool trimmed = false;
+  for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
+    if (MappedAt(i)->dirty_units() == 0) continue;
+    MappedAt(i)->PurgeExcess(0);
+    trimmed = true;
+  }
+  return trimmed;
+}
+
+Arena* ArenaAt(int index) {
+  if (index == 0) return &static_arena;
+  return index <= kMaxMapped ? MappedAt(index - 1) : nullptr;
+}
+
+Arena* ArenaOf(const void* address) {
+  Arena* arena;
+  for (int i = 0; (arena = ArenaAt(i)) != nullptr; ++i) {
+    if (arena->Contains(address)) return arena;
+  }
+  return nullptr;
+}
+
+Run* RunInOtherArena(const void* address) {
+  const Arena* arena = ArenaOf(address);
+  if (arena == nullptr) return nullptr;
+  Run* unit = arena->UnitAt(address);
+  return unit->kind == RunKind::kInterior ? unit - unit->units : unit;
+}
+
+Arena* ArenaOfRun(const Run* run) {
+  Arena* arena;
+  for (int i = 0; (arena = ArenaAt(i)) != nullptr; ++i) {
+    if (arena->Owns(run)) return arena;
+  }
+  return nullptr;
+}
+
+}  // namespace aomalloc::memory

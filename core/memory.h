@@ -1,0 +1,94 @@
+// The memory of the process: which arenas there are, and which one serves.
+//
+// Without mmap there is one, the static heap. With mmap there is a primary
+// arena, one large reservation that is committed as it grows; where address
+// space is limited, or the primary is full, smaller ones are added as needed.
+// Arenas are never removed. Any thread and handler may call anything here.
+#ifndef AOMALLOC_CORE_MEMORY_H_
+#define AOMALLOC_CORE_MEMORY_H_
+
+#include "core/arena.h"
+
+namespace aomalloc::memory {
+
+// Build setting: bytes in the static heap.
+#ifndef AOMALLOC_STATIC_HEAP_BYTES
+#define AOMALLOC_STATIC_HEAP_BYTES (2 * 1024 * 1024)
+#endif
+
+constexpr int kMappedUnitShift = 16;
+constexpr int kStaticUnitShift = 12;
+constexpr size_t kMappedUnitBytes = size_t{1} << kMappedUnitShift;
+constexpr size_t kStaticUnitBytes = size_t{1} << kStaticUnitShift;
+constexpr size_t kPrimaryBytes = size_t{256} << 30;
+// No address minus this is below kPrimaryBytes.
+constexpr AO_t kNoPrimary = AO_t{1} << 63;
+
+// Base of the primary arena. Written once.
+extern AtomicWord primary_base __attribute__((visibility("hidden")));
+
+// The primary arena's descriptor of the unit at `address`, or null if it does
+// not hold the address. The table ends where the arena begins, so that the
+// base alone is enough: there is no moment when two words disagree.
+inline Run* PrimaryUnitAt(const void* address) {
+  // Relaxed: whoever has a block of the arena was told of it after the base
+  // was written.
+  const AO_t base = LoadRelaxed(&primary_base);
+  const AO_t offset = reinterpret_cast<AO_t>(address) - base;
+  if (__builtin_expect(offset >= kPrimaryBytes, 0)) return nullptr;
+  return reinterpret_cast<Run*>(base) -
+         (kPrimaryBytes >> kMappedUnitShift) + (offset >> kMappedUnitShift);
+}
+
+// The same for the other arenas, where a slab may have several units.
+Run* RunInOtherArena(const void* address);
+
+// From now on the system may be asked for memory.
+void EnableMmap();
+bool MmapEnabled();
+
+// Has the first request that fails for want of mmap say so on stderr.
+void AnnounceExhaustion();
+
+// How much to take: one size for each kind of arena, as their units differ.
+struct Request {
+  size_t mapped_bytes;
+  size_t static_bytes;
+  size_t alignment;  // a power of two
+};
+
+struct Taken {
+  Run* run = nullptr;  // null: no memory
+  Arena* arena = nullptr;
+  bool zeroed = false;  // the memory is known to be zero
+
+  char* address() const { return arena->AddressOf(run); }
+};
+
+Taken Take(const Request& request);
+
+// Gives a run of `arena` back, and has the system take back what has been free
+// for a while. `dirty` tells that it may be other than zero.
+void Return(Arena* arena, Run* run, bool dirty);
+
+// Gives free memory back to the system now. True if there was some.
+bool Trim();
+
+// The run that holds `address`: a slab's or a span's first unit. For an address
+// behind the first unit of a span, or in free memory, some unit whose kind is
+// kFree; for foreign ones null.
+inline Run* RunAt(const void* address) {
+  Run* unit = PrimaryUnitAt(address);
+  return __builtin_expect(unit != nullptr, 1) ? unit : RunInOtherArena(address);
+}
+
+// The arena that holds an address or a descriptor; null for foreign ones.
+Arena* ArenaOf(const void* address);
+Arena* ArenaOfRun(const Run* run);
+
+// The i-th arena, the static heap first; null behind the last.
+Arena* ArenaAt(int index);
+
+}  // namespace aomalloc::memory
+
+#endif  // AOMALLOC_CORE_MEMORY_H_

@@ -1,0 +1,130 @@
+#include "core/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <cstdint>
+
+#include "core/syscall.h"
+
+namespace aomalloc::os {
+namespace {
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4  // Linux 5.7
+#endif
+
+long AsLong(const volatile void* p) { return reinterpret_cast<long>(p); }
+
+// The kernel's answer to mmap and mremap: an address, or -errno.
+bool IsError(long result) { return result < 0 && result >= -4095; }
+
+// What the kernel, not libc, calls struct sigaction.
+struct KernelSigaction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)();
+  unsigned long mask;
+};
+
+constexpr size_t kKernelSigsetBytes = 8;
+
+}  // namespace
+
+size_t PageSize() { return getauxval(AT_PAGESZ); }
+
+void* Reserve(size_t bytes, size_t alignment) {
+  // Without access the mapping is not charged against the overcommit limit, so
+  // this needs no MAP_NORESERVE; Commit is charged, and so a request that the
+  // machine can never meet fails there, as it should.
+  const size_t padded = bytes + alignment - PageSize();
+  if (padded < bytes) return nullptr;
+  const long result =
+      Syscall(SYS_mmap, 0, static_cast<long>(padded), PROT_NONE,
+              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (IsError(result)) return nullptr;
+  const uintptr_t start = static_cast<uintptr_t>(result);
+  const uintptr_t aligned = (start + alignment - 1) & ~(alignment - 1);
+  const uintptr_t end = aligned + bytes;
+  if (aligned != start) Unreserve(reinterpret_cast<void*>(start), aligned - start);
+  if (end != start + padded) {
+    Unreserve(reinterpret_cast<void*>(end), start + padded - end);
+  }
+  return reinterpret_cast<void*>(aligned);
+}
+
+bool Commit(void* start, size_t bytes) {
+  return Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
+                 PROT_READ | PROT_WRITE) == 0;
+}
+
+bool Purge(void* start, size_t bytes) {
+  return Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
+                 MADV_DONTNEED) == 0;
+}
+
+bool MovePages(void* from, void* to, size_t bytes) {
+  const long result = Syscall(
+      SYS_mremap, AsLong(from), static_cast<long>(bytes),
+      static_cast<long>(bytes), MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+      AsLong(to));
+  return !IsError(result);
+}
+
+void Unreserve(void* start, size_t bytes) {
+  Syscall(SYS_munmap, AsLong(start), static_cast<long>(bytes));
+}
+
+bool AddressSpaceIsLimited() {
+  rlimit limit{};
+  const long result =
+      Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
+  return result == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+bool IsReadable(const volatile void* address) {
+  // An impossible `how`: the kernel reads the set before it looks at `how`, so
+  // it says EFAULT for memory it cannot read and EINVAL for the rest.
+  return Syscall(SYS_rt_sigprocmask, -1, AsLong(address), 0,
+                 kKernelSigsetBytes) != -EFAULT;
+}
+
+size_t CoarseMilliseconds() {
+  timespec now{};
+  Syscall(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, AsLong(&now));
+  return static_cast<size_t>(now.tv_sec) * 1000 +
+         static_cast<size_t>(now.tv_nsec) / 1000000 + 1;
+}
+
+void WriteError(const char* text, size_t length) {
+  while (length > 0) {
+    const long written =
+        Syscall(SYS_write, 2, AsLong(text), static_cast<long>(length));
+    if (written == -EINTR) continue;
+    if (written <= 0) return;
+    text += written;
+    length -= static_cast<size_t>(written);
+  }
+}
+
+void Abort() {
+  // Let SIGABRT through even if the program blocks it, as abort() does.
+  const unsigned long set = 1UL << (SIGABRT - 1);
+  Syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, AsLong(&set), 0, kKernelSigsetBytes);
+  const long pid = Syscall(SYS_getpid);
+  const long tid = Syscall(SYS_gettid);
+  Syscall(SYS_tgkill, pid, tid, SIGABRT);
+  // The program ignores the signal, or its handler returned.
+  const KernelSigaction by_default{};
+  Syscall(SYS_rt_sigaction, SIGABRT, AsLong(&by_default), 0, kKernelSigsetBytes);
+  Syscall(SYS_tgkill, pid, tid, SIGABRT);
+  __builtin_trap();
+}
+
+}  // namespace aomalloc::os

@@ -1,0 +1,52 @@
+// What the allocator asks of the system. Raw system calls: signal-safe, errno
+// untouched, no libc code behind them. Nothing here is called before mmap is
+// enabled, except to report an error.
+#ifndef AOMALLOC_CORE_OS_H_
+#define AOMALLOC_CORE_OS_H_
+
+#include <cstddef>
+
+namespace aomalloc::os {
+
+// Bytes in a page. Read once per process from the auxiliary vector.
+size_t PageSize();
+
+// Reserves `bytes` of address space that cannot be accessed yet, aligned to
+// `alignment` (a power of two, at least a page). Null when there is none.
+void* Reserve(size_t bytes, size_t alignment);
+
+// Makes reserved pages readable and writable. Repeating it is harmless. False
+// when the system has no memory to promise.
+bool Commit(void* start, size_t bytes);
+
+// Gives the pages' memory back; they read as zero afterwards. False when the
+// system refused and the contents are still there.
+bool Purge(void* start, size_t bytes);
+
+// Moves the pages at `from` over those at `to` without copying; the pages at
+// `from` read as zero afterwards and stay committed. False when the system
+// cannot; then nothing has changed.
+bool MovePages(void* from, void* to, size_t bytes);
+
+// Gives back address space that Reserve returned.
+void Unreserve(void* start, size_t bytes);
+
+// True when address space is scarce: RLIMIT_AS is set.
+bool AddressSpaceIsLimited();
+
+// True when the word at `address` can be read.
+bool IsReadable(const volatile void* address);
+
+// Milliseconds of a clock that only goes forward, from 1; coarse and cheap.
+size_t CoarseMilliseconds();
+
+// Writes to stderr; errors are ignored, since there is nobody to tell.
+void WriteError(const char* text, size_t length);
+
+// Ends the process with SIGABRT, after running the program's own handler for
+// it if there is one. Takes no lock, unlike abort().
+[[noreturn]] void Abort();
+
+}  // namespace aomalloc::os
+
+#endif  // AOMALLOC_CORE_OS_H_

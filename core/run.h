@@ -1,0 +1,76 @@
+// The nouns, and the descriptor that all rooms share.
+//
+//   unit        the smallest piece of an arena: 64 KiB of mapped memory, 4 KiB
+//               of the static heap
+//   arena       a range of addresses cut into units, with a bit per unit that
+//               says whether it is in use; the static heap is one, each
+//               reservation got from mmap another
+//   run         neighbouring units taken and returned together
+//   slab        a run cut into blocks of one size class, owned by one heap
+//   span        a run that is one large block, owned by nobody
+//   block       what malloc returns
+//   size class  the block sizes there are (size_class.h)
+//   carve       to put blocks of a slab that were never used on its free list
+//   heap        the slabs that one thread allocates from, and their lists;
+//               heaps are never destroyed, only held by one thread or by none
+//   claim       the right of one operation to work on a heap (claim.h)
+//   remote free a free by somebody who has no claim on the block's heap: the
+//               block is pushed on that heap's list and waits there
+//   drain       to bring the remote frees home to their slabs
+//   refill      what malloc does when the slab at hand is empty
+//   purge       to give the memory of free units back to the system
+#ifndef AOMALLOC_CORE_RUN_H_
+#define AOMALLOC_CORE_RUN_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/atomics.h"
+
+namespace aomalloc {
+
+class Heap;
+
+// A free block.
+struct Block {
+  Block* next;
+};
+
+enum class RunKind : uint8_t {
+  kFree,      // no run starts here (also: inside a span)
+  kSlab,      // a slab starts here
+  kInterior,  // inside a slab; `units` is the distance to its first unit
+  kSpan,      // a span starts here
+  kOwn,       // the allocator's own: heaps
+};
+
+// The descriptor of a unit; that of a run is its first unit's. One cache line,
+// in a table beside the arena, so that a block's address leads to it and no
+// overflow of a block does. Memory of this type is never anything else.
+//
+// `owner` and `kind` are written when the run is taken and returned, which is
+// before anybody has, and after everybody has given up, a block of it; so
+// whoever may name a block reads them without ordering. All other fields are
+// the slab's owner's alone (slab.h).
+struct alignas(64) Run {
+  Block* free;         // last in, first out
+  AtomicWord owner;    // Heap*; 0 for spans
+  char* base;          // address of the first block
+  Run* next;           // the owner's list of slabs of this class
+  Run* prev;
+  int32_t used;        // blocks in use, see slab.h
+  uint32_t units;      // length of the run, in units
+  uint16_t carved;     // blocks that have ever been on the free list
+  uint16_t capacity;   // blocks that fit
+  uint16_t used_while_full;  // while not listed: what `used` stood for
+  uint16_t block_granules;   // block size in granules
+  uint8_t size_class;
+  RunKind kind;
+  bool listed;  // on its owner's list for its class
+  bool pinned;  // head of that list: `used` counts one more
+};
+static_assert(sizeof(Run) == 64);
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_RUN_H_

@@ -1,0 +1,74 @@
+// Sizes and size classes: how many bytes a block has for a request.
+//
+// Classes are multiples of 16 up to 128, then eight to a doubling up to
+// kMaxSmall. So a block wastes at most 15 bytes up to 128 and less than one
+// part in eight above: the step from 128*2^k is 16*2^k.
+#ifndef AOMALLOC_CORE_SIZE_CLASS_H_
+#define AOMALLOC_CORE_SIZE_CLASS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace aomalloc {
+
+using SizeClass = uint8_t;
+
+constexpr size_t kGranule = 16;  // alignof(max_align_t) and every block's
+constexpr size_t kMaxSmall = 32 * 1024;
+constexpr int kLinearClasses = 8;    // 16, 32, ..., 128
+constexpr int kClassesPerDouble = 8;
+constexpr int kDoublings = 8;        // 128 .. 32768
+constexpr int kNumClasses = kLinearClasses + kClassesPerDouble * kDoublings;
+
+// Bytes in a block of class `size_class`.
+constexpr size_t ClassSize(int size_class) {
+  if (size_class < kLinearClasses) {
+    return kGranule * (static_cast<size_t>(size_class) + 1);
+  }
+  const int above = size_class - kLinearClasses;
+  const int doubling = above / kClassesPerDouble;
+  const size_t step = kGranule << doubling;
+  return (size_t{128} << doubling) +
+         step * (static_cast<size_t>(above % kClassesPerDouble) + 1);
+}
+static_assert(ClassSize(kNumClasses - 1) == kMaxSmall);
+
+namespace internal {
+
+struct ClassTable {
+  // Indexed by the request in granules, rounded up.
+  SizeClass of_granules[kMaxSmall / kGranule + 1];
+};
+
+constexpr ClassTable MakeClassTable() {
+  ClassTable table{};
+  int size_class = 0;
+  for (size_t i = 0; i <= kMaxSmall / kGranule; ++i) {
+    if (i * kGranule > ClassSize(size_class)) ++size_class;
+    table.of_granules[i] = static_cast<SizeClass>(size_class);
+  }
+  return table;
+}
+
+inline constexpr ClassTable kClassTable = MakeClassTable();
+
+}  // namespace internal
+
+// The class that serves a request of `size` bytes; size <= kMaxSmall.
+constexpr SizeClass ClassOf(size_t size) {
+  return internal::kClassTable.of_granules[(size + kGranule - 1) / kGranule];
+}
+
+// The smallest class of at least `size` bytes whose blocks are all aligned to
+// `alignment` (a power of two) when the first is; kNumClasses if there is none.
+constexpr int AlignedClassOf(size_t size, size_t alignment) {
+  int size_class = ClassOf(size);
+  while (size_class < kNumClasses && ClassSize(size_class) % alignment != 0) {
+    ++size_class;
+  }
+  return size_class;
+}
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_SIZE_CLASS_H_

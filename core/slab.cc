@@ -1,0 +1,122 @@
+#include "core/slab.h"
+
+#include "core/memory.h"
+
+namespace aomalloc::slab {
+namespace {
+
+constexpr size_t kCarveBytes = 4096;
+
+// The fewest pages for which what is left over is at most a sixteenth; more
+// pages would tie up memory in classes that have few blocks.
+constexpr size_t StaticUnits(size_t block_size) {
+  size_t best = 1;
+  size_t best_waste = ~size_t{0};
+  for (size_t units = (block_size + memory::kStaticUnitBytes - 1) /
+                      memory::kStaticUnitBytes;
+       units <= 8; ++units) {
+    const size_t bytes = units * memory::kStaticUnitBytes;
+    const size_t waste = bytes % block_size * 1024 / bytes;
+    if (waste < best_waste) {
+      best = units;
+      best_waste = waste;
+    }
+    if (waste <= 1024 / 16) break;
+  }
+  return best;
+}
+
+struct StaticUnitsTable {
+  uint8_t units[kNumClasses];
+};
+
+constexpr StaticUnitsTable MakeStaticUnits() {
+  StaticUnitsTable table{};
+  for (int i = 0; i < kNumClasses; ++i) {
+    table.units[i] = static_cast<uint8_t>(StaticUnits(ClassSize(i)));
+  }
+  return table;
+}
+
+constexpr StaticUnitsTable kStaticUnits = MakeStaticUnits();
+
+}  // namespace
+
+size_t StaticBytes(SizeClass size_class) {
+  return kStaticUnits.units[size_class] * memory::kStaticUnitBytes;
+}
+
+void Init(Run* slab, char* base, size_t bytes, SizeClass size_class) {
+  const size_t size = ClassSize(size_class);
+  slab->free = nullptr;
+  slab->base = base;
+  slab->next = nullptr;
+  slab->prev = nullptr;
+  slab->used = 0;
+  slab->carved = 0;
+  slab->capacity = static_cast<uint16_t>(bytes / size);
+  slab->used_while_full = 0;
+  slab->block_granules = static_cast<uint16_t>(size / kGranule);
+  slab->size_class = size_class;
+  slab->listed = false;
+  slab->pinned = false;
+}
+
+bool Carve(Run* slab) {
+  const size_t left = static_cast<size_t>(slab->capacity - slab->carved);
+  if (left == 0) return false;
+  const size_t size = BlockSize(slab);
+  size_t count = kCarveBytes / size;
+  if (count == 0) count = 1;
+  if (count > left) count = left;
+  char* first = slab->base + slab->carved * size;
+  char* last = first + (count - 1) * size;
+  for (char* block = first; block != last; block += size) {
+    reinterpret_cast<Block*>(block)->next =
+        reinterpret_cast<Block*>(block + size);
+  }
+  reinterpret_cast<Block*>(last)->next = slab->free;
+  // Counted first: stopped in between, the blocks are lost until the slab is
+  // repaired or emptied, but never carved twice.
+  slab->carved = static_cast<uint16_t>(slab->carved + count);
+  Commit(&slab->free, reinterpret_cast<Block*>(first));
+  return true;
+}
+
+size_t CountFree(const Run* slab) {
+  size_t count = 0;
+  for (const Block* block = slab->free; block != nullptr; block = block->next) {
+    ++count;
+  }
+  return count;
+}
+
+char* BlockStart(const Run* slab, const void* address) {
+  const size_t offset =
+      static_cast<size_t>(static_cast<const char*>(address) - slab->base);
+  return slab->base + offset / BlockSize(slab) * BlockSize(slab);
+}
+
+bool IsValid(const Run* slab) {
+  if (slab->kind != RunKind::kSlab || slab->carved > slab->capacity ||
+      slab->block_granules * kGranule != ClassSize(slab->size_class) ||
+      (slab->pinned && !slab->listed)) {
+    return false;
+  }
+  size_t free = 0;
+  for (const Block* block = slab->free; block != nullptr; block = block->next) {
+    const char* address = reinterpret_cast<const char*>(block);
+    if (address < slab->base ||
+        address >= slab->base + slab->carved * BlockSize(slab) ||
+        BlockStart(slab, address) != address || ++free > slab->carved) {
+      return false;
+    }
+  }
+  const size_t pin = slab->pinned ? 1 : 0;
+  const size_t used = slab->listed ? static_cast<size_t>(slab->used) - pin
+                                   : slab->used_while_full;
+  // At most: a block that an abandoned operation had in hand is in neither.
+  return used + free <= slab->carved;
+}
+
+}  // namespace aomalloc::slab

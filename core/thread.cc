@@ -1,0 +1,165 @@
+#include "core/thread.h"
+
+#include <pthread.h>
+
+#include <new>
+
+#include "core/memory.h"
+#include "core/os.h"
+
+namespace aomalloc::thread {
+namespace {
+
+// Enough for a small program and its handlers: no memory need be found for
+// them, not even when the dynamic loader calls.
+Heap first_heaps[4] = {Heap(&first_heaps[1]), Heap(&first_heaps[2]),
+                       Heap(&first_heaps[3]), Heap(nullptr)};
+AtomicWord registry = 0;     // Heap*; 0 stands for first_heaps
+AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
+AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
+
+Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
+
+// True if the claimant that left `seen` is gone for certain (claim.h).
+bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
+  if (!ClaimFrame::IsTag(seen)) return false;
+  if (seen == frame.tag()) return true;  // its place is ours now
+  const volatile AO_t* self = ClaimFrame::Address(seen);
+  // A stack that is gone cannot be read. Without mmap there is no system call
+  // to ask with; a place near ours is on our stack.
+  const intptr_t distance = reinterpret_cast<intptr_t>(self) -
+                            reinterpret_cast<intptr_t>(&frame);
+  constexpr intptr_t kNear = 16 * 1024;
+  const bool near = distance > -kNear && distance < kNear;
+  if (!near && !(memory::MmapEnabled() && os::IsReadable(self))) return false;
+  return *self != seen;
+}
+
+bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
+  if (heap->claim.Claim(frame)) return true;
+  const AO_t seen = heap->claim.Peek();
+  if (seen == 0 || !IsAbandoned(seen, frame)) return false;
+  if (!heap->claim.TakeOver(seen, frame)) return false;
+  heap->Repair();
+  return true;
+}
+
+Heap* ClaimHeld(const ClaimFrame& frame) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+    if (LoadRelaxed(&heap->holder) == ThisThread() && ClaimOrTakeOver(heap, frame)) {
+      return heap;
+    }
+  }
+  return nullptr;
+}
+
+// Makes this thread hold a heap that nobody does.
+bool Acquire() {
+  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+    // Acquire: we continue what its last holder did.
+    if (LoadRelaxed(&heap->holder) == 0 &&
+        CasAcquire(&heap->holder, 0, ThisThread())) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Adds a run of heaps to the registry, the first held by this thread.
+bool AddHeaps() {
+  const memory::Taken taken =
+      memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
+  if (taken.run == nullptr) return false;
+  taken.run->kind = RunKind::kOwn;
+  const size_t count = taken.run->units * taken.arena->unit_bytes() / sizeof(Heap);
+  auto* memory = reinterpret_cast<Heap*>(taken.address());
+  for (size_t i = count; i-- > 0;) {
+    new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
+  }
+  StoreRelaxed(&memory[0].holder, ThisThread());
+  Heap* last = &memory[count - 1];
+  AO_t head;
+  do {
+    head = LoadRelaxed(&registry);
+    last->next_in_registry = head == 0 ? first_heaps : AsHeap(head);
+    // Release: the heaps are published with it. Nothing is ever removed, so
+    // the head cannot come back.
+  } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(memory)));
+  return true;
+}
+
+void AtThreadExit(void*) { ReleaseHeaps(); }
+
+// Sees to it that AtThreadExit runs in this thread.
+void RegisterExit() {
+  AO_t key = LoadAcquire(&exit_key);
+  if (key == 0) {
+    pthread_key_t made;
+    if (pthread_key_create(&made, AtThreadExit) != 0) return;
+    if (!CasFull(&exit_key, 0, static_cast<AO_t>(made) + 1)) {
+      pthread_key_delete(made);
+    }
+    key = LoadAcquire(&exit_key);
+  }
+  pthread_setspecific(static_cast<pthread_key_t>(key - 1), &current);
+}
+
+}  // namespace
+
+__thread Heap* current = nullptr;
+
+AO_t ThisThread() { return reinterpret_cast<AO_t>(&current); }
+
+Heap* Registry() {
+  const AO_t head = LoadAcquire(&registry);
+  return head == 0 ? first_heaps : AsHeap(head);
+}
+
+Heap* ClaimHeap(const ClaimFrame& frame) {
+  Heap* heap = current;
+  if (heap != nullptr && ClaimOrTakeOver(heap, frame)) return heap;
+  // A handler may claim what we acquire before we do, and give it back; or
+  // keep it, if it switched stacks: then we acquire another.
+  while ((heap = ClaimHeld(frame)) == nullptr) {
+    if (!Acquire() && !AddHeaps()) return nullptr;
+  }
+  if (current == nullptr) {
+    current = heap;
+    RegisterExit();
+  }
+  return heap;
+}
+
+void DrainIdleHeap(const ClaimFrame& frame) {
+  Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
+  if (heap == nullptr) heap = Registry();
+  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(heap->next_in_registry));
+  if (LoadRelaxed(&heap->holder) != 0 || !heap->HasRemote() ||
+      !CasAcquire(&heap->holder, 0, ThisThread())) {
+    return;
+  }
+  if (!heap->claim.Claim(frame)) return;
+  heap->Drain();
+  heap->claim.Release();
+  StoreRelease(&heap->holder, 0);
+}
+
+void ReleaseHeaps() {
+  current = nullptr;
+  const ClaimFrame frame;
+  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+    if (LoadRelaxed(&heap->holder) != ThisThread()) continue;
+    if (!heap->claim.Claim(frame)) {
+      // The thread ends: whoever claimed it will not come back.
+      const AO_t seen = heap->claim.Peek();
+      if (!heap->claim.TakeOver(seen, frame)) continue;
+      heap->Repair();
+    }
+    heap->Trim();
+    heap->claim.Release();
+    // Release: the next holder continues from here.
+    StoreRelease(&heap->holder, 0);
+  }
+}
+
+}  // namespace aomalloc::thread

@@ -1,0 +1,49 @@
+// Threads: which heaps a thread holds, nested entries, thread exit.
+//
+// A thread holds every heap whose `holder` word is the thread's token, the
+// address of one of its thread-local variables. That one word is all there is:
+// a heap is acquired by one compare-and-swap from 0 and released by one store,
+// so there is no moment at which an interruption loses it. `current` caches the
+// heap that the thread uses first.
+//
+// Heaps are on one list, the registry, for ever. An operation that finds the
+// current heap claimed is a handler, nested in another operation; it uses the
+// first heap of the registry that its thread holds and that is not claimed, or
+// acquires one. So a thread holds as many heaps as its handlers ever nested.
+//
+// When a thread ends its heaps are released with all they contain; a later
+// thread acquires them.
+#ifndef AOMALLOC_CORE_THREAD_H_
+#define AOMALLOC_CORE_THREAD_H_
+
+#include "core/claim.h"
+#include "core/heap.h"
+
+namespace aomalloc::thread {
+
+// The heap to try first; null in a thread that has not allocated yet. The
+// initial-exec model: no call, no allocation at first use. (__thread rather
+// than thread_local, behind which a compiler suspects a constructor.)
+extern __thread Heap* current
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+// What `holder` says of heaps that the calling thread holds.
+AO_t ThisThread();
+
+// Claims a heap that this thread holds, or makes it hold one. Null when there
+// is no memory for a heap. Signal-safe.
+Heap* ClaimHeap(const ClaimFrame& frame);
+
+// Drains a heap that no thread holds, if the next one in turn has remote
+// frees; so that memory freed to heaps of ended threads comes back.
+void DrainIdleHeap(const ClaimFrame& frame);
+
+// The first heap of the registry; see Heap::next_in_registry.
+Heap* Registry();
+
+// Releases all heaps of the calling thread, as at its end.
+void ReleaseHeaps();
+
+}  // namespace aomalloc::thread
+
+#endif  // AOMALLOC_CORE_THREAD_H_

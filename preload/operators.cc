@@ -1,0 +1,132 @@
+// operator new and delete, every form (C++17 [new.delete]).
+//
+// What happens when there is no memory, the new-handler loop and the exception,
+// is the business of the program's C++ runtime: its own operator new does it,
+// calling our malloc. It is looked up then and only then, so that a C program
+// needs no C++ runtime and one that dlopens it late is served.
+#include <dlfcn.h>
+#include <stddef.h>
+
+#include <initializer_list>
+#include <new>
+
+#include "core/allocator.h"
+#include "core/report.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+namespace {
+
+// The runtime's operator new of the given mangled name.
+template <typename Function>
+Function* FromRuntime(const char* name, size_t size) {
+  void* found = dlsym(RTLD_NEXT, name);
+  for (const char* library : {"libstdc++.so.6", "libc++.so.1"}) {
+    if (found != nullptr) break;
+    // Loaded, but not into the global scope.
+    void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+    if (handle != nullptr) found = dlsym(handle, name);
+  }
+  if (found == nullptr) {
+    aomalloc::Misuse("operator new", reinterpret_cast<void*>(size),
+                     "out of memory, and no C++ runtime to throw bad_alloc");
+  }
+  return reinterpret_cast<Function*>(found);
+}
+
+using New = void*(size_t);
+using NewNothrow = void*(size_t, const std::nothrow_t&);
+using NewAligned = void*(size_t, std::align_val_t);
+using NewAlignedNothrow = void*(size_t, std::align_val_t,
+                                const std::nothrow_t&);
+
+void* AllocateAligned(size_t size, std::align_val_t alignment) {
+  return aomalloc::AllocateAligned(static_cast<size_t>(alignment), size);
+}
+
+void Delete(void* ptr) { aomalloc::Free(ptr, "operator delete"); }
+
+}  // namespace
+
+EXPORT void* operator new(size_t size) {
+  void* ptr = aomalloc::Allocate(size);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<New>("_Znwm", size)(size);
+}
+
+EXPORT void* operator new[](size_t size) {
+  void* ptr = aomalloc::Allocate(size);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<New>("_Znam", size)(size);
+}
+
+EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
+  void* ptr = aomalloc::Allocate(size);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(size, tag);
+}
+
+EXPORT void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
+  void* ptr = aomalloc::Allocate(size);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<NewNothrow>("_ZnamRKSt9nothrow_t", size)(size, tag);
+}
+
+EXPORT void* operator new(size_t size, std::align_val_t alignment) {
+  void* ptr = AllocateAligned(size, alignment);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<NewAligned>("_ZnwmSt11align_val_t", size)(size, alignment);
+}
+
+EXPORT void* operator new[](size_t size, std::align_val_t alignment) {
+  void* ptr = AllocateAligned(size, alignment);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<NewAligned>("_ZnamSt11align_val_t", size)(size, alignment);
+}
+
+EXPORT void* operator new(size_t size, std::align_val_t alignment,
+                          const std::nothrow_t& tag) noexcept {
+  void* ptr = AllocateAligned(size, alignment);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<NewAlignedNothrow>("_ZnwmSt11align_val_tRKSt9nothrow_t",
+                                        size)(size, alignment, tag);
+}
+
+EXPORT void* operator new[](size_t size, std::align_val_t alignment,
+                            const std::nothrow_t& tag) noexcept {
+  void* ptr = AllocateAligned(size, alignment);
+  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  return FromRuntime<NewAlignedNothrow>("_ZnamSt11align_val_tRKSt9nothrow_t",
+                                        size)(size, alignment, tag);
+}
+
+EXPORT void operator delete(void* ptr) noexcept { Delete(ptr); }
+EXPORT void operator delete[](void* ptr) noexcept { Delete(ptr); }
+EXPORT void operator delete(void* ptr, size_t) noexcept { Delete(ptr); }
+EXPORT void operator delete[](void* ptr, size_t) noexcept { Delete(ptr); }
+EXPORT void operator delete(void* ptr, const std::nothrow_t&) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete[](void* ptr, const std::nothrow_t&) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete(void* ptr, std::align_val_t) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete[](void* ptr, std::align_val_t) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete(void* ptr, size_t, std::align_val_t) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete[](void* ptr, size_t, std::align_val_t) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete(void* ptr, std::align_val_t,
+                            const std::nothrow_t&) noexcept {
+  Delete(ptr);
+}
+EXPORT void operator delete[](void* ptr, std::align_val_t,
+                              const std::nothrow_t&) noexcept {
+  Delete(ptr);
+}
