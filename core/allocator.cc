@@ -96,17 +96,21 @@ void* AllocateSlow(size_t size) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimHeap(frame);
   if (heap == nullptr) return NoMemory();
-  thread::DrainIdleHeap(frame);
   const SizeClass size_class = ClassOf(size);
   Block* block = heap->Pop(size_class);
   if (block == nullptr) block = heap->Refill(size_class);
+  if (block == nullptr) {
+    // Before asking for memory, see that some comes back.
+    thread::DrainIdleHeap(frame);
+    block = heap->Grow(size_class);
+  }
   heap->claim.Release();
   return block != nullptr ? block : NoMemory();
 }
 
-void FreeSlow(void* ptr, Run* run, const char* call) {
+void FreeSlow(void* ptr, const char* call) {
   if (ptr == nullptr) return;
-  run = CheckedRun(ptr, call);
+  Run* run = CheckedRun(ptr, call);
   if (run->kind == RunKind::kSpan) {
     memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);
     return;
@@ -122,6 +126,19 @@ void FreeSlow(void* ptr, Run* run, const char* call) {
     }
   }
   owner->Remote(block, block);
+}
+
+// The claim was released in between, so look again: a handler may have come
+// here first and given the slab away.
+void OnZeroSlow(Run* slab) {
+  Heap* heap = thread::current;
+  const ClaimFrame frame;
+  if (heap == nullptr || !heap->claim.Claim(frame)) return;
+  if (LoadRelaxed(&slab->owner) == reinterpret_cast<AO_t>(heap) &&
+      slab->used <= 0) {
+    heap->OnZero(slab);
+  }
+  heap->claim.Release();
 }
 
 void* AllocateZeroed(size_t size) {
@@ -200,9 +217,7 @@ Statistics Count() {
         ++s.spans;
         s.span_bytes += run.units * arena->unit_bytes();
       } else if (run.kind == RunKind::kSlab) {
-        const size_t count = run.listed
-                                 ? static_cast<size_t>(run.used) - run.pinned
-                                 : run.used_while_full;
+        const size_t count = static_cast<size_t>(slab::InUse(&run));
         s.slab_bytes += run.units * arena->unit_bytes();
         s.block_bytes += count * slab::BlockSize(&run);
         s.free_blocks += run.capacity - count;

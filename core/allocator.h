@@ -17,7 +17,8 @@
 namespace aomalloc {
 
 void* AllocateSlow(size_t size);
-void FreeSlow(void* ptr, Run* run, const char* call);
+void FreeSlow(void* ptr, const char* call);
+void OnZeroSlow(Run* slab);
 
 // A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
 // of its own. Null, with errno ENOMEM, when there is no memory.
@@ -36,25 +37,38 @@ inline void* Allocate(size_t size) {
   return AllocateSlow(size);
 }
 
+// Frees a block if it belongs to the thread's current heap and that is not
+// claimed. Apart from Free so that the frame is gone when a slow path is called.
+enum class LocalFree { kDone, kZero, kNotOurs };
+inline LocalFree FreeLocal(Run* slab, Block* block) {
+  Heap* heap = thread::current;
+  const AO_t owner = LoadRelaxed(&slab->owner);
+  if (__builtin_expect(heap == nullptr, 0) ||
+      __builtin_expect(owner != reinterpret_cast<AO_t>(heap), 0)) {
+    return LocalFree::kNotOurs;
+  }
+  const ClaimFrame frame;
+  if (__builtin_expect(!heap->claim.Claim(frame), 0)) return LocalFree::kNotOurs;
+  const bool zero = slab::Push(slab, block);
+  heap->claim.Release();
+  return __builtin_expect(zero, 0) ? LocalFree::kZero : LocalFree::kDone;
+}
+
 // Frees a block; null is allowed. Any thread and handler may free any block.
 // What is not a live block is reported in the name of `call`, and the process
 // aborted.
 inline void Free(void* ptr, const char* call) {
-  Run* run = memory::PrimaryUnitAt(ptr);
-  if (__builtin_expect(run != nullptr, 1)) {
-    Heap* heap = thread::current;
-    if (__builtin_expect(LoadRelaxed(&run->owner) ==
-                             reinterpret_cast<AO_t>(heap), 1) &&
-        __builtin_expect(heap != nullptr, 1)) {
-      const ClaimFrame frame;
-      if (__builtin_expect(heap->claim.Claim(frame), 1)) {
-        heap->Free(run, static_cast<Block*>(ptr));
-        heap->claim.Release();
-        return;
-      }
-    }
+  const memory::InPrimary primary(ptr);
+  if (__builtin_expect(!primary, 0)) return FreeSlow(ptr, call);
+  Run* run = primary.unit();
+  switch (FreeLocal(run, static_cast<Block*>(ptr))) {
+    case LocalFree::kDone:
+      return;
+    case LocalFree::kZero:
+      return OnZeroSlow(run);
+    case LocalFree::kNotOurs:
+      return FreeSlow(ptr, call);
   }
-  FreeSlow(ptr, run, call);
 }
 
 // As Allocate, but the block reads as zero.

@@ -31,36 +31,37 @@ Run Heap::no_slab_;
 Block* Heap::Refill(SizeClass size_class) {
   Mending mending(&mending_);
   DrainChain();
-  Run* head = head_[size_class];
-  while (head->free == nullptr && !slab::Carve(head)) {
-    if (head != &no_slab_) Retire(head);
-    if (head_[size_class] == &no_slab_) {
-      Run* slab = TakeSlab(size_class);
-      if (slab == nullptr) return nullptr;
-      Link(slab);
-    }
-    head = head_[size_class];
+  while (true) {
+    Run* head = head_[size_class];
+    if (head == &no_slab_) return nullptr;
+    if (head->free != nullptr || slab::Carve(head)) return slab::Pop(head);
+    Retire(head);
   }
-  return slab::Pop(head);
 }
 
-// A free has brought `used` to 0 (slab.h).
+Block* Heap::Grow(SizeClass size_class) {
+  Mending mending(&mending_);
+  Run* slab = TakeSlab(size_class);
+  if (slab == nullptr) return nullptr;
+  slab::Carve(slab);
+  Link(slab);
+  return slab::Pop(slab);
+}
+
 void Heap::OnZero(Run* slab) {
   Mending mending(&mending_);
-  if (!slab->listed) {
-    // 1 stood for used_while_full; below 0 when abandoned frees went before.
-    slab->used += slab->used_while_full - 1;
-    if (slab->used <= 0) return Discard(slab);
-    return Link(slab);
-  }
-  Unlink(slab);
-  Discard(slab);
+  if (slab->listed) Unlink(slab);
+  // Below 0 when an operation that should have come here was abandoned.
+  const int in_use = slab::InUse(slab);
+  if (in_use <= 0) return Discard(slab);
+  slab::Split(slab, in_use, in_use);
+  Link(slab);
 }
 
 // Makes `slab` the one that malloc uses. It is first on its list.
 void Heap::MakeHead(SizeClass size_class, Run* slab) {
-  ++slab->used;
-  slab->pinned = true;
+  const int in_use = slab::InUse(slab);
+  slab::Split(slab, in_use, in_use + 1);
   head_[size_class] = slab;
 }
 
@@ -80,9 +81,7 @@ void Heap::Link(Run* slab) {
 void Heap::Unlink(Run* slab) {
   if (slab->prev != nullptr) slab->prev->next = slab->next;
   if (slab->next != nullptr) slab->next->prev = slab->prev;
-  if (slab->pinned) {
-    slab->pinned = false;
-    --slab->used;
+  if (head_[slab->size_class] == slab) {
     if (slab->next != nullptr) {
       MakeHead(slab->size_class, slab->next);
     } else {
@@ -92,13 +91,14 @@ void Heap::Unlink(Run* slab) {
   slab->listed = false;
 }
 
-// Takes the head, which is full, off its list.
+// Takes a slab that has no free block off the lists.
 void Heap::Retire(Run* slab) {
-  Unlink(slab);
+  if (slab->listed) Unlink(slab);
+  const int in_use = slab::InUse(slab);
   // All its blocks lost by abandoned operations: nobody will free one.
-  if (slab->used == 0) return Discard(slab);
-  slab->used_while_full = static_cast<uint16_t>(slab->used);
-  slab->used = 1;
+  if (in_use <= 0) return Discard(slab);
+  const int worthwhile = slab::Worthwhile(slab);
+  slab::Split(slab, in_use, worthwhile < in_use ? worthwhile : in_use);
 }
 
 Run* Heap::TakeSlab(SizeClass size_class) {
@@ -152,8 +152,8 @@ void Heap::Trim() {
   Mending mending(&mending_);
   DrainChain();
   for (Run* head : head_) {
-    // Pinned, it was not given back when its last block was freed.
-    if (head == &no_slab_ || head->used != 1) continue;
+    // A head is not given back when its last block is freed.
+    if (head == &no_slab_ || slab::InUse(head) > 0) continue;
     Unlink(head);
     Discard(head);
   }
@@ -189,14 +189,13 @@ void Heap::RebuildLists() {
 // Recounts a slab and puts it on the list where it belongs.
 void Heap::Relist(Run* slab) {
   const size_t free = slab::CountFree(slab);
+  const int in_use = static_cast<int>(slab->carved - free);
   slab->listed = false;
-  slab->pinned = false;
-  slab->used = static_cast<int32_t>(slab->carved - free);
-  if (slab->used == 0) {
+  slab::Split(slab, in_use, in_use);
+  if (in_use == 0) {
     Discard(slab);
   } else if (free == 0 && slab->carved == slab->capacity) {
-    slab->used_while_full = static_cast<uint16_t>(slab->used);
-    slab->used = 1;
+    Retire(slab);
   } else {
     Link(slab);
   }
@@ -206,12 +205,12 @@ bool Heap::IsValid() const {
   if (mending_) return false;
   for (int i = 0; i < kNumClasses; ++i) {
     if (head_[i] == &no_slab_) continue;
-    if (!head_[i]->pinned || head_[i]->prev != nullptr) return false;
+    if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
     for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {
       if (!slab::IsValid(slab) || slab->size_class != i || !slab->listed ||
           LoadRelaxed(&slab->owner) != reinterpret_cast<AO_t>(this) ||
           (slab->next != nullptr && slab->next->prev != slab) ||
-          (slab != head_[i] && slab->pinned)) {
+          (slab != head_[i] && slab->beyond != 0)) {
         return false;
       }
     }

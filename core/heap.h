@@ -38,8 +38,16 @@ class alignas(64) Heap {
   // A block from the slab at hand; null when it has none left.
   Block* Pop(SizeClass size_class) { return slab::Pop(head_[size_class]); }
 
-  // A block, from wherever there is one; null when there is no memory.
+  // A block from another slab of this heap, after bringing remote frees home;
+  // null when there is none.
   Block* Refill(SizeClass size_class);
+
+  // A block from a new slab; null when there is no memory for one.
+  Block* Grow(SizeClass size_class);
+
+  // Does what is to be done about a slab of this heap of which slab::Push has
+  // said that `used` is 0.
+  void OnZero(Run* slab);
 
   // Frees a block of a slab of this heap.
   void Free(Run* slab, Block* block) {
@@ -69,7 +77,6 @@ class alignas(64) Heap {
   Heap* next_in_registry;  // written before the heap is published
 
  private:
-  void OnZero(Run* slab);
   void Link(Run* slab);
   void Unlink(Run* slab);
   void Retire(Run* slab);

@@ -27,18 +27,32 @@ constexpr AO_t kNoPrimary = AO_t{1} << 63;
 // Base of the primary arena. Written once.
 extern AtomicWord primary_base __attribute__((visibility("hidden")));
 
-// The primary arena's descriptor of the unit at `address`, or null if it does
-// not hold the address. The table ends where the arena begins, so that the
-// base alone is enough: there is no moment when two words disagree.
-inline Run* PrimaryUnitAt(const void* address) {
+// An address as the primary arena sees it. The table of descriptors ends where
+// the arena begins, so that the base alone leads to both: there is no moment
+// when two words disagree.
+class InPrimary {
+ public:
   // Relaxed: whoever has a block of the arena was told of it after the base
   // was written.
-  const AO_t base = LoadRelaxed(&primary_base);
-  const AO_t offset = reinterpret_cast<AO_t>(address) - base;
-  if (__builtin_expect(offset >= kPrimaryBytes, 0)) return nullptr;
-  return reinterpret_cast<Run*>(base) -
-         (kPrimaryBytes >> kMappedUnitShift) + (offset >> kMappedUnitShift);
-}
+  explicit InPrimary(const void* address)
+      : base_(LoadRelaxed(&primary_base)),
+        offset_(reinterpret_cast<AO_t>(address) - base_) {}
+
+  // True if the arena holds the address.
+  explicit operator bool() const { return offset_ < kPrimaryBytes; }
+
+  // The descriptor of the unit at the address, if it does.
+  Run* unit() const {
+    constexpr size_t kTableBytes =
+        (kPrimaryBytes >> kMappedUnitShift) * sizeof(Run);
+    return reinterpret_cast<Run*>(base_ - kTableBytes +
+                                  (offset_ >> kMappedUnitShift) * sizeof(Run));
+  }
+
+ private:
+  const AO_t base_;
+  const AO_t offset_;
+};
 
 // The same for the other arenas, where a slab may have several units.
 Run* RunInOtherArena(const void* address);
@@ -78,8 +92,8 @@ bool Trim();
 // behind the first unit of a span, or in free memory, some unit whose kind is
 // kFree; for foreign ones null.
 inline Run* RunAt(const void* address) {
-  Run* unit = PrimaryUnitAt(address);
-  return __builtin_expect(unit != nullptr, 1) ? unit : RunInOtherArena(address);
+  const InPrimary primary(address);
+  return primary ? primary.unit() : RunInOtherArena(address);
 }
 
 // The arena that holds an address or a descriptor; null for foreign ones.

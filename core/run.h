@@ -58,16 +58,15 @@ struct alignas(64) Run {
   char* base;          // address of the first block
   Run* next;           // the owner's list of slabs of this class
   Run* prev;
-  int32_t used;        // blocks in use, see slab.h
+  int32_t used;        // blocks in use, and `beyond` more: see slab.h
   uint32_t units;      // length of the run, in units
   uint16_t carved;     // blocks that have ever been on the free list
   uint16_t capacity;   // blocks that fit
-  uint16_t used_while_full;  // while not listed: what `used` stood for
-  uint16_t block_granules;   // block size in granules
+  int16_t beyond;
+  uint16_t block_granules;  // block size in granules
   uint8_t size_class;
   RunKind kind;
   bool listed;  // on its owner's list for its class
-  bool pinned;  // head of that list: `used` counts one more
 };
 static_assert(sizeof(Run) == 64);
 

@@ -55,11 +55,10 @@ void Init(Run* slab, char* base, size_t bytes, SizeClass size_class) {
   slab->used = 0;
   slab->carved = 0;
   slab->capacity = static_cast<uint16_t>(bytes / size);
-  slab->used_while_full = 0;
+  slab->beyond = 0;
   slab->block_granules = static_cast<uint16_t>(size / kGranule);
   slab->size_class = size_class;
   slab->listed = false;
-  slab->pinned = false;
 }
 
 bool Carve(Run* slab) {
@@ -99,8 +98,7 @@ char* BlockStart(const Run* slab, const void* address) {
 
 bool IsValid(const Run* slab) {
   if (slab->kind != RunKind::kSlab || slab->carved > slab->capacity ||
-      slab->block_granules * kGranule != ClassSize(slab->size_class) ||
-      (slab->pinned && !slab->listed)) {
+      slab->block_granules * kGranule != ClassSize(slab->size_class)) {
     return false;
   }
   size_t free = 0;
@@ -112,11 +110,9 @@ bool IsValid(const Run* slab) {
       return false;
     }
   }
-  const size_t pin = slab->pinned ? 1 : 0;
-  const size_t used = slab->listed ? static_cast<size_t>(slab->used) - pin
-                                   : slab->used_while_full;
   // At most: a block that an abandoned operation had in hand is in neither.
-  return used + free <= slab->carved;
+  return InUse(slab) >= 0 &&
+         static_cast<size_t>(InUse(slab)) + free <= slab->carved;
 }
 
 }  // namespace aomalloc::slab

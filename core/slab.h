@@ -4,14 +4,15 @@
 // calls anything here, so these are plain loads and stores; the compiler
 // barriers of the claim keep them inside it.
 //
-// `used` counts the blocks that are in somebody's hands (remote frees that are
-// still to be drained included) and one more while the slab is pinned, so that
-// a free sees 0 exactly when something has to be done about the slab:
+// `used + beyond` is the number of blocks in somebody's hands (remote frees that
+// are still to be drained included). It is split so that a free, which counts
+// `used` down, sees 0 exactly when something has to be done about the slab:
 //
-//   listed, pinned    head of its list, malloc's slab: never 0
-//   listed            not the head: 0 means empty, give it back
-//   not listed        full: `used` is set to 1 and the count kept in
-//                     `used_while_full`, so that the first free sees 0
+//   head of its list  beyond is -1, so `used` never gets to 0: malloc's slab
+//   listed            beyond is 0; `used` is 0 when the slab is empty: give it
+//                     back
+//   retired           was full and is not listed: `used` says how many frees
+//                     make it worth listing again, `beyond` has the rest
 //
 // Interruption: Pop commits with the store to `free`, Push likewise. Pop counts
 // after it and Push before it, so an operation that never resumes leaves `used`
@@ -56,11 +57,28 @@ inline size_t BlockSize(const Run* slab) {
 }
 
 // Makes a slab for `size_class` of a run whose memory begins at `base` and has
-// `bytes`. Not listed, not pinned, nothing carved.
+// `bytes`. Not listed, nothing carved.
 void Init(Run* slab, char* base, size_t bytes, SizeClass size_class);
 
 // Carves some blocks, about a page of them. False if all are carved already.
 bool Carve(Run* slab);
+
+// The blocks in use.
+inline int InUse(const Run* slab) { return slab->used + slab->beyond; }
+
+// Splits the count of blocks in use, so that `used` is 0 after so many frees.
+inline void Split(Run* slab, int in_use, int used) {
+  slab->beyond = static_cast<int16_t>(in_use - used);
+  slab->used = used;
+}
+
+// How many frees make a retired slab worth listing again. Few, or much memory
+// would lie idle; but one would be too few, or blocks freed in random order
+// would be allocated again by way of the slow paths, each for itself.
+inline int Worthwhile(const Run* slab) {
+  const int part = slab->capacity / 16;
+  return part < 1 ? 1 : part > 16 ? 16 : part;
+}
 
 // The blocks on the free list.
 size_t CountFree(const Run* slab);
