@@ -73,7 +73,8 @@ class alignas(64) Heap {
   bool HasRemote() const { return remote_.Peek() != nullptr; }
 
   ClaimWord claim;
-  AtomicWord holder = 0;  // the thread that holds the heap, or 0
+  AtomicWord holder = 0;     // the thread that holds the heap, or 0
+  AtomicWord holder_id = 0;  // its id, if known (liveness.h)
   Heap* next_in_registry;  // written before the heap is published
 
  private:

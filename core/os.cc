@@ -88,6 +88,20 @@ bool AddressSpaceIsLimited() {
   return result == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
+bool ClearInForkChild(void* start, size_t bytes) {
+  return Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
+                 MADV_WIPEONFORK) == 0;
+}
+
+size_t ProcessId() { return static_cast<size_t>(Syscall(SYS_getpid)); }
+
+size_t ThreadId() { return static_cast<size_t>(Syscall(SYS_gettid)); }
+
+bool IsAlive(size_t process, size_t thread) {
+  return Syscall(SYS_tgkill, static_cast<long>(process),
+                 static_cast<long>(thread), 0) != -ESRCH;
+}
+
 bool IsReadable(const volatile void* address) {
   // An impossible `how`: the kernel reads the set before it looks at `how`, so
   // it says EFAULT for memory it cannot read and EINVAL for the rest.

@@ -34,6 +34,16 @@ void Unreserve(void* start, size_t bytes);
 // True when address space is scarce: RLIMIT_AS is set.
 bool AddressSpaceIsLimited();
 
+// Has the kernel clear these pages in the child of a fork. False where it
+// cannot (Linux before 4.14).
+bool ClearInForkChild(void* start, size_t bytes);
+
+// Ids of the calling process and thread, and whether a thread of this process
+// is there still.
+size_t ProcessId();
+size_t ThreadId();
+bool IsAlive(size_t process, size_t thread);
+
 // True when the word at `address` can be read.
 bool IsReadable(const volatile void* address);
 

@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "core/liveness.h"
 #include "core/memory.h"
 #include "core/os.h"
 
@@ -59,10 +60,44 @@ bool Acquire() {
     // Acquire: we continue what its last holder did.
     if (LoadRelaxed(&heap->holder) == 0 &&
         CasAcquire(&heap->holder, 0, ThisThread())) {
+      StoreRelaxed(&heap->holder_id, liveness::IdToRecord());
       return true;
     }
   }
   return false;
+}
+
+// Makes this thread hold a heap of one that vanished.
+bool AcquireFromDead(const ClaimFrame& frame) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+    const AO_t holder = LoadAcquire(&heap->holder);
+    const AO_t id = LoadRelaxed(&heap->holder_id);
+    // The id goes before the holder: a heap that others take over meanwhile
+    // has another holder, or our comparison fails on the id.
+    if (holder == 0 || !liveness::IsDead(id) ||
+        !CasFull(&heap->holder_id, id, 0)) {
+      continue;
+    }
+    if (!CasAcquire(&heap->holder, holder, ThisThread())) continue;
+    StoreRelaxed(&heap->holder_id, liveness::IdToRecord());
+    const AO_t seen = heap->claim.Peek();
+    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
+      heap->Repair();
+      heap->claim.Release();
+    }
+    return true;
+  }
+  return false;
+}
+
+// In a process that is new our heaps have no id, or one of the parent.
+void RecordIds() {
+  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+    if (LoadRelaxed(&heap->holder) == ThisThread()) {
+      StoreRelaxed(&heap->holder_id, liveness::ThreadId());
+    }
+  }
+  liveness::ProcessIsKnown();
 }
 
 // Adds a run of heaps to the registry, the first held by this thread.
@@ -77,6 +112,7 @@ bool AddHeaps() {
     new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
   }
   StoreRelaxed(&memory[0].holder, ThisThread());
+  StoreRelaxed(&memory[0].holder_id, liveness::IdToRecord());
   Heap* last = &memory[count - 1];
   AO_t head;
   do {
@@ -116,12 +152,13 @@ Heap* Registry() {
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
+  if (liveness::ProcessIsNew()) RecordIds();
   Heap* heap = current;
   if (heap != nullptr && ClaimOrTakeOver(heap, frame)) return heap;
   // A handler may claim what we acquire before we do, and give it back; or
   // keep it, if it switched stacks: then we acquire another.
   while ((heap = ClaimHeld(frame)) == nullptr) {
-    if (!Acquire() && !AddHeaps()) return nullptr;
+    if (!Acquire() && !AcquireFromDead(frame) && !AddHeaps()) return nullptr;
   }
   if (current == nullptr) {
     current = heap;
@@ -157,6 +194,8 @@ void ReleaseHeaps() {
     }
     heap->Trim();
     heap->claim.Release();
+    // The id first, or the next holder could be taken for the last.
+    StoreRelaxed(&heap->holder_id, 0);
     // Release: the next holder continues from here.
     StoreRelease(&heap->holder, 0);
   }
