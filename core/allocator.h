@@ -22,7 +22,7 @@ void OnZeroSlow(Run* slab);
 
 // A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
 // of its own. Null, with errno ENOMEM, when there is no memory.
-inline void* Allocate(size_t size) {
+[[gnu::always_inline]] inline void* Allocate(size_t size) {
   if (__builtin_expect(size <= kMaxSmall, 1)) {
     Heap* heap = thread::current;
     if (__builtin_expect(heap != nullptr, 1)) {
@@ -40,7 +40,7 @@ inline void* Allocate(size_t size) {
 // Frees a block if it belongs to the thread's current heap and that is not
 // claimed. Apart from Free so that the frame is gone when a slow path is called.
 enum class LocalFree { kDone, kZero, kNotOurs };
-inline LocalFree FreeLocal(Run* slab, Block* block) {
+[[gnu::always_inline]] inline LocalFree FreeLocal(Run* slab, Block* block) {
   Heap* heap = thread::current;
   const AO_t owner = LoadRelaxed(&slab->owner);
   if (__builtin_expect(heap == nullptr, 0) ||
@@ -57,10 +57,12 @@ inline LocalFree FreeLocal(Run* slab, Block* block) {
 // Frees a block; null is allowed. Any thread and handler may free any block.
 // What is not a live block is reported in the name of `call`, and the process
 // aborted.
-inline void Free(void* ptr, const char* call) {
+[[gnu::always_inline]] inline void Free(void* ptr, const char* call) {
   const memory::InPrimary primary(ptr);
-  if (__builtin_expect(!primary, 0)) return FreeSlow(ptr, call);
-  Run* run = primary.unit();
+  Run* run = __builtin_expect(static_cast<bool>(primary), 1)
+                 ? primary.unit()
+                 : memory::RunInStatic(ptr);
+  if (__builtin_expect(run == nullptr, 0)) return FreeSlow(ptr, call);
   switch (FreeLocal(run, static_cast<Block*>(ptr))) {
     case LocalFree::kDone:
       return;

@@ -8,12 +8,7 @@
 namespace aomalloc::memory {
 namespace {
 
-constexpr size_t kStaticUnits = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
 constexpr size_t kStaticWords = (kStaticUnits + 63) / 64;
-
-// A page of the largest size there is, so that the static heap shares none.
-alignas(65536) char static_heap[kStaticUnits * kStaticUnitBytes];
-Run static_table[kStaticUnits];
 AtomicWord static_used[kStaticWords];
 AtomicWord static_dirty[kStaticWords];
 Arena static_arena(static_heap, kStaticUnits, kStaticUnitShift, static_table,
@@ -51,7 +46,7 @@ Arena* MakeArena(size_t data_bytes) {
   // Huge pages can form where the data begins on such a boundary.
   const size_t huge = size_t{2} << 20;
   const size_t alignment = data_bytes >= 16 * huge ? huge : kMappedUnitBytes;
-  const size_t before = RoundUp(head_bytes + table_bytes, alignment);
+  const size_t before = RoundUp(head_bytes + table_bytes + kTableGap, alignment);
   char* start =
       static_cast<char*>(os::Reserve(before + data_bytes, alignment));
   if (start == nullptr) return nullptr;
@@ -62,7 +57,7 @@ Arena* MakeArena(size_t data_bytes) {
   char* base = start + before;
   auto* used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
   auto* dirty = used + bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(base - table_bytes);
+  auto* table = reinterpret_cast<Run*>(base - kTableGap - table_bytes);
   return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty,
                            /*mapped=*/true);
 }
@@ -155,6 +150,10 @@ void AnnounceOnce() {
 
 AtomicWord primary_base = kNoPrimary;
 
+// On pages of its own, whatever the page size.
+alignas(65536) char static_heap[kStaticUnits * kStaticUnitBytes];
+Run static_table[kStaticUnits];
+
 void EnableMmap() { StoreRelaxed(&mmap_enabled, 1); }
 bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
 void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
@@ -212,11 +211,13 @@ Arena* ArenaOf(const void* address) {
   return nullptr;
 }
 
-Run* RunInOtherArena(const void* address) {
+Run* RunAt(const void* address) {
+  const InPrimary primary(address);
+  if (primary) return primary.unit();
+  Run* run = RunInStatic(address);
+  if (run != nullptr) return run;
   const Arena* arena = ArenaOf(address);
-  if (arena == nullptr) return nullptr;
-  Run* unit = arena->UnitAt(address);
-  return unit->kind == RunKind::kInterior ? unit - unit->units : unit;
+  return arena != nullptr ? arena->UnitAt(address) : nullptr;
 }
 
 Arena* ArenaOfRun(const Run* run) {

@@ -27,9 +27,15 @@ constexpr AO_t kNoPrimary = AO_t{1} << 63;
 // Base of the primary arena. Written once.
 extern AtomicWord primary_base __attribute__((visibility("hidden")));
 
-// An address as the primary arena sees it. The table of descriptors ends where
-// the arena begins, so that the base alone leads to both: there is no moment
-// when two words disagree.
+// Between an arena's table of descriptors and its first block. Without it they
+// would be 2^28 bytes apart, and a processor that predicts the way in the cache
+// from the bits below would never keep both (measured on Zen 4: 35 ns instead of
+// 8 for a pair of malloc and free).
+constexpr size_t kTableGap = size_t{37} << 12;
+
+// An address as the primary arena sees it. The table of descriptors lies before
+// the arena, so that the base alone leads to both: there is no moment when two
+// words disagree.
 class InPrimary {
  public:
   // Relaxed: whoever has a block of the arena was told of it after the base
@@ -45,7 +51,7 @@ class InPrimary {
   Run* unit() const {
     constexpr size_t kTableBytes =
         (kPrimaryBytes >> kMappedUnitShift) * sizeof(Run);
-    return reinterpret_cast<Run*>(base_ - kTableBytes +
+    return reinterpret_cast<Run*>(base_ - kTableGap - kTableBytes +
                                   (offset_ >> kMappedUnitShift) * sizeof(Run));
   }
 
@@ -54,8 +60,22 @@ class InPrimary {
   const AO_t offset_;
 };
 
-// The same for the other arenas, where a slab may have several units.
-Run* RunInOtherArena(const void* address);
+
+// The static heap and its descriptors.
+constexpr size_t kStaticUnits = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
+extern char static_heap[kStaticUnits * kStaticUnitBytes]
+    __attribute__((visibility("hidden")));
+extern Run static_table[kStaticUnits] __attribute__((visibility("hidden")));
+
+// The first unit of the slab or span that `address` is in, as far as the unit at
+// the address knows: see RunAt. Null if it is not in the static heap.
+inline Run* RunInStatic(const void* address) {
+  const size_t offset =
+      reinterpret_cast<AO_t>(address) - reinterpret_cast<AO_t>(static_heap);
+  if (__builtin_expect(offset >= sizeof(static_heap), 0)) return nullptr;
+  Run* unit = &static_table[offset >> kStaticUnitShift];
+  return unit->kind == RunKind::kInterior ? unit - unit->units : unit;
+}
 
 // From now on the system may be asked for memory.
 void EnableMmap();
@@ -91,10 +111,7 @@ bool Trim();
 // The run that holds `address`: a slab's or a span's first unit. For an address
 // behind the first unit of a span, or in free memory, some unit whose kind is
 // kFree; for foreign ones null.
-inline Run* RunAt(const void* address) {
-  const InPrimary primary(address);
-  return primary ? primary.unit() : RunInOtherArena(address);
-}
+Run* RunAt(const void* address);
 
 // The arena that holds an address or a descriptor; null for foreign ones.
 Arena* ArenaOf(const void* address);

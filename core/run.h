@@ -53,17 +53,17 @@ enum class RunKind : uint8_t {
 // whoever may name a block reads them without ordering. All other fields are
 // the slab's owner's alone (slab.h).
 struct alignas(64) Run {
-  Block* free;         // last in, first out
-  AtomicWord owner;    // Heap*; 0 for spans
-  char* base;          // address of the first block
-  Run* next;           // the owner's list of slabs of this class
+  Block* free;       // last in, first out
+  AtomicWord owner;  // Heap*; 0 for spans
+  char* base;        // address of the first block
+  Run* next;         // the owner's list of slabs of this class
   Run* prev;
-  int32_t used;        // blocks in use, and `beyond` more: see slab.h
-  uint32_t units;      // length of the run, in units
-  uint16_t carved;     // blocks that have ever been on the free list
-  uint16_t capacity;   // blocks that fit
+  int32_t used;      // blocks in use, and `beyond` more: see slab.h
   int16_t beyond;
   uint16_t block_granules;  // block size in granules
+  uint32_t units;           // length of the run, in units
+  uint16_t carved;          // blocks that have ever been on the free list
+  uint16_t capacity;        // blocks that fit
   uint8_t size_class;
   RunKind kind;
   bool listed;  // on its owner's list for its class

@@ -84,7 +84,9 @@ bool Carve(Run* slab) {
 
 size_t CountFree(const Run* slab) {
   size_t count = 0;
-  for (const Block* block = slab->free; block != nullptr; block = block->next) {
+  // Bounded: a program that frees a block twice can tie the list into a ring.
+  for (const Block* block = slab->free;
+       block != nullptr && count < slab->carved; block = block->next) {
     ++count;
   }
   return count;
