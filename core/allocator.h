@@ -38,7 +38,8 @@ void OnZeroSlow(Run* slab);
 }
 
 // Frees a block if it belongs to the thread's current heap and that is not
-// claimed. Apart from Free so that the frame is gone when a slow path is called.
+// claimed. Apart from Free so that the frame is gone when a slow path is
+// called.
 enum class LocalFree { kDone, kZero, kNotOurs };
 [[gnu::always_inline]] inline LocalFree FreeLocal(Run* slab, Block* block) {
   Heap* heap = thread::current;
@@ -48,7 +49,8 @@ enum class LocalFree { kDone, kZero, kNotOurs };
     return LocalFree::kNotOurs;
   }
   const ClaimFrame frame;
-  if (__builtin_expect(!heap->claim.Claim(frame), 0)) return LocalFree::kNotOurs;
+  if (__builtin_expect(!heap->claim.Claim(frame), 0))
+    return LocalFree::kNotOurs;
   const bool zero = slab::Push(slab, block);
   heap->claim.Release();
   return __builtin_expect(zero, 0) ? LocalFree::kZero : LocalFree::kDone;
@@ -92,13 +94,13 @@ bool Trim();
 
 // What the heap consists of, counted now; other threads move on meanwhile.
 struct Statistics {
-  size_t arena_bytes = 0;      // accessible, in use or not
-  size_t span_bytes = 0;       // in spans
+  size_t arena_bytes = 0;  // accessible, in use or not
+  size_t span_bytes = 0;   // in spans
   size_t spans = 0;
-  size_t slab_bytes = 0;       // in slabs
-  size_t block_bytes = 0;      // in blocks of slabs that are in use
-  size_t free_blocks = 0;      // in slabs
-  size_t free_dirty_bytes = 0; // free units that can be purged
+  size_t slab_bytes = 0;        // in slabs
+  size_t block_bytes = 0;       // in blocks of slabs that are in use
+  size_t free_blocks = 0;       // in slabs
+  size_t free_dirty_bytes = 0;  // free units that can be purged
 };
 Statistics Count();
 

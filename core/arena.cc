@@ -106,8 +106,8 @@ bool Arena::CommitUpTo(size_t end) {
       const uintptr_t from_page = from & ~(page - 1);
       if (os::Commit(reinterpret_cast<void*>(from_page),
                      (wanted - committed) * sizeof(Run) + (from - from_page)) &&
-          os::Commit(base_ + (committed << unit_shift_),
-                     (wanted - committed) << unit_shift_)) {
+          os::Commit(base_ + (committed << unit_shift_), (wanted - committed)
+                                                             << unit_shift_)) {
         break;
       }
       if (wanted == end) return false;
@@ -221,8 +221,8 @@ void Arena::PurgeWord(size_t word, AO_t bits) {
     const AO_t mask = MaskIn(0, static_cast<size_t>(first),
                              static_cast<size_t>(first + length));
     const size_t unit = word * kWordBits + static_cast<size_t>(first);
-    if (os::Purge(base_ + (unit << unit_shift_),
-                  static_cast<size_t>(length) << unit_shift_)) {
+    if (os::Purge(base_ + (unit << unit_shift_), static_cast<size_t>(length)
+                                                     << unit_shift_)) {
       purged |= mask;
     }
     rest &= ~mask;

@@ -116,10 +116,10 @@ class Arena {
   Run* const table_;
   AtomicWord* const used_;
   AtomicWord* const dirty_;
-  AtomicWord committed_;         // units below it can be accessed
-  AtomicWord first_free_ = 0;    // hint: units below it are in use
+  AtomicWord committed_;       // units below it can be accessed
+  AtomicWord first_free_ = 0;  // hint: units below it are in use
   AtomicWord used_units_ = 0;
-  AtomicWord dirty_units_ = 0;   // free and dirty
+  AtomicWord dirty_units_ = 0;  // free and dirty
 };
 
 }  // namespace aomalloc

@@ -14,7 +14,8 @@
 // would stop everybody.
 #if defined(AO_USE_PTHREAD_DEFS) || defined(AO_REQUIRE_CAS_EMULATION) || \
     !defined(AO_HAVE_compare_and_swap)
-#error "aomalloc needs a machine with compare-and-swap: an emulation with \
+#error \
+    "aomalloc needs a machine with compare-and-swap: an emulation with \
 locks or blocked signals would break the promise that no thread waits"
 #endif
 

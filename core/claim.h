@@ -61,7 +61,10 @@ class ClaimWord {
     // understands: the heap rests until its thread ends. Never is it free
     // while it is held.
     AO_t old = tag;
-    __asm__ volatile("xaddq %0, %1" : "+r"(old), "+m"(word_) : : "memory", "cc");
+    __asm__ volatile("xaddq %0, %1"
+                     : "+r"(old), "+m"(word_)
+                     :
+                     : "memory", "cc");
     if (__builtin_expect(old == 0, 1)) return true;
     __asm__ volatile("subq %1, %0" : "+m"(word_) : "r"(tag) : "memory", "cc");
     return false;

@@ -1,5 +1,6 @@
 #include "core/heap.h"
 
+#include "core/check.h"
 #include "core/memory.h"
 
 namespace aomalloc {
@@ -34,7 +35,10 @@ Block* Heap::Refill(SizeClass size_class) {
   while (true) {
     Run* head = head_[size_class];
     if (head == &no_slab_) return nullptr;
-    if (head->free != nullptr || slab::Carve(head)) return slab::Pop(head);
+    if (head->free != nullptr || slab::Carve(head)) {
+      AOMALLOC_CHECK(slab::IsValid(head));
+      return slab::Pop(head);
+    }
     Retire(head);
   }
 }
@@ -56,6 +60,7 @@ void Heap::OnZero(Run* slab) {
   if (in_use <= 0) return Discard(slab);
   slab::Split(slab, in_use, in_use);
   Link(slab);
+  AOMALLOC_CHECK(slab::IsValid(slab));
 }
 
 // Makes `slab` the one that malloc uses. It is first on its list.
@@ -120,6 +125,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
 
 // Gives back a slab that is empty and on no list.
 void Heap::Discard(Run* slab) {
+  AOMALLOC_CHECK(!slab->listed && slab::InUse(slab) <= 0);
   StoreRelease(&slab->owner, 0);
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   memory::Return(memory::ArenaOfRun(slab), slab, /*dirty=*/true);
@@ -172,6 +178,7 @@ void Heap::Repair() {
   RebuildLists();
   CompilerBarrier();
   mending_ = false;
+  AOMALLOC_CHECK(IsValid());
 }
 
 void Heap::RebuildLists() {

@@ -72,10 +72,10 @@ class alignas(64) Heap {
   void Remote(Block* first, Block* last) { remote_.Push(first, last); }
   bool HasRemote() const { return remote_.Peek() != nullptr; }
 
-  AtomicWord holder = 0;     // the thread that holds the heap, or 0
+  AtomicWord holder = 0;  // the thread that holds the heap, or 0
   ClaimWord claim;
   AtomicWord holder_id = 0;  // its id, if known (liveness.h)
-  Heap* next_in_registry;  // written before the heap is published
+  Heap* next_in_registry;    // written before the heap is published
 
  private:
   void Link(Run* slab);
@@ -92,8 +92,8 @@ class alignas(64) Heap {
   // never written.
   static Run no_slab_;
 
-  bool mending_ = false;        // the lists below are being changed
-  Block* draining_ = nullptr;   // taken off the remote list, still to be freed
+  bool mending_ = false;       // the lists below are being changed
+  Block* draining_ = nullptr;  // taken off the remote list, still to be freed
   Run* head_[kNumClasses] = {};
   // On a line of its own: others write it all the time.
   alignas(64) PushList<Block> remote_;

@@ -19,8 +19,8 @@ bool IsOurs(AO_t process) { return process != 0 && process == os::ProcessId(); }
 }  // namespace
 
 bool ProcessIsNew() {
-  return LoadRelaxed(&cleared_in_child.process) == 0 &&
-         memory::MmapEnabled() && os::ThreadId() == os::ProcessId() &&
+  return LoadRelaxed(&cleared_in_child.process) == 0 && memory::MmapEnabled() &&
+         os::ThreadId() == os::ProcessId() &&
          os::ClearInForkChild(&cleared_in_child, sizeof(cleared_in_child));
 }
 

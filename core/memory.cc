@@ -46,9 +46,9 @@ Arena* MakeArena(size_t data_bytes) {
   // Huge pages can form where the data begins on such a boundary.
   const size_t huge = size_t{2} << 20;
   const size_t alignment = data_bytes >= 16 * huge ? huge : kMappedUnitBytes;
-  const size_t before = RoundUp(head_bytes + table_bytes + kTableGap, alignment);
-  char* start =
-      static_cast<char*>(os::Reserve(before + data_bytes, alignment));
+  const size_t before =
+      RoundUp(head_bytes + table_bytes + kTableGap, alignment);
+  char* start = static_cast<char*>(os::Reserve(before + data_bytes, alignment));
   if (start == nullptr) return nullptr;
   if (!os::Commit(start, head_bytes)) {
     os::Unreserve(start, before + data_bytes);
@@ -123,8 +123,7 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
     for (; slot < kMaxMapped; ++slot) {
       Arena* arena = MappedAt(slot);
       if (arena == nullptr) break;
-      const Arena::Taken taken =
-          arena->Take(arena->UnitsFor(bytes), alignment);
+      const Arena::Taken taken = arena->Take(arena->UnitsFor(bytes), alignment);
       if (taken.run != nullptr) return {taken.run, arena, taken.zeroed};
       if (taken.refused) return Taken();
     }

@@ -29,8 +29,8 @@ extern AtomicWord primary_base __attribute__((visibility("hidden")));
 
 // Between an arena's table of descriptors and its first block. Without it they
 // would be 2^28 bytes apart, and a processor that predicts the way in the cache
-// from the bits below would never keep both (measured on Zen 4: 35 ns instead of
-// 8 for a pair of malloc and free).
+// from the bits below would never keep both (measured on Zen 4: 35 ns instead
+// of 8 for a pair of malloc and free).
 constexpr size_t kTableGap = size_t{37} << 12;
 
 // An address as the primary arena sees it. The table of descriptors lies before
@@ -60,15 +60,14 @@ class InPrimary {
   const AO_t offset_;
 };
 
-
 // The static heap and its descriptors.
 constexpr size_t kStaticUnits = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
 extern char static_heap[kStaticUnits * kStaticUnitBytes]
     __attribute__((visibility("hidden")));
 extern Run static_table[kStaticUnits] __attribute__((visibility("hidden")));
 
-// The first unit of the slab or span that `address` is in, as far as the unit at
-// the address knows: see RunAt. Null if it is not in the static heap.
+// The first unit of the slab or span that `address` is in, as far as the unit
+// at the address knows: see RunAt. Null if it is not in the static heap.
 inline Run* RunInStatic(const void* address) {
   const size_t offset =
       reinterpret_cast<AO_t>(address) - reinterpret_cast<AO_t>(static_heap);

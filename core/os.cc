@@ -45,14 +45,14 @@ void* Reserve(size_t bytes, size_t alignment) {
   // machine can never meet fails there, as it should.
   const size_t padded = bytes + alignment - PageSize();
   if (padded < bytes) return nullptr;
-  const long result =
-      Syscall(SYS_mmap, 0, static_cast<long>(padded), PROT_NONE,
-              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const long result = Syscall(SYS_mmap, 0, static_cast<long>(padded), PROT_NONE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (IsError(result)) return nullptr;
   const uintptr_t start = static_cast<uintptr_t>(result);
   const uintptr_t aligned = (start + alignment - 1) & ~(alignment - 1);
   const uintptr_t end = aligned + bytes;
-  if (aligned != start) Unreserve(reinterpret_cast<void*>(start), aligned - start);
+  if (aligned != start)
+    Unreserve(reinterpret_cast<void*>(start), aligned - start);
   if (end != start + padded) {
     Unreserve(reinterpret_cast<void*>(end), start + padded - end);
   }
@@ -70,10 +70,10 @@ bool Purge(void* start, size_t bytes) {
 }
 
 bool MovePages(void* from, void* to, size_t bytes) {
-  const long result = Syscall(
-      SYS_mremap, AsLong(from), static_cast<long>(bytes),
-      static_cast<long>(bytes), MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
-      AsLong(to));
+  const long result =
+      Syscall(SYS_mremap, AsLong(from), static_cast<long>(bytes),
+              static_cast<long>(bytes),
+              MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, AsLong(to));
   return !IsError(result);
 }
 
@@ -83,8 +83,7 @@ void Unreserve(void* start, size_t bytes) {
 
 bool AddressSpaceIsLimited() {
   rlimit limit{};
-  const long result =
-      Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
+  const long result = Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
   return result == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
@@ -136,7 +135,8 @@ void Abort() {
   Syscall(SYS_tgkill, pid, tid, SIGABRT);
   // The program ignores the signal, or its handler returned.
   const KernelSigaction by_default{};
-  Syscall(SYS_rt_sigaction, SIGABRT, AsLong(&by_default), 0, kKernelSigsetBytes);
+  Syscall(SYS_rt_sigaction, SIGABRT, AsLong(&by_default), 0,
+          kKernelSigsetBytes);
   Syscall(SYS_tgkill, pid, tid, SIGABRT);
   __builtin_trap();
 }

@@ -58,7 +58,7 @@ struct alignas(64) Run {
   char* base;        // address of the first block
   Run* next;         // the owner's list of slabs of this class
   Run* prev;
-  int32_t used;      // blocks in use, and `beyond` more: see slab.h
+  int32_t used;  // blocks in use, and `beyond` more: see slab.h
   int16_t beyond;
   uint16_t block_granules;  // block size in granules
   uint32_t units;           // length of the run, in units

@@ -15,9 +15,9 @@ using SizeClass = uint8_t;
 
 constexpr size_t kGranule = 16;  // alignof(max_align_t) and every block's
 constexpr size_t kMaxSmall = 32 * 1024;
-constexpr int kLinearClasses = 8;    // 16, 32, ..., 128
+constexpr int kLinearClasses = 8;  // 16, 32, ..., 128
 constexpr int kClassesPerDouble = 8;
-constexpr int kDoublings = 8;        // 128 .. 32768
+constexpr int kDoublings = 8;  // 128 .. 32768
 constexpr int kNumClasses = kLinearClasses + kClassesPerDouble * kDoublings;
 
 // Bytes in a block of class `size_class`.

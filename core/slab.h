@@ -4,9 +4,10 @@
 // calls anything here, so these are plain loads and stores; the compiler
 // barriers of the claim keep them inside it.
 //
-// `used + beyond` is the number of blocks in somebody's hands (remote frees that
-// are still to be drained included). It is split so that a free, which counts
-// `used` down, sees 0 exactly when something has to be done about the slab:
+// `used + beyond` is the number of blocks in somebody's hands (remote frees
+// that are still to be drained included). It is split so that a free, which
+// counts `used` down, sees 0 exactly when something has to be done about the
+// slab:
 //
 //   head of its list  beyond is -1, so `used` never gets to 0: malloc's slab
 //   listed            beyond is 0; `used` is 0 when the slab is empty: give it

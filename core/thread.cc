@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "core/check.h"
 #include "core/liveness.h"
 #include "core/memory.h"
 #include "core/os.h"
@@ -28,8 +29,8 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   const volatile AO_t* self = ClaimFrame::Address(seen);
   // A stack that is gone cannot be read. Without mmap there is no system call
   // to ask with; a place near ours is on our stack.
-  const intptr_t distance = reinterpret_cast<intptr_t>(self) -
-                            reinterpret_cast<intptr_t>(&frame);
+  const intptr_t distance =
+      reinterpret_cast<intptr_t>(self) - reinterpret_cast<intptr_t>(&frame);
   constexpr intptr_t kNear = 16 * 1024;
   const bool near = distance > -kNear && distance < kNear;
   if (!near && !(memory::MmapEnabled() && os::IsReadable(self))) return false;
@@ -46,8 +47,10 @@ bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
 }
 
 Heap* ClaimHeld(const ClaimFrame& frame) {
-  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
-    if (LoadRelaxed(&heap->holder) == ThisThread() && ClaimOrTakeOver(heap, frame)) {
+  for (Heap* heap = Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
+    if (LoadRelaxed(&heap->holder) == ThisThread() &&
+        ClaimOrTakeOver(heap, frame)) {
       return heap;
     }
   }
@@ -56,7 +59,8 @@ Heap* ClaimHeld(const ClaimFrame& frame) {
 
 // Makes this thread hold a heap that nobody does.
 bool Acquire() {
-  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
     // Acquire: we continue what its last holder did.
     if (LoadRelaxed(&heap->holder) == 0 &&
         CasAcquire(&heap->holder, 0, ThisThread())) {
@@ -69,7 +73,8 @@ bool Acquire() {
 
 // Makes this thread hold a heap of one that vanished.
 bool AcquireFromDead(const ClaimFrame& frame) {
-  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
     const AO_t holder = LoadAcquire(&heap->holder);
     const AO_t id = LoadRelaxed(&heap->holder_id);
     // The id goes before the holder: a heap that others take over meanwhile
@@ -92,7 +97,8 @@ bool AcquireFromDead(const ClaimFrame& frame) {
 
 // In a process that is new our heaps have no id, or one of the parent.
 void RecordIds() {
-  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
     if (LoadRelaxed(&heap->holder) == ThisThread()) {
       StoreRelaxed(&heap->holder_id, liveness::ThreadId());
     }
@@ -106,7 +112,8 @@ bool AddHeaps() {
       memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
   if (taken.run == nullptr) return false;
   taken.run->kind = RunKind::kOwn;
-  const size_t count = taken.run->units * taken.arena->unit_bytes() / sizeof(Heap);
+  const size_t count =
+      taken.run->units * taken.arena->unit_bytes() / sizeof(Heap);
   auto* memory = reinterpret_cast<Heap*>(taken.address());
   for (size_t i = count; i-- > 0;) {
     new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
@@ -184,7 +191,8 @@ void DrainIdleHeap(const ClaimFrame& frame) {
 void ReleaseHeaps() {
   current = nullptr;
   const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr; heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
     if (LoadRelaxed(&heap->holder) != ThisThread()) continue;
     if (!heap->claim.Claim(frame)) {
       // The thread ends: whoever claimed it will not come back.
@@ -193,6 +201,7 @@ void ReleaseHeaps() {
       heap->Repair();
     }
     heap->Trim();
+    AOMALLOC_CHECK(heap->IsValid());
     heap->claim.Release();
     // The id first, or the next holder could be taken for the last.
     StoreRelaxed(&heap->holder_id, 0);

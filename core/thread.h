@@ -12,8 +12,8 @@
 // acquires one. So a thread holds as many heaps as its handlers ever nested.
 //
 // When a thread ends its heaps are released with all they contain; a later
-// thread acquires them. The heaps of a thread that vanished without that are found when
-// no heap is free (liveness.h).
+// thread acquires them. The heaps of a thread that vanished without that are
+// found when no heap is free (liveness.h).
 #ifndef AOMALLOC_CORE_THREAD_H_
 #define AOMALLOC_CORE_THREAD_H_
 

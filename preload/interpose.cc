@@ -1,5 +1,6 @@
-// The malloc family, as C17 7.22.3, POSIX and glibc 2.36 have it. Every function
-// here may be called from a signal handler, which none of these promise.
+// The malloc family, as C17 7.22.3, POSIX and glibc 2.36 have it. Every
+// function here may be called from a signal handler, which none of these
+// promise.
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -101,7 +102,8 @@ ALIAS_OF(malloc) void* __libc_malloc(size_t size) noexcept;
 ALIAS_OF(calloc) void* __libc_calloc(size_t count, size_t size) noexcept;
 ALIAS_OF(realloc) void* __libc_realloc(void* ptr, size_t size) noexcept;
 ALIAS_OF(free) void __libc_free(void* ptr) noexcept;
-ALIAS_OF(memalign) void* __libc_memalign(size_t alignment, size_t size) noexcept;
+ALIAS_OF(memalign)
+void* __libc_memalign(size_t alignment, size_t size) noexcept;
 ALIAS_OF(valloc) void* __libc_valloc(size_t size) noexcept;
 ALIAS_OF(pvalloc) void* __libc_pvalloc(size_t size) noexcept;
 ALIAS_OF(reallocarray)
