@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kMaxStaticSmall = 4096;
 
 // From here on moving pages is cheaper than copying them.
-constexpr size_t kMovePagesBytes = 256 * 1024;
+constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
 void* NoMemory() {
   errno = ENOMEM;
@@ -182,6 +182,8 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
   }
   void* moved = Allocate(size);
   if (moved == nullptr) return nullptr;
+  // CheckedRun has seen to it that ptr is not null.
+  // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   memcpy(moved, ptr, old_size < size ? old_size : size);
   Free(ptr, call);
   return moved;

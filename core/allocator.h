@@ -11,6 +11,7 @@
 
 #include "core/claim.h"
 #include "core/heap.h"
+#include "core/likely.h"
 #include "core/memory.h"
 #include "core/thread.h"
 
@@ -23,14 +24,14 @@ void OnZeroSlow(Run* slab);
 // A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
 // of its own. Null, with errno ENOMEM, when there is no memory.
 [[gnu::always_inline]] inline void* Allocate(size_t size) {
-  if (__builtin_expect(size <= kMaxSmall, 1)) {
+  if (Likely(size <= kMaxSmall)) {
     Heap* heap = thread::current;
-    if (__builtin_expect(heap != nullptr, 1)) {
+    if (Likely(heap != nullptr)) {
       const ClaimFrame frame;
-      if (__builtin_expect(heap->claim.Claim(frame), 1)) {
+      if (Likely(heap->claim.Claim(frame))) {
         Block* block = heap->Pop(ClassOf(size));
         heap->claim.Release();
-        if (__builtin_expect(block != nullptr, 1)) return block;
+        if (Likely(block != nullptr)) return block;
       }
     }
   }
@@ -44,16 +45,15 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 [[gnu::always_inline]] inline LocalFree FreeLocal(Run* slab, Block* block) {
   Heap* heap = thread::current;
   const AO_t owner = LoadRelaxed(&slab->owner);
-  if (__builtin_expect(heap == nullptr, 0) ||
-      __builtin_expect(owner != reinterpret_cast<AO_t>(heap), 0)) {
+  if (Unlikely(heap == nullptr) ||
+      Unlikely(owner != reinterpret_cast<AO_t>(heap))) {
     return LocalFree::kNotOurs;
   }
   const ClaimFrame frame;
-  if (__builtin_expect(!heap->claim.Claim(frame), 0))
-    return LocalFree::kNotOurs;
+  if (Unlikely(!heap->claim.Claim(frame))) return LocalFree::kNotOurs;
   const bool zero = slab::Push(slab, block);
   heap->claim.Release();
-  return __builtin_expect(zero, 0) ? LocalFree::kZero : LocalFree::kDone;
+  return Unlikely(zero) ? LocalFree::kZero : LocalFree::kDone;
 }
 
 // Frees a block; null is allowed. Any thread and handler may free any block.
@@ -61,10 +61,9 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 // aborted.
 [[gnu::always_inline]] inline void Free(void* ptr, const char* call) {
   const memory::InPrimary primary(ptr);
-  Run* run = __builtin_expect(static_cast<bool>(primary), 1)
-                 ? primary.unit()
-                 : memory::RunInStatic(ptr);
-  if (__builtin_expect(run == nullptr, 0)) return FreeSlow(ptr, call);
+  Run* run = Likely(static_cast<bool>(primary)) ? primary.unit()
+                                                : memory::RunInStatic(ptr);
+  if (Unlikely(run == nullptr)) return FreeSlow(ptr, call);
   switch (FreeLocal(run, static_cast<Block*>(ptr))) {
     case LocalFree::kDone:
       return;

@@ -18,6 +18,11 @@ AO_t MaskIn(size_t word, size_t start, size_t end) {
 
 size_t WordsUpTo(size_t end) { return (end + kWordBits - 1) / kWordBits; }
 
+// The number of zeros below the lowest one; kWordBits if there is no one.
+size_t CountTrailingZeros(AO_t bits) {
+  return bits == 0 ? kWordBits : static_cast<size_t>(__builtin_ctzl(bits));
+}
+
 size_t PopCount(AO_t bits) {
   return static_cast<size_t>(__builtin_popcountl(bits));
 }
@@ -29,7 +34,7 @@ size_t Arena::NextUsed(size_t from, size_t end) const {
   for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
     const AO_t bits = LoadRelaxed(&used_[word]) & MaskIn(word, from, end);
     if (bits != 0) {
-      return word * kWordBits + static_cast<size_t>(__builtin_ctzl(bits));
+      return word * kWordBits + CountTrailingZeros(bits);
     }
   }
   return end;
@@ -40,7 +45,7 @@ size_t Arena::NextFree(size_t from) const {
   for (size_t word = from / kWordBits; word < WordsUpTo(units_); ++word) {
     const AO_t bits = ~LoadRelaxed(&used_[word]) & MaskIn(word, from, units_);
     if (bits != 0) {
-      return word * kWordBits + static_cast<size_t>(__builtin_ctzl(bits));
+      return word * kWordBits + CountTrailingZeros(bits);
     }
   }
   return units_;
@@ -215,14 +220,11 @@ void Arena::PurgeWord(size_t word, AO_t bits) {
   AO_t rest = bits;
   AO_t purged = 0;
   while (rest != 0) {
-    const int first = __builtin_ctzl(rest);
-    const AO_t from_first = rest >> first;
-    const int length = ~from_first == 0 ? 64 : __builtin_ctzl(~from_first);
-    const AO_t mask = MaskIn(0, static_cast<size_t>(first),
-                             static_cast<size_t>(first + length));
-    const size_t unit = word * kWordBits + static_cast<size_t>(first);
-    if (os::Purge(base_ + (unit << unit_shift_), static_cast<size_t>(length)
-                                                     << unit_shift_)) {
+    const size_t first = CountTrailingZeros(rest);
+    const size_t length = CountTrailingZeros(~(rest >> first));
+    const AO_t mask = MaskIn(0, first, first + length);
+    const size_t unit = word * kWordBits + first;
+    if (os::Purge(base_ + (unit << unit_shift_), length << unit_shift_)) {
       purged |= mask;
     }
     rest &= ~mask;

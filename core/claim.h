@@ -18,6 +18,7 @@
 #define AOMALLOC_CORE_CLAIM_H_
 
 #include "core/atomics.h"
+#include "core/likely.h"
 
 namespace aomalloc {
 
@@ -42,7 +43,7 @@ class ClaimFrame {
 
  private:
   // Volatile: it must be on the stack, though nobody here reads it back.
-  volatile AO_t self_;
+  [[maybe_unused]] volatile AO_t self_;
 };
 
 class ClaimWord {
@@ -65,7 +66,7 @@ class ClaimWord {
                      : "+r"(old), "+m"(word_)
                      :
                      : "memory", "cc");
-    if (__builtin_expect(old == 0, 1)) return true;
+    if (Likely(old == 0)) return true;
     __asm__ volatile("subq %1, %0" : "+m"(word_) : "r"(tag) : "memory", "cc");
     return false;
 #else

@@ -19,6 +19,7 @@
 #define AOMALLOC_CORE_HEAP_H_
 
 #include "core/claim.h"
+#include "core/likely.h"
 #include "core/run.h"
 #include "core/size_class.h"
 #include "core/slab.h"
@@ -51,7 +52,7 @@ class alignas(64) Heap {
 
   // Frees a block of a slab of this heap.
   void Free(Run* slab, Block* block) {
-    if (__builtin_expect(slab::Push(slab, block), 0)) OnZero(slab);
+    if (Unlikely(slab::Push(slab, block))) OnZero(slab);
   }
 
   // Brings remote frees home.

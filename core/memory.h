@@ -8,12 +8,13 @@
 #define AOMALLOC_CORE_MEMORY_H_
 
 #include "core/arena.h"
+#include "core/likely.h"
 
 namespace aomalloc::memory {
 
 // Build setting: bytes in the static heap.
 #ifndef AOMALLOC_STATIC_HEAP_BYTES
-#define AOMALLOC_STATIC_HEAP_BYTES (2 * 1024 * 1024)
+#define AOMALLOC_STATIC_HEAP_BYTES 2097152
 #endif
 
 constexpr int kMappedUnitShift = 16;
@@ -71,7 +72,7 @@ extern Run static_table[kStaticUnits] __attribute__((visibility("hidden")));
 inline Run* RunInStatic(const void* address) {
   const size_t offset =
       reinterpret_cast<AO_t>(address) - reinterpret_cast<AO_t>(static_heap);
-  if (__builtin_expect(offset >= sizeof(static_heap), 0)) return nullptr;
+  if (Unlikely(offset >= sizeof(static_heap))) return nullptr;
   Run* unit = &static_table[offset >> kStaticUnitShift];
   return unit->kind == RunKind::kInterior ? unit - unit->units : unit;
 }

@@ -51,8 +51,9 @@ void* Reserve(size_t bytes, size_t alignment) {
   const uintptr_t start = static_cast<uintptr_t>(result);
   const uintptr_t aligned = (start + alignment - 1) & ~(alignment - 1);
   const uintptr_t end = aligned + bytes;
-  if (aligned != start)
+  if (aligned != start) {
     Unreserve(reinterpret_cast<void*>(start), aligned - start);
+  }
   if (end != start + padded) {
     Unreserve(reinterpret_cast<void*>(end), start + padded - end);
   }

@@ -14,7 +14,7 @@ namespace aomalloc {
 using SizeClass = uint8_t;
 
 constexpr size_t kGranule = 16;  // alignof(max_align_t) and every block's
-constexpr size_t kMaxSmall = 32 * 1024;
+constexpr size_t kMaxSmall = size_t{32} << 10;
 constexpr int kLinearClasses = 8;  // 16, 32, ..., 128
 constexpr int kClassesPerDouble = 8;
 constexpr int kDoublings = 8;  // 128 .. 32768

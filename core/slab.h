@@ -23,6 +23,7 @@
 #ifndef AOMALLOC_CORE_SLAB_H_
 #define AOMALLOC_CORE_SLAB_H_
 
+#include "core/likely.h"
 #include "core/run.h"
 #include "core/size_class.h"
 
@@ -38,7 +39,7 @@ inline void Commit(Block** word, Block* value) {
 // Takes a block off the free list; null if it is empty.
 inline Block* Pop(Run* slab) {
   Block* block = slab->free;
-  if (__builtin_expect(block == nullptr, 0)) return nullptr;
+  if (Unlikely(block == nullptr)) return nullptr;
   Commit(&slab->free, block->next);
   ++slab->used;
   return block;

@@ -31,7 +31,7 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   // to ask with; a place near ours is on our stack.
   const intptr_t distance =
       reinterpret_cast<intptr_t>(self) - reinterpret_cast<intptr_t>(&frame);
-  constexpr intptr_t kNear = 16 * 1024;
+  constexpr intptr_t kNear = intptr_t{16} << 10;
   const bool near = distance > -kNear && distance < kNear;
   if (!near && !(memory::MmapEnabled() && os::IsReadable(self))) return false;
   return *self != seen;

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "core/allocator.h"
+#include "core/likely.h"
 #include "core/report.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -50,44 +51,44 @@ void Delete(void* ptr) { aomalloc::Free(ptr, "operator delete"); }
 
 EXPORT void* operator new(size_t size) {
   void* ptr = aomalloc::Allocate(size);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<New>("_Znwm", size)(size);
 }
 
 EXPORT void* operator new[](size_t size) {
   void* ptr = aomalloc::Allocate(size);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<New>("_Znam", size)(size);
 }
 
 EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
   void* ptr = aomalloc::Allocate(size);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(size, tag);
 }
 
 EXPORT void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
   void* ptr = aomalloc::Allocate(size);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewNothrow>("_ZnamRKSt9nothrow_t", size)(size, tag);
 }
 
 EXPORT void* operator new(size_t size, std::align_val_t alignment) {
   void* ptr = AllocateAligned(size, alignment);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewAligned>("_ZnwmSt11align_val_t", size)(size, alignment);
 }
 
 EXPORT void* operator new[](size_t size, std::align_val_t alignment) {
   void* ptr = AllocateAligned(size, alignment);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewAligned>("_ZnamSt11align_val_t", size)(size, alignment);
 }
 
 EXPORT void* operator new(size_t size, std::align_val_t alignment,
                           const std::nothrow_t& tag) noexcept {
   void* ptr = AllocateAligned(size, alignment);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewAlignedNothrow>("_ZnwmSt11align_val_tRKSt9nothrow_t",
                                         size)(size, alignment, tag);
 }
@@ -95,7 +96,7 @@ EXPORT void* operator new(size_t size, std::align_val_t alignment,
 EXPORT void* operator new[](size_t size, std::align_val_t alignment,
                             const std::nothrow_t& tag) noexcept {
   void* ptr = AllocateAligned(size, alignment);
-  if (__builtin_expect(ptr != nullptr, 1)) return ptr;
+  if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewAlignedNothrow>("_ZnamSt11align_val_tRKSt9nothrow_t",
                                         size)(size, alignment, tag);
 }
