@@ -215,8 +215,9 @@ bool Arena::Resize(Run* run, size_t count) {
   return true;
 }
 
-// Purges the units `bits` of a word, which we have claimed.
-void Arena::PurgeWord(size_t word, AO_t bits) {
+// Purges the units `bits` of a word, which we have claimed. False if the system
+// refused some.
+bool Arena::PurgeWord(size_t word, AO_t bits) {
   AO_t rest = bits;
   AO_t purged = 0;
   while (rest != 0) {
@@ -230,26 +231,26 @@ void Arena::PurgeWord(size_t word, AO_t bits) {
     rest &= ~mask;
   }
   // Some may have been taken and purged by others before we claimed them.
-  purged &= LoadRelaxed(&dirty_[word]);
-  if (purged == 0) return;
-  ClearBitsRelease(&dirty_[word], purged);
-  AddRelaxed(&dirty_units_, ~PopCount(purged) + 1);
+  const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
+  ClearBitsRelease(&dirty_[word], dirty);
+  AddRelaxed(&dirty_units_, ~PopCount(dirty) + 1);
+  return purged == bits;
 }
 
 void Arena::PurgeExcess(size_t allowed) {
-  if (!mapped_ || LoadRelaxed(&dirty_units_) <= allowed) return;
-  const size_t end = WordsUpTo(LoadRelaxed(&committed_));
-  for (size_t word = end; word-- > 0;) {
+  if (!mapped_) return;
+  bool refused = false;
+  for (size_t word = WordsUpTo(LoadRelaxed(&committed_)); word-- > 0;) {
+    if (refused || LoadRelaxed(&dirty_units_) <= allowed) return;
     const AO_t used = LoadRelaxed(&used_[word]);
     const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used;
     if (bits == 0) continue;
     if (!CasAcquire(&used_[word], used, used | bits)) continue;
-    PurgeWord(word, bits);
+    refused = !PurgeWord(word, bits);
     ClearBitsRelease(&used_[word], bits);
     if (word * kWordBits < LoadRelaxed(&first_free_)) {
       StoreRelaxed(&first_free_, word * kWordBits);
     }
-    if (LoadRelaxed(&dirty_units_) <= allowed) return;
   }
 }
 

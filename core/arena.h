@@ -61,7 +61,8 @@ class Arena {
   // behind it are in use.
   bool Resize(Run* run, size_t count);
 
-  // Purges free dirty units if there are more than `allowed`.
+  // Purges free dirty units while there are more than `allowed`, or until the
+  // system refuses.
   void PurgeExcess(size_t allowed);
 
   bool Contains(const void* address) const {
@@ -107,7 +108,7 @@ class Arena {
   void Unclaim(size_t start, size_t count);
   size_t TakeDirtyBits(size_t start, size_t count);
   void SetDirtyBits(size_t start, size_t count);
-  void PurgeWord(size_t word, AO_t units);
+  bool PurgeWord(size_t word, AO_t units);
 
   char* const base_;
   const size_t units_;

@@ -27,6 +27,9 @@ AtomicWord announce_exhaustion;
 constexpr size_t kIdleBytes = size_t{2} << 20;
 constexpr size_t kIdleFraction = 10;
 constexpr AO_t kPurgeDelayMs = 100;
+// More than this beyond it is not kept even that long: the program may go
+// silent, and there is nobody else to come back.
+constexpr size_t kEagerBytes = size_t{64} << 20;
 AtomicWord purge_due_ms;  // 0: nothing to purge
 
 Arena* MappedAt(int index) {
@@ -174,7 +177,12 @@ void Return(Arena* arena, Run* run, bool dirty) {
   if (!arena->mapped()) return;
   const size_t allowed =
       kIdleBytes / kMappedUnitBytes + arena->used_units() / kIdleFraction;
-  if (arena->dirty_units() <= allowed) return;
+  const size_t dirty_now = arena->dirty_units();
+  if (dirty_now <= allowed) return;
+  if (dirty_now > allowed + kEagerBytes / kMappedUnitBytes) {
+    arena->PurgeExcess(allowed);
+    return;
+  }
   // Not at once: what was just freed is likely wanted again. The clock is read
   // only while there is too much. Stopped after taking the due time away, a
   // thread leaves it to the next Return to set a new one.
