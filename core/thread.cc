@@ -131,6 +131,18 @@ bool AddHeaps() {
   return true;
 }
 
+// Gives up a heap that we hold and have claimed. The claim goes last: until the
+// heap is no longer ours, no handler may make it `current`.
+void Release(Heap* heap) {
+  if (current == heap) current = nullptr;
+  CompilerBarrier();
+  // The id before the holder, or the next holder could be taken for the last.
+  StoreRelaxed(&heap->holder_id, 0);
+  // Release: the next holder continues from here.
+  StoreRelease(&heap->holder, 0);
+  heap->claim.Release();
+}
+
 void AtThreadExit(void*) { ReleaseHeaps(); }
 
 // Sees to it that AtThreadExit runs in this thread.
@@ -184,12 +196,10 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   }
   if (!heap->claim.Claim(frame)) return;
   heap->Drain();
-  heap->claim.Release();
-  StoreRelease(&heap->holder, 0);
+  Release(heap);
 }
 
 void ReleaseHeaps() {
-  current = nullptr;
   const ClaimFrame frame;
   for (Heap* heap = Registry(); heap != nullptr;
        heap = heap->next_in_registry) {
@@ -202,11 +212,7 @@ void ReleaseHeaps() {
     }
     heap->Trim();
     AOMALLOC_CHECK(heap->IsValid());
-    heap->claim.Release();
-    // The id first, or the next holder could be taken for the last.
-    StoreRelaxed(&heap->holder_id, 0);
-    // Release: the next holder continues from here.
-    StoreRelease(&heap->holder, 0);
+    Release(heap);
   }
 }
 
