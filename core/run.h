@@ -26,6 +26,7 @@
 #include <cstdint>
 
 #include "core/atomics.h"
+#include "core/size_class.h"
 
 namespace aomalloc {
 
@@ -44,31 +45,33 @@ enum class RunKind : uint8_t {
   kOwn,       // the allocator's own: heaps
 };
 
-// The descriptor of a unit; that of a run is its first unit's. One cache line,
-// in a table beside the arena, so that a block's address leads to it and no
-// overflow of a block does. Memory of this type is never anything else.
+// The descriptor of a unit; that of a run is its first unit's. In a table
+// beside the arena, so that a block's address leads to it and no overflow of a
+// block does. Memory of this type is never anything else.
 //
-// `owner` and `kind` are written when the run is taken and returned, which is
+// The first cache line is written when the run is taken and returned, which is
 // before anybody has, and after everybody has given up, a block of it; so
-// whoever may name a block reads them without ordering. All other fields are
-// the slab's owner's alone (slab.h).
-struct alignas(64) Run {
-  Block* free;       // last in, first out
-  AtomicWord owner;  // Heap*; 0 for spans
-  char* base;        // address of the first block
-  Run* next;         // the owner's list of slabs of this class
+// whoever may name a block reads it without ordering. The second is the owner's
+// alone (slab.h). They are apart because a thread that frees another's blocks
+// reads the one while the owner writes the other.
+struct alignas(128) Run {
+  AtomicWord owner;         // Heap*; 0 for spans
+  char* base;               // address of the first block
+  uint32_t units;           // length of the run, in units
+  uint16_t block_granules;  // block size in granules
+  uint16_t capacity;        // blocks that fit
+  SizeClass size_class;
+  RunKind kind;
+
+  alignas(64) Block* free;  // last in, first out
+  Run* next;                // the owner's list of slabs of this class
   Run* prev;
   int32_t used;  // blocks in use, and `beyond` more: see slab.h
   int16_t beyond;
-  uint16_t block_granules;  // block size in granules
-  uint32_t units;           // length of the run, in units
-  uint16_t carved;          // blocks that have ever been on the free list
-  uint16_t capacity;        // blocks that fit
-  uint8_t size_class;
-  RunKind kind;
-  bool listed;  // on its owner's list for its class
+  uint16_t carved;  // blocks that have ever been on the free list
+  bool listed;      // on its owner's list for its class
 };
-static_assert(sizeof(Run) == 64);
+static_assert(sizeof(Run) == 128);
 
 }  // namespace aomalloc
 
