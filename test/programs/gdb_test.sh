@@ -1,0 +1,48 @@
+#!/bin/bash
+# gdb in batch mode, with the debugged program under the library too: break,
+# backtrace, print, a call of malloc in the program, up to its end.
+source test/programs/common.sh
+need gdb gcc
+unset DEBUGINFOD_URLS
+
+cat >"$TEST_TMPDIR/target.c" <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+struct node {
+  int value;
+  struct node *next;
+};
+static int sum(struct node *list) {
+  return list ? list->value + sum(list->next) : 0;
+}
+int main(void) {
+  struct node *list = NULL;
+  for (int i = 0; i < 5; i++) {
+    struct node *n = malloc(sizeof *n);
+    n->value = i * i;
+    n->next = list;
+    list = n;
+  }
+  printf("the sum is %d\n", sum(list));
+  return 11;
+}
+END
+gcc -g -O0 -o "$TEST_TMPDIR/target" "$TEST_TMPDIR/target.c"
+
+# shellcheck disable=SC2016
+session() {
+  gdb -nx -batch -ex 'set print address off' -ex 'set confirm off' \
+    -ex 'break sum if list == 0' -ex run -ex bt -ex 'frame 5' \
+    -ex 'print *list' -ex 'print *list->next->next' -ex 'ptype list' \
+    -ex delete -ex 'print sum(list)' \
+    -ex 'print ((void *(*)(unsigned long))malloc)(1000) != 0' \
+    -ex finish -ex continue -ex 'print $_exitcode' "$TEST_TMPDIR/target"
+}
+
+assert_served gdb -nx -batch -ex run "$TEST_TMPDIR/target"
+normalise='s/process [0-9]+/process N/'
+run_both gdb session
+# shellcheck disable=SC2016
+for line in '^\$1 = {value = 16, ' '^the sum is 30$' '^\$6 = 11$'; do
+  grep -q "$line" "$TEST_TMPDIR/gdb.with/stdout" || fail "gdb printed no $line"
+done
