@@ -17,27 +17,59 @@ constexpr size_t kMaxStaticSmall = 4096;
 // From here on moving pages is cheaper than copying them.
 constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
-void* NoMemory() {
-  errno = ENOMEM;
-  return nullptr;
+// What `attempt` returns; if that is null, what it returns after a second try
+// with the memory of empty slabs given back. Null, with errno, when there is
+// none. The caller has no claim.
+template <typename Attempt>
+auto WithReclaim(Attempt attempt) {
+  auto result = attempt();
+  if (result != nullptr) return result;
+  thread::TrimHeaps();
+  result = attempt();
+  if (result == nullptr) {
+    memory::Exhausted();
+    errno = ENOMEM;
+  }
+  return result;
 }
 
-struct Span {
-  void* address = nullptr;
-  bool zeroed = false;
-};
-
-Span AllocateSpan(size_t alignment, size_t size) {
-  Span span;
+// A span's address; null when there is no memory. `*zeroed` tells whether it is
+// known to be zero.
+char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   // Also what would wrap when rounded up (C17 7.22.3 lets objects have at most
   // PTRDIFF_MAX bytes).
-  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return span;
+  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return nullptr;
   const memory::Taken taken = memory::Take({size, size, alignment});
-  if (taken.run == nullptr) return span;
+  if (taken.run == nullptr) return nullptr;
   taken.run->kind = RunKind::kSpan;
-  span.address = taken.address();
-  span.zeroed = taken.zeroed;
-  return span;
+  *zeroed = taken.zeroed;
+  return taken.address();
+}
+
+char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
+  return WithReclaim([=] { return TrySpan(alignment, size, zeroed); });
+}
+
+// A block for a size that fits a class; null when there is no memory.
+Block* TryBlock(size_t size) {
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap == nullptr) return nullptr;
+  const SizeClass size_class = ClassOf(size);
+  Block* block = heap->Pop(size_class);
+  if (block == nullptr) block = heap->Refill(size_class);
+  if (block == nullptr) {
+    // Before asking for memory, see that some comes back.
+    thread::DrainIdleHeap(frame);
+    block = heap->Grow(size_class);
+  }
+  heap->claim.Release();
+  return block;
+}
+
+// True for sizes that are served by spans.
+bool IsLarge(size_t size) {
+  return size > kMaxSmall || (size > kMaxStaticSmall && !memory::MmapEnabled());
 }
 
 size_t SpanBytes(const Run* run) {
@@ -74,38 +106,25 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
   if (units <= run->units) return nullptr;
   if (arena->Resize(run, units)) return ptr;
   if (!arena->mapped() || old_bytes < kMovePagesBytes) return nullptr;
-  const Span span = AllocateSpan(1, size);
-  if (span.address == nullptr) return nullptr;
-  if (os::MovePages(ptr, span.address, old_bytes)) {
+  bool zeroed;
+  void* moved = TrySpan(1, size, &zeroed);
+  if (moved == nullptr) return nullptr;
+  if (os::MovePages(ptr, moved, old_bytes)) {
     // What is left behind reads as zero.
     memory::Return(arena, run, /*dirty=*/false);
   } else {
-    memcpy(span.address, ptr, old_bytes);
+    memcpy(moved, ptr, old_bytes);
     memory::Return(arena, run, /*dirty=*/true);
   }
-  return span.address;
+  return moved;
 }
 
 }  // namespace
 
 void* AllocateSlow(size_t size) {
-  if (size > kMaxSmall || (size > kMaxStaticSmall && !memory::MmapEnabled())) {
-    void* address = AllocateSpan(1, size).address;
-    return address != nullptr ? address : NoMemory();
-  }
-  const ClaimFrame frame;
-  Heap* heap = thread::ClaimHeap(frame);
-  if (heap == nullptr) return NoMemory();
-  const SizeClass size_class = ClassOf(size);
-  Block* block = heap->Pop(size_class);
-  if (block == nullptr) block = heap->Refill(size_class);
-  if (block == nullptr) {
-    // Before asking for memory, see that some comes back.
-    thread::DrainIdleHeap(frame);
-    block = heap->Grow(size_class);
-  }
-  heap->claim.Release();
-  return block != nullptr ? block : NoMemory();
+  bool zeroed;
+  if (IsLarge(size)) return AllocateSpan(1, size, &zeroed);
+  return WithReclaim([=] { return TryBlock(size); });
 }
 
 void FreeSlow(void* ptr, const char* call) {
@@ -142,14 +161,9 @@ void OnZeroSlow(Run* slab) {
 }
 
 void* AllocateZeroed(size_t size) {
-  if (size > kMaxSmall || (size > kMaxStaticSmall && !memory::MmapEnabled())) {
-    const Span span = AllocateSpan(1, size);
-    if (span.address == nullptr) return NoMemory();
-    if (!span.zeroed) memset(span.address, 0, size);
-    return span.address;
-  }
-  void* ptr = Allocate(size);
-  if (ptr != nullptr) memset(ptr, 0, size);
+  bool zeroed = false;
+  void* ptr = IsLarge(size) ? AllocateSpan(1, size, &zeroed) : Allocate(size);
+  if (ptr != nullptr && !zeroed) memset(ptr, 0, size);
   return ptr;
 }
 
@@ -162,12 +176,10 @@ void* AllocateAligned(size_t alignment, size_t size) {
     const int size_class = AlignedClassOf(size, alignment);
     const size_t class_size =
         size_class < kNumClasses ? ClassSize(size_class) : kMaxSmall + 1;
-    if (class_size <= (memory::MmapEnabled() ? kMaxSmall : kMaxStaticSmall)) {
-      return Allocate(class_size);
-    }
+    if (!IsLarge(class_size)) return Allocate(class_size);
   }
-  void* address = AllocateSpan(alignment, size).address;
-  return address != nullptr ? address : NoMemory();
+  bool zeroed;
+  return AllocateSpan(alignment, size, &zeroed);
 }
 
 void* Reallocate(void* ptr, size_t size, const char* call) {
@@ -196,12 +208,7 @@ size_t UsableSize(const void* ptr, const char* call) {
 }
 
 bool Trim() {
-  const ClaimFrame frame;
-  Heap* heap = thread::ClaimHeap(frame);
-  if (heap != nullptr) {
-    heap->Trim();
-    heap->claim.Release();
-  }
+  thread::TrimHeaps();
   return memory::MmapEnabled() && memory::Trim();
 }
 

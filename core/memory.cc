@@ -53,7 +53,9 @@ Arena* MakeArena(size_t data_bytes) {
       RoundUp(head_bytes + table_bytes + kTableGap, alignment);
   char* start = static_cast<char*>(os::Reserve(before + data_bytes, alignment));
   if (start == nullptr) return nullptr;
-  if (!os::Commit(start, head_bytes)) {
+  // The whole table can be read from the start: a free of an address that was
+  // never handed out finds a descriptor that says so.
+  if (!os::MakeReadable(start, before) || !os::Commit(start, head_bytes)) {
     os::Unreserve(start, before + data_bytes);
     return nullptr;
   }
@@ -136,18 +138,6 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
   }
 }
 
-void AnnounceOnce() {
-  if (LoadRelaxed(&announce_exhaustion) == 0 ||
-      !CasFull(&announce_exhaustion, 1, 0)) {
-    return;
-  }
-  Line()
-      .Text("the static heap of ")
-      .Decimal(AOMALLOC_STATIC_HEAP_BYTES)
-      .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
-      .Write();
-}
-
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
@@ -160,6 +150,18 @@ void EnableMmap() { StoreRelaxed(&mmap_enabled, 1); }
 bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
 void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
 
+void Exhausted() {
+  if (MmapEnabled() || LoadRelaxed(&announce_exhaustion) == 0 ||
+      !CasFull(&announce_exhaustion, 1, 0)) {
+    return;
+  }
+  Line()
+      .Text("the static heap of ")
+      .Decimal(AOMALLOC_STATIC_HEAP_BYTES)
+      .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
+      .Write();
+}
+
 Taken Take(const Request& request) {
   if (MmapEnabled()) {
     const Taken taken = TakeMapped(request.mapped_bytes, request.alignment);
@@ -168,7 +170,6 @@ Taken Take(const Request& request) {
   // The static heap is the only one, or the last resort.
   const Arena::Taken taken = static_arena.Take(
       static_arena.UnitsFor(request.static_bytes), request.alignment);
-  if (taken.run == nullptr && !MmapEnabled()) AnnounceOnce();
   return {taken.run, &static_arena, taken.zeroed};
 }
 

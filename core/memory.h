@@ -81,8 +81,10 @@ inline Run* RunInStatic(const void* address) {
 void EnableMmap();
 bool MmapEnabled();
 
-// Has the first request that fails for want of mmap say so on stderr.
+// Has the first request that fails for want of mmap say so on stderr. To be
+// told of each request that fails.
 void AnnounceExhaustion();
+void Exhausted();
 
 // How much to take: one size for each kind of arena, as their units differ.
 struct Request {

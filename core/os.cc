@@ -60,6 +60,11 @@ void* Reserve(size_t bytes, size_t alignment) {
   return reinterpret_cast<void*>(aligned);
 }
 
+bool MakeReadable(void* start, size_t bytes) {
+  return Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
+                 PROT_READ) == 0;
+}
+
 bool Commit(void* start, size_t bytes) {
   return Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
                  PROT_READ | PROT_WRITE) == 0;

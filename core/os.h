@@ -15,6 +15,10 @@ size_t PageSize();
 // `alignment` (a power of two, at least a page). Null when there is none.
 void* Reserve(size_t bytes, size_t alignment);
 
+// Makes reserved pages readable; they read as zero and take no memory. False
+// when the system refuses.
+bool MakeReadable(void* start, size_t bytes);
+
 // Makes reserved pages readable and writable. Repeating it is harmless. False
 // when the system has no memory to promise.
 bool Commit(void* start, size_t bytes);

@@ -199,6 +199,23 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   Release(heap);
 }
 
+void TrimHeaps() {
+  const ClaimFrame frame;
+  for (Heap* heap = Registry(); heap != nullptr;
+       heap = heap->next_in_registry) {
+    const AO_t holder = LoadRelaxed(&heap->holder);
+    if (holder == ThisThread()) {
+      if (!ClaimOrTakeOver(heap, frame)) continue;
+      heap->Trim();
+      heap->claim.Release();
+    } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
+               heap->claim.Claim(frame)) {
+      heap->Trim();
+      Release(heap);
+    }
+  }
+}
+
 void ReleaseHeaps() {
   const ClaimFrame frame;
   for (Heap* heap = Registry(); heap != nullptr;

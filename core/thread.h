@@ -35,6 +35,10 @@ AO_t ThisThread();
 // is no memory for a heap. Signal-safe.
 Heap* ClaimHeap(const ClaimFrame& frame);
 
+// Gives back the empty slabs of all heaps that the calling thread holds or
+// nobody does, after draining them.
+void TrimHeaps();
+
 // Drains a heap that no thread holds, if the next one in turn has remote
 // frees; so that memory freed to heaps of ended threads comes back.
 void DrainIdleHeap(const ClaimFrame& frame);

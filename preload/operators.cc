@@ -6,6 +6,7 @@
 // needs no C++ runtime and one that dlopens it late is served.
 #include <dlfcn.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <initializer_list>
 #include <new>
@@ -17,6 +18,12 @@
 #define EXPORT __attribute__((visibility("default")))
 
 namespace {
+
+// What to ask the runtime for instead of `size`, of which there is too little:
+// an impossible size must not become possible when it is rounded up.
+size_t Impossible(size_t size) {
+  return size > PTRDIFF_MAX ? size_t{PTRDIFF_MAX} : size;
+}
 
 // The runtime's operator new of the given mangled name.
 template <typename Function>
@@ -52,37 +59,41 @@ void Delete(void* ptr) { aomalloc::Free(ptr, "operator delete"); }
 EXPORT void* operator new(size_t size) {
   void* ptr = aomalloc::Allocate(size);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<New>("_Znwm", size)(size);
+  return FromRuntime<New>("_Znwm", size)(Impossible(size));
 }
 
 EXPORT void* operator new[](size_t size) {
   void* ptr = aomalloc::Allocate(size);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<New>("_Znam", size)(size);
+  return FromRuntime<New>("_Znam", size)(Impossible(size));
 }
 
 EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
   void* ptr = aomalloc::Allocate(size);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(size, tag);
+  return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(Impossible(size),
+                                                              tag);
 }
 
 EXPORT void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
   void* ptr = aomalloc::Allocate(size);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewNothrow>("_ZnamRKSt9nothrow_t", size)(size, tag);
+  return FromRuntime<NewNothrow>("_ZnamRKSt9nothrow_t", size)(Impossible(size),
+                                                              tag);
 }
 
 EXPORT void* operator new(size_t size, std::align_val_t alignment) {
   void* ptr = AllocateAligned(size, alignment);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewAligned>("_ZnwmSt11align_val_t", size)(size, alignment);
+  return FromRuntime<NewAligned>("_ZnwmSt11align_val_t", size)(Impossible(size),
+                                                               alignment);
 }
 
 EXPORT void* operator new[](size_t size, std::align_val_t alignment) {
   void* ptr = AllocateAligned(size, alignment);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewAligned>("_ZnamSt11align_val_t", size)(size, alignment);
+  return FromRuntime<NewAligned>("_ZnamSt11align_val_t", size)(Impossible(size),
+                                                               alignment);
 }
 
 EXPORT void* operator new(size_t size, std::align_val_t alignment,
@@ -90,7 +101,7 @@ EXPORT void* operator new(size_t size, std::align_val_t alignment,
   void* ptr = AllocateAligned(size, alignment);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewAlignedNothrow>("_ZnwmSt11align_val_tRKSt9nothrow_t",
-                                        size)(size, alignment, tag);
+                                        size)(Impossible(size), alignment, tag);
 }
 
 EXPORT void* operator new[](size_t size, std::align_val_t alignment,
@@ -98,7 +109,7 @@ EXPORT void* operator new[](size_t size, std::align_val_t alignment,
   void* ptr = AllocateAligned(size, alignment);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<NewAlignedNothrow>("_ZnamSt11align_val_tRKSt9nothrow_t",
-                                        size)(size, alignment, tag);
+                                        size)(Impossible(size), alignment, tag);
 }
 
 EXPORT void operator delete(void* ptr) noexcept { Delete(ptr); }
