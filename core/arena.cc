@@ -6,6 +6,7 @@ namespace aomalloc {
 namespace {
 
 constexpr size_t kWordBits = 64;
+constexpr size_t kPurgeUnits = 4;
 
 // The bits of word `word` that belong to units [start, end).
 AO_t MaskIn(size_t word, size_t start, size_t end) {
@@ -217,7 +218,7 @@ bool Arena::Resize(Run* run, size_t count) {
 
 // Purges the units `bits` of a word, which we have claimed. False if the system
 // refused some.
-bool Arena::PurgeWord(size_t word, AO_t bits) {
+bool Arena::PurgeUnits(size_t word, AO_t bits) {
   AO_t rest = bits;
   AO_t purged = 0;
   while (rest != 0) {
@@ -242,14 +243,17 @@ void Arena::PurgeExcess(size_t allowed) {
   bool refused = false;
   for (size_t word = WordsUpTo(LoadRelaxed(&committed_)); word-- > 0;) {
     if (refused || LoadRelaxed(&dirty_units_) <= allowed) return;
-    const AO_t used = LoadRelaxed(&used_[word]);
-    const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used;
-    if (bits == 0) continue;
-    if (!CasAcquire(&used_[word], used, used | bits)) continue;
-    refused = !PurgeWord(word, bits);
-    ClearBitsRelease(&used_[word], bits);
-    if (word * kWordBits < LoadRelaxed(&first_free_)) {
-      StoreRelaxed(&first_free_, word * kWordBits);
+    // A few units at a time: they are lost if we never come back.
+    for (size_t unit = 0; unit < kWordBits && !refused; unit += kPurgeUnits) {
+      const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
+      const AO_t used = LoadRelaxed(&used_[word]);
+      const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
+      if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
+      refused = !PurgeUnits(word, bits);
+      ClearBitsRelease(&used_[word], bits);
+      if (word * kWordBits < LoadRelaxed(&first_free_)) {
+        StoreRelaxed(&first_free_, word * kWordBits);
+      }
     }
   }
 }

@@ -108,7 +108,7 @@ class Arena {
   void Unclaim(size_t start, size_t count);
   size_t TakeDirtyBits(size_t start, size_t count);
   void SetDirtyBits(size_t start, size_t count);
-  bool PurgeWord(size_t word, AO_t units);
+  bool PurgeUnits(size_t word, AO_t units);
 
   char* const base_;
   const size_t units_;

@@ -81,10 +81,17 @@ class ClaimWord {
     return CasAcquire(&word_, seen, frame.tag());
   }
 
+  // Gives the claim up.
   void Release() {
     CompilerBarrier();
     word_ = 0;
     CompilerBarrier();
+  }
+
+  // Gives the claim up if it is still that of `frame`: for a claimant that has
+  // let others at the heap before. Release: what it did comes before.
+  void ReleaseIf(const ClaimFrame& frame) {
+    CasRelease(&word_, frame.tag(), 0);
   }
 
   AO_t Peek() const { return word_; }

@@ -73,10 +73,9 @@ class alignas(64) Heap {
   void Remote(Block* first, Block* last) { remote_.Push(first, last); }
   bool HasRemote() const { return remote_.Peek() != nullptr; }
 
-  AtomicWord holder = 0;  // the thread that holds the heap, or 0
+  AtomicWord holder = 0;  // the thread that holds the heap (thread.h), or 0
   ClaimWord claim;
-  AtomicWord holder_id = 0;  // its id, if known (liveness.h)
-  Heap* next_in_registry;    // written before the heap is published
+  Heap* next_in_registry;  // written before the heap is published
 
  private:
   void Link(Run* slab);

@@ -24,16 +24,19 @@
 
 namespace aomalloc::liveness {
 
+// Thread ids are below 2^kIdBits (Linux: PID_MAX_LIMIT); 0 stands for one that
+// is not known.
+constexpr int kIdBits = 22;
+
 // True in the first thread of a process that is new: started, or forked. Cheap
 // when it is not. The caller then records ThreadId() in its heaps and calls
 // ProcessIsKnown.
 bool ProcessIsNew();
 void ProcessIsKnown();
 
-// The calling thread's id, to be recorded in a heap that it acquires; 0 when
-// ids mean nothing now.
-AO_t IdToRecord();
+// The calling thread's id; and the same as long as ids mean something, else 0.
 AO_t ThreadId();
+AO_t IdToRecord();
 
 // True if the thread of a recorded id is certain to have ended.
 bool IsDead(AO_t recorded);

@@ -20,6 +20,17 @@ AtomicWord registry = 0;     // Heap*; 0 stands for first_heaps
 AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 
+// What ThisThread returns; 0 until it is asked.
+__thread AO_t token __attribute__((tls_model("initial-exec"))) = 0;
+
+// Thread-local variables of two threads are further apart than 64 bytes, and
+// user addresses are below 2^47.
+AO_t TokenWith(AO_t id) {
+  return reinterpret_cast<AO_t>(&token) >> 6 << liveness::kIdBits | id;
+}
+
+AO_t IdOf(AO_t holder) { return holder & ((AO_t{1} << liveness::kIdBits) - 1); }
+
 Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
 
 // True if the claimant that left `seen` is gone for certain (claim.h).
@@ -64,7 +75,6 @@ bool Acquire() {
     // Acquire: we continue what its last holder did.
     if (LoadRelaxed(&heap->holder) == 0 &&
         CasAcquire(&heap->holder, 0, ThisThread())) {
-      StoreRelaxed(&heap->holder_id, liveness::IdToRecord());
       return true;
     }
   }
@@ -76,15 +86,10 @@ bool AcquireFromDead(const ClaimFrame& frame) {
   for (Heap* heap = Registry(); heap != nullptr;
        heap = heap->next_in_registry) {
     const AO_t holder = LoadAcquire(&heap->holder);
-    const AO_t id = LoadRelaxed(&heap->holder_id);
-    // The id goes before the holder: a heap that others take over meanwhile
-    // has another holder, or our comparison fails on the id.
-    if (holder == 0 || !liveness::IsDead(id) ||
-        !CasFull(&heap->holder_id, id, 0)) {
+    if (holder == 0 || !liveness::IsDead(IdOf(holder)) ||
+        !CasAcquire(&heap->holder, holder, ThisThread())) {
       continue;
     }
-    if (!CasAcquire(&heap->holder, holder, ThisThread())) continue;
-    StoreRelaxed(&heap->holder_id, liveness::IdToRecord());
     const AO_t seen = heap->claim.Peek();
     if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
       heap->Repair();
@@ -95,12 +100,15 @@ bool AcquireFromDead(const ClaimFrame& frame) {
   return false;
 }
 
-// In a process that is new our heaps have no id, or one of the parent.
-void RecordIds() {
+// In a process that is new, our token and the heaps that bear it have no id, or
+// one of the parent. A handler that comes in between does all of this again.
+void RecordId() {
+  token = TokenWith(liveness::ThreadId());
   for (Heap* heap = Registry(); heap != nullptr;
        heap = heap->next_in_registry) {
-    if (LoadRelaxed(&heap->holder) == ThisThread()) {
-      StoreRelaxed(&heap->holder_id, liveness::ThreadId());
+    const AO_t holder = LoadRelaxed(&heap->holder);
+    if (holder != 0 && holder - IdOf(holder) == TokenWith(0)) {
+      CasFull(&heap->holder, holder, token);
     }
   }
   liveness::ProcessIsKnown();
@@ -119,7 +127,6 @@ bool AddHeaps() {
     new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
   }
   StoreRelaxed(&memory[0].holder, ThisThread());
-  StoreRelaxed(&memory[0].holder_id, liveness::IdToRecord());
   Heap* last = &memory[count - 1];
   AO_t head;
   do {
@@ -132,15 +139,15 @@ bool AddHeaps() {
 }
 
 // Gives up a heap that we hold and have claimed. The claim goes last: until the
-// heap is no longer ours, no handler may make it `current`.
-void Release(Heap* heap) {
+// heap is no longer ours, no handler may make it `current`. If we are stopped
+// in between, the next holder may have taken the claim over before we let it
+// go.
+void Release(Heap* heap, const ClaimFrame& frame) {
   if (current == heap) current = nullptr;
   CompilerBarrier();
-  // The id before the holder, or the next holder could be taken for the last.
-  StoreRelaxed(&heap->holder_id, 0);
   // Release: the next holder continues from here.
   StoreRelease(&heap->holder, 0);
-  heap->claim.Release();
+  heap->claim.ReleaseIf(frame);
 }
 
 void AtThreadExit(void*) { ReleaseHeaps(); }
@@ -163,7 +170,10 @@ void RegisterExit() {
 
 __thread Heap* current = nullptr;
 
-AO_t ThisThread() { return reinterpret_cast<AO_t>(&current); }
+AO_t ThisThread() {
+  if (token == 0) token = TokenWith(liveness::IdToRecord());
+  return token;
+}
 
 Heap* Registry() {
   const AO_t head = LoadAcquire(&registry);
@@ -171,7 +181,7 @@ Heap* Registry() {
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
-  if (liveness::ProcessIsNew()) RecordIds();
+  if (liveness::ProcessIsNew()) RecordId();
   Heap* heap = current;
   if (heap != nullptr && ClaimOrTakeOver(heap, frame)) return heap;
   // A handler may claim what we acquire before we do, and give it back; or
@@ -196,7 +206,7 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   }
   if (!heap->claim.Claim(frame)) return;
   heap->Drain();
-  Release(heap);
+  Release(heap, frame);
 }
 
 void TrimHeaps() {
@@ -211,7 +221,7 @@ void TrimHeaps() {
     } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
                heap->claim.Claim(frame)) {
       heap->Trim();
-      Release(heap);
+      Release(heap, frame);
     }
   }
 }
@@ -229,7 +239,7 @@ void ReleaseHeaps() {
     }
     heap->Trim();
     AOMALLOC_CHECK(heap->IsValid());
-    Release(heap);
+    Release(heap, frame);
   }
 }
 

@@ -1,10 +1,12 @@
 // Threads: which heaps a thread holds, nested entries, thread exit.
 //
-// A thread holds every heap whose `holder` word is the thread's token, the
-// address of one of its thread-local variables. That one word is all there is:
-// a heap is acquired by one compare-and-swap from 0 and released by one store,
-// so there is no moment at which an interruption loses it. `current` caches the
-// heap that the thread uses first.
+// A thread holds every heap whose `holder` word is the thread's token: the
+// address of one of its thread-local variables and, where it is known, its
+// thread id, so that a thread that got the memory of a vanished one is not
+// taken for it. That one word is all there is: a heap is acquired by one
+// compare-and-swap, from 0 or from the token of a vanished thread, and released
+// by one store; so there is no moment at which an interruption loses it.
+// `current` caches the heap that the thread uses first.
 //
 // Heaps are on one list, the registry, for ever. An operation that finds the
 // current heap claimed is a handler, nested in another operation; it uses the
@@ -28,7 +30,7 @@ namespace aomalloc::thread {
 extern __thread Heap* current
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-// What `holder` says of heaps that the calling thread holds.
+// The calling thread's token.
 AO_t ThisThread();
 
 // Claims a heap that this thread holds, or makes it hold one. Null when there
