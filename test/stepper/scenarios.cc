@@ -1,0 +1,399 @@
+#include "test/stepper/scenarios.h"
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <type_traits>
+
+#include "test/stepper/book.h"
+#include "test/stepper/shared.h"
+#include "test/stepper/victim.h"
+
+namespace stepper {
+namespace {
+
+// Class 1152 serves this; nothing else in these programs uses it before. A slab
+// holds 56 of them, or 7 in the static heap, 3 of which are carved at a time.
+constexpr size_t kRare = 1100;
+constexpr size_t kFull = 56;  // fills one slab, or eight
+
+void* in;   // the block that the operation is about; not in the book
+void* out;  // what it returned
+void* blocks[128];
+bool is_new;  // `out` is a new block, to be entered
+size_t in_size;
+
+// Functions that only some libraries have.
+void* (*ao_malloc)(size_t);
+void (*ao_free)(void*);
+void (*ao_enable)();
+void* (*operator_new)(size_t);
+void (*operator_delete)(void*);
+
+size_t SlabBlocks() { return mapped ? 56 : 7; }
+// So many frees have a slab that was full listed again.
+size_t Worthwhile() { return mapped ? 3 : 1; }
+// A span, and what it grows to.
+size_t Big() { return mapped ? 150000 : 40000; }
+size_t Bigger() { return mapped ? 250000 : 60000; }
+
+void Fill(size_t size, size_t count) {
+  for (size_t i = 0; i < count; ++i) blocks[i] = Take(size);
+}
+
+// Takes a block out of the book and marks its contents.
+void Hold(void* ptr, size_t size) {
+  Strike(ptr);
+  memset(ptr, 0x5a, size);
+  in = ptr;
+  in_size = size;
+}
+
+void Warm(size_t size) { Give(Take(size)); }
+
+// --- Setups.
+
+void WarmUp() { Warm(64); }
+void WarmAll() { Warm(64), Warm(kRare), Warm(Big()); }
+void TakeSmall() { Hold(Take(64), 64); }
+void TakeSmallFromPeer() {
+  Warm(64);
+  OnPeer([] { Hold(Take(64), 64); });
+}
+void TakeFew() { Fill(kRare, 3); }
+void TakeSlabFull() { Fill(kRare, kFull); }
+void TakeMoreThanSlab() { Fill(kRare, kFull + 1); }
+void LeaveOneInNext() {
+  Fill(kRare, kFull + 1);
+  for (size_t i = 0; i < Worthwhile(); ++i) Give(blocks[i]);
+  const size_t rest = SlabBlocks() - 1;
+  for (size_t i = 0; i < rest; ++i) Take(kRare);
+}
+void HoldOneOfFull() {
+  Fill(kRare, kFull + 1);
+  for (size_t i = 1; i < Worthwhile(); ++i) Give(blocks[i]);
+  Hold(blocks[0], kRare);
+}
+void HoldLastOfSlab() {
+  Fill(kRare, kFull + 1);
+  for (size_t i = 1; i < SlabBlocks(); ++i) Give(blocks[i]);
+  Hold(blocks[0], kRare);
+}
+void LetPeerFree() {
+  Fill(kRare, kFull);
+  OnPeer([] {
+    for (size_t i = 0; i < 10; ++i) Give(blocks[3 * i]);
+  });
+}
+void LetPeerEmptySlab() {
+  Fill(kRare, 2 * SlabBlocks());
+  OnPeer([] {
+    for (size_t i = 0; i < SlabBlocks(); ++i) Give(blocks[i]);
+  });
+}
+void TakeSpan() { Warm(64), Hold(Take(Big()), Big()); }
+void TakeSpanBeforeAnother() {
+  void* span = Take(Big());
+  Take(Big());
+  Hold(span, Big());
+}
+void TakeMovableSpan() {
+  void* span = Take(400000);
+  Take(400000);
+  Hold(span, 400000);
+}
+void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
+void DirtySpan() { Warm(64), Warm(Big()); }
+void FreeMuch() {
+  Fill(kRare, kFull + 1);
+  for (size_t i = 0; i < kFull + 1; ++i) Give(blocks[i]);
+  Warm(Big());
+}
+
+void* TakeAndIdle(void* taken) {
+  Take(64);
+  static_cast<Event*>(taken)->Set();
+  static Event never;
+  never.Wait();
+  return nullptr;
+}
+
+// As many threads as there are heaps without asking for memory.
+void HoldFirstHeaps() {
+  static bool held;
+  if (held) return;
+  held = true;
+  OnPeer([] {
+    for (int i = 0; i < 3; ++i) {
+      Event taken;
+      pthread_t thread;
+      if (pthread_create(&thread, nullptr, TakeAndIdle, &taken) != 0) {
+        Fail("pthread_create");
+      }
+      taken.Wait();
+    }
+  });
+}
+
+// Leaves remote frees in the heap of a thread that is no more.
+void FreeToIdleHeap() {
+  Warm(64);
+  OnPeer([] {
+    pthread_t thread;
+    if (pthread_create(&thread, nullptr,
+                       [](void*) -> void* {
+                         Fill(kRare, kFull);
+                         return nullptr;
+                       },
+                       nullptr) != 0) {
+      Fail("pthread_create");
+    }
+    pthread_join(thread, nullptr);
+  });
+  for (size_t i = 0; i < kFull; ++i) Give(blocks[i]);
+}
+
+// Uses the memory up.
+void UseUp() {
+  for (size_t size = 1 << 20; size >= 16; size /= 2) {
+    while (malloc(size) != nullptr) {
+    }
+  }
+}
+
+// --- Preparations.
+
+// Leaves more free memory than may stay, and lets the delay pass.
+void LetPurgeFallDue() {
+  void* spans[3];
+  for (void*& span : spans) span = malloc(2 << 20);
+  for (void* span : spans) free(span);
+  const timespec delay = {0, 130 * 1000000};
+  nanosleep(&delay, nullptr);
+}
+
+void LimitAddressSpace() {
+  const rlimit limit = {rlim_t{4} << 30, rlim_t{4} << 30};
+  setrlimit(RLIMIT_AS, &limit);
+}
+
+// --- Operations.
+
+void Allocated(void* ptr) {
+  out = ptr;
+  is_new = true;
+}
+template <size_t kSize>
+void Malloc() {
+  Allocated(malloc(kSize));
+}
+void MallocBig() { Allocated(malloc(Big())); }
+void MallocHuge() { Allocated(malloc(8 << 20)); }
+void Malloc2M() { Allocated(malloc(2 << 20)); }
+void Free() { free(in); }
+void CallocSmall() { Allocated(calloc(10, 20)); }
+void CallocBig() { Allocated(calloc(1, Big())); }
+template <size_t kSize>
+void Realloc() {
+  Allocated(realloc(in, kSize));
+  if (in_size > kSize) in_size = kSize;
+}
+void ReallocBigger() { Allocated(realloc(in, Bigger())); }
+void ReallocMoving() { Allocated(realloc(in, 800000)); }
+void ReallocShrink() { Allocated(realloc(in, Big() + 16)); }
+void Memalign() { Allocated(memalign(256, 200)); }
+void MemalignPage() { Allocated(memalign(4096, 100)); }
+void MemalignSpan() { Allocated(memalign(mapped ? 1 << 20 : 16384, 5000)); }
+void PosixMemalign() {
+  void* ptr = nullptr;
+  if (posix_memalign(&ptr, 64, 100) != 0) ptr = nullptr;
+  Allocated(ptr);
+}
+void UsableSize() {
+  if (malloc_usable_size(in) < 64) Fail("usable size", in);
+}
+void AoMalloc() { Allocated(ao_malloc(64)); }
+void AoFree() { ao_free(in); }
+void New() { Allocated(operator_new(64)); }
+void Delete() { operator_delete(in); }
+void TrimAll() { malloc_trim(0); }
+void Info() { mallinfo2(); }
+void EnableMmapAndMalloc() { ao_enable(), Allocated(malloc(3000)); }
+void MallocManySlow() {
+  blocks[0] = malloc(kRare);
+  blocks[1] = malloc(1200);
+  blocks[2] = malloc(1300);
+  blocks[3] = malloc(1450);
+  blocks[4] = malloc(1600);
+  blocks[5] = malloc(1700);
+}
+
+// --- After them.
+
+void Keep() {
+  if (out == nullptr && !may_run_out) Fail("the operation got no memory");
+  if (is_new && out != nullptr) Enter(out, malloc_usable_size(out));
+  is_new = false;
+}
+
+// The contents of the block must have moved with it.
+void KeepContents() {
+  const auto* bytes = static_cast<const unsigned char*>(out);
+  size_t size = malloc_usable_size(out);
+  if (size > in_size) size = in_size;
+  for (size_t i = 0; i < size; ++i) {
+    if (bytes[i] != 0x5a) Fail("realloc lost contents", bytes + i);
+  }
+  Keep();
+}
+
+void KeepZeroed() {
+  const auto* bytes = static_cast<const unsigned char*>(out);
+  const size_t size = malloc_usable_size(out) < 1000 ? 200 : Big();
+  for (size_t i = 0; i < size; ++i) {
+    if (bytes[i] != 0) Fail("calloc gave memory that is not zero", bytes + i);
+  }
+  Keep();
+}
+
+void KeepMany() {
+  for (int i = 0; i < 6; ++i) Enter(blocks[i], malloc_usable_size(blocks[i]));
+}
+
+void GiveBack() { free(in); }
+
+constexpr size_t kSpanLoss = 600 * 1024;
+
+}  // namespace
+
+bool mapped;
+
+bool FindFunctions() {
+  const auto find = [](auto* function, const char* name) {
+    *function = reinterpret_cast<std::remove_reference_t<decltype(*function)>>(
+        dlsym(RTLD_DEFAULT, name));
+  };
+  find(&ao_malloc, "AO_malloc");
+  find(&ao_free, "AO_free");
+  find(&ao_enable, "AO_malloc_enable_mmap");
+  find(&operator_new, "_Znwm");
+  find(&operator_delete, "_ZdlPv");
+  return ao_malloc != nullptr && ao_free != nullptr && ao_enable != nullptr &&
+         operator_new != nullptr && operator_delete != nullptr;
+}
+
+// clang-format off
+const Scenario kScenarios[] = {
+  {"malloc_fast", kBoth, 64, nullptr, WarmUp, Malloc<64>, Keep,
+   {}, {"AllocateSlow"}, 0},
+  {"malloc_carve", kBoth, kRare, nullptr, TakeFew, Malloc<kRare>, Keep,
+   {"Heap6Refill", "slab5Carve"}, {"TakeSlab"}, 0},
+  {"malloc_new_slab", kBoth, kRare, nullptr, WarmUp, Malloc<kRare>, Keep,
+   {"TakeSlab", "slab4Init"}, {"Heap6Unlink"}, 0},
+  {"malloc_retire", kBoth, kRare, nullptr, TakeSlabFull, Malloc<kRare>, Keep,
+   {"TakeSlab", "Heap6Unlink"}, {}, 0},
+  {"malloc_next_slab", kBoth, kRare, nullptr, LeaveOneInNext, Malloc<kRare>, Keep,
+   {"Heap6Unlink"}, {"TakeSlab"}, 0},
+  {"first_of_process", kBoth | kOnMain, 64, nullptr, nullptr, Malloc<64>, Keep,
+   {"ClaimHeap", "TakeSlab"}, {}, 0},
+  {"first_of_thread", kBoth, 64, nullptr, nullptr, Malloc<64>, Keep,
+   {"ClaimHeap", "TakeSlab"}, {}, 0},
+  {"first_adds_heaps", kBoth | kOursOnly, 64, nullptr, HoldFirstHeaps, Malloc<64>, Keep,
+   {"ClaimHeap", "memory4Take"}, {}, 0},
+  {"malloc_drains", kBoth, kRare, nullptr, LetPeerFree, Malloc<kRare>, Keep,
+   {"DrainChain"}, {"TakeSlab"}, 0},
+  {"malloc_drains_slab", kBoth, kRare, nullptr, LetPeerEmptySlab, Malloc<kRare>, Keep,
+   {"DrainChain", "Heap6OnZero"}, {}, 0},
+  {"malloc_drains_idle", kBoth | kOursOnly, kRare, nullptr, FreeToIdleHeap, MallocManySlow, KeepMany,
+   {"DrainIdleHeap", "Heap5Drain", "DrainChain"}, {}, 6 * 65536},
+  {"malloc_span", kBoth, 20000, nullptr, WarmUp, MallocBig, Keep,
+   {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
+  {"malloc_span_reused", kBoth, 20000, nullptr, DirtySpan, MallocBig, Keep,
+   {"memory4Take", "TakeDirtyBits"}, {}, kSpanLoss},
+  {"malloc_huge", kMapped, 20000, nullptr, WarmUp, MallocHuge, Keep,
+   {"CommitUpTo", "os6Commit"}, {}, size_t{9} << 20},
+  {"malloc_runs_out", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUp, Malloc<64>, Keep,
+   {"Heap6Refill"}, {}, 0},
+  {"free_fast", kBoth, 64, nullptr, TakeSmall, Free, nullptr,
+   {}, {"OnZero"}, 0},
+  {"free_relists", kBoth, kRare, nullptr, HoldOneOfFull, Free, nullptr,
+   {"Heap6OnZero"}, {"Discard"}, 0},
+  {"free_empties", kBoth, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
+   {"Heap6OnZero", "Discard", "Arena6Return"}, {}, 0},
+  {"free_remote", kBoth, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
+   {"FreeSlow"}, {"OnZero"}, 0},
+  {"free_span", kBoth, 20000, nullptr, TakeSpan, Free, nullptr,
+   {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
+  {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, TakeSpan, Free, nullptr,
+   {"PurgeExcess", "PurgeUnits", "os5Purge"}, {}, kSpanLoss},
+  {"calloc_small", kBoth, 200, nullptr, WarmAll, CallocSmall, KeepZeroed,
+   {"AllocateZeroed"}, {}, 0},
+  {"calloc_span", kBoth, 20000, nullptr, WarmUp, CallocBig, KeepZeroed,
+   {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
+  {"calloc_dirty_span", kBoth, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
+   {"AllocateZeroed", "TakeDirtyBits"}, {}, kSpanLoss},
+  {"realloc_same", kBoth, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
+   {"Reallocate"}, {}, 0},
+  {"realloc_moves", kBoth, 64, nullptr, TakeSmall, Realloc<1000>, KeepContents,
+   {"Reallocate"}, {}, 0},
+  {"realloc_grows_span", kBoth, 20000, nullptr, TakeSpan, ReallocBigger, KeepContents,
+   {"Reallocate", "Arena6Resize"}, {"memory4Take"}, kSpanLoss},
+  {"realloc_copies_span", kBoth, 20000, nullptr, TakeSpanBeforeAnother, ReallocBigger, KeepContents,
+   {"Reallocate", "Arena6Resize", "memory4Take"}, {"MovePages"}, kSpanLoss},
+  {"realloc_moves_pages", kMapped, 20000, nullptr, TakeMovableSpan, ReallocMoving, KeepContents,
+   {"Reallocate", "MovePages", "memory6Return"}, {}, 1300 * 1024},
+  {"realloc_shrinks_span", kBoth, 20000, nullptr, TakeBiggerSpan, ReallocShrink, KeepContents,
+   {"Reallocate", "Arena6Resize", "Arena6Return"}, {"memory4Take"}, kSpanLoss},
+  {"realloc_span_to_small", kBoth, 100, nullptr, TakeSpan, Realloc<100>, KeepContents,
+   {"Reallocate", "memory6Return"}, {}, kSpanLoss},
+  {"memalign", kBoth, 256, nullptr, WarmUp, Memalign, Keep,
+   {"AllocateAligned"}, {}, 0},
+  {"memalign_page", kBoth, 4096, nullptr, WarmUp, MemalignPage, Keep,
+   {"AllocateAligned"}, {}, 0},
+  {"memalign_span", kBoth, 5000, nullptr, WarmUp, MemalignSpan, Keep,
+   {"AllocateAligned", "memory4Take"}, {}, size_t{2} << 20},
+  {"posix_memalign", kBoth, 100, nullptr, WarmUp, PosixMemalign, Keep,
+   {"AllocateAligned"}, {}, 0},
+  {"usable_size", kBoth, 64, nullptr, TakeSmall, UsableSize, GiveBack,
+   {"UsableSize"}, {}, 0},
+  {"ao_malloc", kBoth | kOursOnly, 64, nullptr, WarmUp, AoMalloc, Keep,
+   {"AO_malloc"}, {"AllocateSlow"}, 0},
+  {"ao_free", kBoth | kOursOnly, 64, nullptr, TakeSmall, AoFree, nullptr,
+   {"AO_free"}, {"OnZero"}, 0},
+  {"operator_new", kBoth | kOursOnly, 64, nullptr, WarmUp, New, Keep,
+   {"Znwm"}, {"AllocateSlow"}, 0},
+  {"operator_delete", kBoth | kOursOnly, 64, nullptr, TakeSmall, Delete, nullptr,
+   {}, {"OnZero"}, 0},
+  {"malloc_trim", kBoth, kRare, nullptr, FreeMuch, TrimAll, nullptr,
+   {"Heap4Trim"}, {}, 0},
+  {"mallinfo2", kBoth, 64, nullptr, FreeMuch, Info, nullptr,
+   {"Count"}, {}, 0},
+  {"thread_exit", kBoth | kAtExit, kRare, nullptr, TakeMoreThanSlab, nullptr, nullptr,
+   {"ReleaseHeaps", "Heap4Trim"}, {}, 0},
+  {"nested_first", kBoth | kInHandler, 64, nullptr, nullptr, Malloc<64>, Keep,
+   {"ClaimHeap"}, {}, 0},
+  {"nested_malloc", kBoth | kInHandler, 64, nullptr, WarmUp, Malloc<64>, Keep,
+   {"ClaimHeap"}, {}, 0},
+  {"nested_free", kBoth | kInHandler, 64, nullptr, TakeSmall, Free, nullptr,
+   {"FreeSlow"}, {}, 0},
+  {"take_over", kBoth | kTakeOver | kOursOnly, kRare, nullptr, nullptr, Malloc<kRare>, Keep,
+   {"Heap6Repair", "RebuildLists"}, {}, 0},
+  {"late_mmap", kStatic | kOursOnly, 3000, nullptr, WarmUp, EnableMmapAndMalloc, Keep,
+   {"MakeArena", "os7Reserve"}, {}, 0},
+  {"limited_first", kMapped | kOnMain | kOursOnly, 3000, LimitAddressSpace, nullptr, Malloc<3000>, Keep,
+   {"MakeArena"}, {}, 0},
+  {"limited_new_arena", kMapped | kOursOnly, 3000, LimitAddressSpace, WarmUp, Malloc2M, Keep,
+   {"MakeArena"}, {}, size_t{4} << 20},
+  {"limited_free", kMapped | kOursOnly, 64, LimitAddressSpace, TakeSmall, Free, nullptr,
+   {"FreeSlow"}, {}, 0},
+};
+// clang-format on
+const size_t kNumScenarios = sizeof kScenarios / sizeof kScenarios[0];
+
+}  // namespace stepper

@@ -1,0 +1,44 @@
+#include "test/stepper/stage.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/wait.h>
+
+namespace stepper {
+namespace {
+constexpr char kStage[] = "AOMALLOC_STEPPER_STAGE";
+}  // namespace
+
+const char* Stage() { return getenv(kStage); }
+
+bool RunStage(const char* library, const char* env, char** argv) {
+  const pid_t child = fork();
+  if (child == 0) {
+    char path[4096];
+    if (strcmp(library, "none") != 0) {
+      if (realpath(library, path) == nullptr) {
+        Print("FAILED: no library %s\n", library);
+        _exit(2);
+      }
+      setenv("LD_PRELOAD", path, 1);
+    }
+    setenv("AO_MALLOC_ENABLE_MMAP", strcmp(env, "mmap") == 0 ? "1" : "0", 1);
+    setenv(kStage, env, 1);
+    personality(ADDR_NO_RANDOMIZE);  // so that a failure can be looked at again
+    execv("/proc/self/exe", argv);
+    _exit(2);
+  }
+  int status;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void* MapShared(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) abort();
+  return memory;
+}
+
+}  // namespace stepper

@@ -1,0 +1,31 @@
+// Two stages: a program starts itself again with the library preloaded.
+#ifndef AOMALLOC_TEST_STEPPER_STAGE_H_
+#define AOMALLOC_TEST_STEPPER_STAGE_H_
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+namespace stepper {
+
+// Null in the first stage; in the second "static" or "mmap".
+const char* Stage();
+
+// Runs this program with `library` preloaded ("none": as it is), and with mmap
+// enabled if `env` says so. True if it succeeds.
+bool RunStage(const char* library, const char* env, char** argv);
+
+// Shared memory for the processes forked from now on. Zero.
+void* MapShared(size_t bytes);
+
+// One write a message: several processes share stdout. stdio would allocate.
+template <typename... Args>
+void Print(const char* format, Args... args) {
+  char text[1200];
+  const int length = snprintf(text, sizeof text, format, args...);
+  if (write(STDOUT_FILENO, text, static_cast<size_t>(length)) < 0) abort();
+}
+
+}  // namespace stepper
+
+#endif  // AOMALLOC_TEST_STEPPER_STAGE_H_

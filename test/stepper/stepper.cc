@@ -1,0 +1,386 @@
+// Runs each scenario with something happening at each instruction boundary.
+//
+//   stepper --library PATH [--env static|mmap] [--mode NAME,...] [--full]
+//           [--scenario NAME,...] [--stride N] [--deadline SECONDS]
+//
+// The path of an operation is recorded by single-stepping. Then, for each
+// boundary on it, the operation is run again in a fresh process and stopped
+// there (tracer.h). The short form tries each distinct instruction at its 1st,
+// 2nd, 4th, 8th ... execution, or, on long paths, each N-th of these, another
+// part in each scenario and mode; --full tries every execution of every one.
+// Library "none" is the C library's own malloc.
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <initializer_list>
+#include <new>
+
+#include "test/stepper/scenarios.h"
+#include "test/stepper/shared.h"
+#include "test/stepper/stage.h"
+#include "test/stepper/symbols.h"
+#include "test/stepper/tracer.h"
+
+namespace stepper {
+namespace {
+
+// Abandoned operations whose cost is counted, and others before them. The
+// static heap has room for few spans.
+struct Runs {
+  int settling;
+  int counted;
+};
+constexpr Runs kRuns = {10, 50};
+constexpr Runs kFewRuns = {2, 10};
+constexpr int kRunners = 2;
+// Failures of one scenario in one mode that are shown, and after which it is
+// given up.
+constexpr int kShown = 4;
+constexpr int kEnough = 12;
+// Paths of so many boundaries are the fast ones: no stride leaves any out.
+constexpr int kShort = 64;
+
+struct Options {
+  const char* library = nullptr;
+  const char* env = nullptr;  // both if null
+  const char* modes = nullptr;
+  const char* scenarios = nullptr;
+  int stride = 1;
+  bool full = false;
+};
+Options options;
+
+// What a runner found out; shared with the process that started it.
+struct Result {
+  bool done = false;
+  int boundaries = 0;  // on the path
+  int tried = 0;
+  int failed = 0;
+  long growth = 0;     // the most, kLongjmp
+  long bound = 0;
+};
+Result* results;  // by scenario and mode
+Path path;
+
+Result& ResultOf(size_t scenario, int mode) {
+  return results[scenario * kNumModes + static_cast<size_t>(mode)];
+}
+
+bool IsListed(const char* list, const char* name) {
+  if (list == nullptr) return true;
+  const size_t length = strlen(name);
+  for (const char* at = list; (at = strstr(at, name)) != nullptr; ++at) {
+    const bool starts = at == list || at[-1] == ',';
+    if (starts && (at[length] == '\0' || at[length] == ',')) return true;
+  }
+  return false;
+}
+
+bool IsOurs() { return strstr(options.library, "libaomalloc") != nullptr; }
+
+bool Applies(const Scenario& scenario, Mode mode) {
+  const unsigned flags = scenario.flags;
+  if ((flags & (mapped ? kMapped : kStatic)) == 0) return false;
+  if ((flags & kOursOnly) != 0 && !IsOurs()) return false;
+  if (!IsListed(options.scenarios, scenario.name)) return false;
+  switch (mode) {
+    case Mode::kPark:
+    case Mode::kKill:
+      return (flags & kOnMain) == 0;  // nobody is there to carry on
+    case Mode::kLongjmp:
+      return (flags & kAtExit) == 0;  // nowhere to jump to
+    default:
+      return true;
+  }
+}
+
+// --- The path.
+
+bool PathHas(const char* function) {
+  for (size_t i = 0; i < path.length; ++i) {
+    if (strstr(FunctionAt(path.pcs[i]), function) != nullptr) return true;
+  }
+  return false;
+}
+
+bool PathIsAsMeant(const Scenario& scenario) {
+  if (!IsOurs()) return true;
+  for (const char* function : scenario.must) {
+    if (function != nullptr && !PathHas(function)) {
+      Print("FAILED %s: does not reach %s\n", scenario.name, function);
+      return false;
+    }
+  }
+  for (const char* function : scenario.must_not) {
+    if (function != nullptr && PathHas(function)) {
+      Print("FAILED %s: leads through %s\n", scenario.name, function);
+      return false;
+    }
+  }
+  return true;
+}
+
+// Turns the path into the boundaries to try, in place of a list of them:
+// `visit` is called with each.
+template <typename Visit>
+void ForEachBoundary(Visit visit) {
+  constexpr size_t kSlots = size_t{1} << 16;
+  static struct { uintptr_t pc; unsigned count; } seen[kSlots];
+  memset(seen, 0, sizeof seen);
+  for (size_t i = 0; i < path.length; ++i) {
+    const uintptr_t pc = path.pcs[i];
+    size_t slot = pc * 0x9e3779b97f4a7c15 >> 48;
+    while (seen[slot].pc != 0 && seen[slot].pc != pc) slot = (slot + 1) % kSlots;
+    seen[slot].pc = pc;
+    const unsigned count = ++seen[slot].count;
+    if (!options.full && (count & (count - 1)) != 0) continue;
+    if (!visit(Boundary{pc, count, static_cast<unsigned>(i)})) return;
+  }
+}
+
+// --- Trials.
+
+void ReportFailure(const Scenario& scenario, Mode mode,
+                   const Boundary& boundary, size_t nested_step,
+                   const Outcome& outcome) {
+  char nested[40] = "";
+  if (mode == Mode::kNested) snprintf(nested, sizeof nested, ", then %zu", nested_step);
+  char crash[500] = "";
+  if (outcome.crash_pc != 0) {
+    snprintf(crash, sizeof crash, ", crashed in %s", Describe(outcome.crash_pc));
+  }
+  Print("FAILED %s %s %s: before %s, visit %u, step %u%s: %s%s\n",
+        mapped ? "mmap" : "static", scenario.name,
+        kModeNames[static_cast<int>(mode)], Describe(boundary.pc),
+        boundary.visit, boundary.step, nested, outcome.message, crash);
+}
+
+Runs RunsOf(const Scenario& scenario) {
+  return !mapped && scenario.loss != 0 ? kFewRuns : kRuns;
+}
+
+long LossOf(const Scenario& scenario) {
+  if (scenario.loss != 0) return static_cast<long>(scenario.loss);
+  return mapped ? 65536 : 8 * 4096;
+}
+
+// Tries one boundary; false if it failed.
+bool Try(const Scenario& scenario, Mode mode, const Boundary& boundary,
+         size_t nested_step, Result* result, Outcome* outcome) {
+  Trial what = {&scenario, mode, 1, 1, result->tried, IsOurs()};
+  const Runs runs = RunsOf(scenario);
+  if (mode == Mode::kLongjmp) {
+    what.iterations = runs.settling + runs.counted;
+    what.settled = runs.settling;
+  }
+  *outcome = Run(what, boundary, nested_step, nullptr);
+  ++result->tried;
+  if (outcome->ok && !outcome->reached) {
+    outcome->ok = false;
+    snprintf(outcome->message, sizeof outcome->message, "not reached again");
+  }
+  if (mode == Mode::kLongjmp && outcome->ok) {
+    if (outcome->growth > result->growth) result->growth = outcome->growth;
+    if (outcome->growth > result->bound) {
+      outcome->ok = false;
+      snprintf(outcome->message, sizeof outcome->message,
+               "%d abandoned operations cost %ld bytes, more than %ld",
+               runs.counted, outcome->growth, result->bound);
+    }
+  }
+  if (outcome->ok) return true;
+  if (++result->failed <= kShown) {
+    ReportFailure(scenario, mode, boundary, nested_step, *outcome);
+  }
+  return false;
+}
+
+// Interrupts the handler's malloc too: at each of its instructions, or in the
+// short form at three of them, different ones for each boundary.
+void TryNested(const Scenario& scenario, const Boundary& boundary,
+               Result* result) {
+  Outcome outcome;
+  if (!Try(scenario, Mode::kNested, boundary, ~size_t{0}, result, &outcome)) return;
+  const size_t length = outcome.nested_length;
+  const size_t stride = options.full ? 1 : length / 3 + 1;
+  for (size_t step = options.full ? 0 : static_cast<size_t>(result->boundaries) % stride;
+       step < length; step += stride) {
+    if (!Try(scenario, Mode::kNested, boundary, step, result, &outcome)) return;
+    if (result->failed >= kEnough) return;
+  }
+}
+
+void RunScenario(size_t index, Mode mode) {
+  const Scenario& scenario = kScenarios[index];
+  Result* result = &ResultOf(index, static_cast<int>(mode));
+  result->bound = LossOf(scenario) * RunsOf(scenario).counted;
+  const int part = static_cast<int>((index + static_cast<size_t>(mode) + mapped) %
+                                    static_cast<size_t>(options.stride));
+  if (scenario.prepare != nullptr) scenario.prepare();
+  const int variant = mode == Mode::kOnStack ? 1 : 0;
+  const Outcome recorded = Run({&scenario, Mode::kRecord, 1, 1, variant, IsOurs()},
+                               Boundary(), 0, &path);
+  if (!recorded.ok || !recorded.reached) {
+    Print("FAILED %s: %s\n", scenario.name,
+          recorded.ok ? "the operation did not begin" : recorded.message);
+    result->failed = 1;
+  } else if (!PathIsAsMeant(scenario)) {
+    result->failed = 1;
+  } else {
+    int count = 0;
+    ForEachBoundary([&count](const Boundary&) { return ++count > 0; });
+    const bool all = count <= kShort;
+    ForEachBoundary([&](const Boundary& boundary) {
+      const int number = result->boundaries++;
+      if (!all && number % options.stride != part) return true;
+      Outcome outcome;
+      if (mode == Mode::kNested) {
+        TryNested(scenario, boundary, result);
+      } else {
+        Try(scenario, mode, boundary, 0, result, &outcome);
+      }
+      return result->failed < kEnough;
+    });
+    if (result->boundaries == 0) {
+      Print("FAILED %s: no instruction to try\n", scenario.name);
+      result->failed = 1;
+    }
+  }
+  result->done = true;
+}
+
+double Seconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// Keeps the calling process, and those it starts, on one processor: tracer and
+// traced take turns, and waking up another processor takes longer than a step.
+void StayOnOneProcessor(int index) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  index %= CPU_COUNT(&allowed);
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed) || index-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
+// Runs all scenarios in all modes asked for, each in a runner of its own.
+int RunAll() {
+  LoadSymbols();
+  if (!FindFunctions() && IsOurs()) {
+    Print("FAILED: the library does not export all it should\n");
+    return 1;
+  }
+  results = static_cast<Result*>(
+      MapShared(sizeof(Result) * kNumScenarios * kNumModes));
+  const double start = Seconds();
+  pid_t runners[kRunners] = {};
+  int total_tried = 0, total_failed = 0;
+  for (int mode = 1; mode < kNumModes; ++mode) {
+    if (!IsListed(options.modes, kModeNames[mode])) continue;
+    for (size_t i = 0; i < kNumScenarios; ++i) {
+      if (!Applies(kScenarios[i], static_cast<Mode>(mode))) continue;
+      int free_runner = 0;
+      while (free_runner < kRunners && runners[free_runner] != 0) ++free_runner;
+      if (free_runner == kRunners) {
+        const pid_t ended = wait(nullptr);
+        for (free_runner = 0; runners[free_runner] != ended; ++free_runner) {
+        }
+      }
+      runners[free_runner] = fork();
+      if (runners[free_runner] == 0) {
+        StayOnOneProcessor(free_runner);
+        shared = new (MapShared(sizeof(Shared))) Shared;
+        path.pcs = static_cast<uintptr_t*>(
+            MapShared(Path::kCapacity * sizeof(uintptr_t)));
+        RunScenario(i, static_cast<Mode>(mode));
+        _exit(0);
+      }
+    }
+  }
+  while (wait(nullptr) > 0) {
+  }
+  for (int mode = 1; mode < kNumModes; ++mode) {
+    for (size_t i = 0; i < kNumScenarios; ++i) {
+      if (!IsListed(options.modes, kModeNames[mode]) ||
+          !Applies(kScenarios[i], static_cast<Mode>(mode))) {
+        continue;
+      }
+      Result& result = ResultOf(i, mode);
+      if (!result.done) ++result.failed;
+      total_tried += result.tried;
+      total_failed += result.failed;
+      char growth[100] = "";
+      if (mode == static_cast<int>(Mode::kLongjmp)) {
+        snprintf(growth, sizeof growth, ", heap grew by %ld of %ld at most",
+                 result.growth, result.bound);
+      }
+      Print("%-6s %-22s %-8s %6d boundaries %6d tried %4d failed%s%s%s\n",
+            mapped ? "mmap" : "static", kScenarios[i].name, kModeNames[mode],
+            result.boundaries, result.tried, result.failed,
+            result.failed >= kEnough ? " (given up)" : "",
+            result.done ? "" : " (runner died)", growth);
+    }
+  }
+  Print("%s: %d tried, %d failed, %.1f seconds\n", mapped ? "mmap" : "static",
+        total_tried, total_failed, Seconds() - start);
+  return total_failed == 0 && total_tried > 0 ? 0 : 1;
+}
+
+bool ParseOptions(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const char* name = argv[i];
+    if (strcmp(name, "--full") == 0) {
+      options.full = true;
+      continue;
+    }
+    if (i + 1 == argc) return false;
+    const char* value = argv[++i];
+    if (strcmp(name, "--library") == 0) options.library = value;
+    else if (strcmp(name, "--env") == 0) options.env = value;
+    else if (strcmp(name, "--mode") == 0) options.modes = value;
+    else if (strcmp(name, "--scenario") == 0) options.scenarios = value;
+    else if (strcmp(name, "--stride") == 0) options.stride = atoi(value);
+    else if (strcmp(name, "--deadline") == 0) deadline_seconds = atoi(value);
+    else return false;
+  }
+  return options.library != nullptr && options.stride > 0 &&
+         deadline_seconds > 0;
+}
+
+}  // namespace
+}  // namespace stepper
+
+int main(int argc, char** argv) {
+  using namespace stepper;
+  if (!ParseOptions(argc, argv)) {
+    Print("usage: %s --library PATH|none [--env static|mmap] [--mode NAME,...] "
+          "[--scenario NAME,...] [--stride N] [--deadline SECONDS] [--full]\n",
+          argv[0]);
+    return 2;
+  }
+  const char* stage = Stage();
+  if (stage != nullptr) {
+    mapped = strcmp(stage, "mmap") == 0;
+    return RunAll();
+  }
+  bool ok = true;
+  for (const char* env : {"static", "mmap"}) {
+    if (options.env != nullptr && strcmp(env, options.env) != 0) continue;
+    ok = RunStage(options.library, env, argv) && ok;
+  }
+  Print("%s\n", ok ? "PASSED" : "FAILED");
+  return ok ? 0 : 1;
+}

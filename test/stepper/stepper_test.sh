@@ -1,0 +1,3 @@
+#!/bin/bash
+# Runs the stepper with the arguments that BUILD gives.
+exec "$@"
