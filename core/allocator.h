@@ -61,9 +61,13 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 // aborted.
 [[gnu::always_inline]] inline void Free(void* ptr, const char* call) {
   const memory::InPrimary primary(ptr);
-  Run* run = Likely(static_cast<bool>(primary)) ? primary.unit()
-                                                : memory::RunInStatic(ptr);
-  if (Unlikely(run == nullptr)) return FreeSlow(ptr, call);
+  Run* run;
+  if (Likely(static_cast<bool>(primary))) {
+    run = primary.unit();
+  } else {
+    run = memory::RunInStatic(ptr);
+    if (Unlikely(run == nullptr)) return FreeSlow(ptr, call);
+  }
   switch (FreeLocal(run, static_cast<Block*>(ptr))) {
     case LocalFree::kDone:
       return;
