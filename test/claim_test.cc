@@ -1,0 +1,133 @@
+// Claims, also where a signal at every instruction meets them.
+#include "core/claim.h"
+
+#include <gtest/gtest.h>
+
+#include "core/heap.h"
+#include "core/memory.h"
+#include "core/thread.h"
+#include "test/step.h"
+
+namespace aomalloc {
+namespace {
+
+TEST(ClaimTest, IsHeldByOne) {
+  ClaimWord claim;
+  const ClaimFrame outer, inner;
+  EXPECT_EQ(claim.Peek(), 0u);
+  EXPECT_TRUE(claim.Claim(outer));
+  EXPECT_EQ(claim.Peek(), outer.tag());
+  EXPECT_FALSE(claim.Claim(inner));
+  EXPECT_FALSE(claim.Claim(outer));
+  EXPECT_EQ(claim.Peek(), outer.tag());
+  claim.Release();
+  EXPECT_EQ(claim.Peek(), 0u);
+  EXPECT_TRUE(claim.Claim(inner));
+}
+
+TEST(ClaimTest, IsTakenOverFromTheOneThatWasSeen) {
+  ClaimWord claim;
+  const ClaimFrame gone, successor, other;
+  ASSERT_TRUE(claim.Claim(gone));
+  EXPECT_FALSE(claim.TakeOver(other.tag(), successor));
+  EXPECT_EQ(claim.Peek(), gone.tag());
+  EXPECT_TRUE(claim.TakeOver(gone.tag(), successor));
+  EXPECT_EQ(claim.Peek(), successor.tag());
+  EXPECT_FALSE(claim.TakeOver(gone.tag(), other));
+}
+
+TEST(ClaimTest, TagsAreToldFromEverythingElse) {
+  const ClaimFrame a, b;
+  EXPECT_TRUE(ClaimFrame::IsTag(a.tag()));
+  EXPECT_NE(a.tag(), b.tag());
+  EXPECT_FALSE(ClaimFrame::IsTag(0));
+  EXPECT_FALSE(ClaimFrame::IsTag(a.tag() + b.tag()));
+  EXPECT_FALSE(ClaimFrame::IsTag(~a.tag() + 1)) << "what a late subtraction leaves";
+  // A frame holds its own tag, where the tag says.
+  EXPECT_EQ(*ClaimFrame::Address(a.tag()), a.tag());
+}
+
+TEST(ClaimTest, AnAbandonedClaimIsTakenOver) {
+  memory::EnableMmap();
+  const ClaimFrame first;
+  Heap* heap = thread::ClaimHeap(first);
+  ASSERT_NE(heap, nullptr);
+  heap->claim.Release();
+  // Claimed by a frame that is then overwritten, as a dead one will be.
+  alignas(ClaimFrame) unsigned char place[sizeof(ClaimFrame)];
+  auto* frame = new (place) ClaimFrame;
+  ASSERT_TRUE(heap->claim.Claim(*frame));
+  {
+    const ClaimFrame nested;
+    Heap* another = thread::ClaimHeap(nested);
+    EXPECT_NE(another, heap) << "taken from one that is only interrupted";
+    another->claim.Release();
+  }
+  *reinterpret_cast<volatile AO_t*>(place) = 0;
+  {
+    const ClaimFrame successor;
+    EXPECT_EQ(thread::ClaimHeap(successor), heap);
+    EXPECT_EQ(heap->claim.Peek(), successor.tag());
+    heap->claim.Release();
+  }
+}
+
+#if defined(__x86_64__)
+
+// Another context claims after `claim_at` instructions of Claim and releases
+// after `release_at`, if it got it: as a handler does that switches to another
+// stack and back.
+void Collide(int claim_at, int release_at) {
+  ClaimWord claim;
+  const ClaimFrame mine, theirs;
+  bool got = false;
+  bool they_got = false;
+  bool they_released = false;
+  AO_t seen_by_them = 0;
+  Stepper::Run([&] { got = claim.Claim(mine); },
+               [&](int n) {
+                 if (n == claim_at) they_got = claim.Claim(theirs);
+                 if (n == release_at && they_got) {
+                   seen_by_them = claim.Peek();
+                   claim.Release();
+                   they_released = true;
+                 }
+               });
+  SCOPED_TRACE(testing::Message() << claim_at << " to " << release_at);
+  if (they_got && !they_released) {
+    EXPECT_FALSE(got) << "both hold it";
+    EXPECT_EQ(claim.Peek(), theirs.tag());
+    claim.Release();
+    EXPECT_EQ(claim.Peek(), 0u);
+    return;
+  }
+  if (they_released) {
+    EXPECT_NE(seen_by_them, 0u) << "free while it was held";
+  }
+  if (got) {
+    EXPECT_EQ(claim.Peek(), mine.tag());
+    return;
+  }
+  // Either it is free, or it rests; it must not look like somebody's.
+  EXPECT_TRUE(claim.Peek() == 0 || !ClaimFrame::IsTag(claim.Peek()));
+}
+
+TEST(ClaimStepTest, TwoContextsNeverHoldItAtOnce) {
+  int steps = 0;
+  {
+    ClaimWord claim;
+    const ClaimFrame frame;
+    Stepper::Run([&] { claim.Claim(frame); }, [&](int n) { steps = n; });
+  }
+  ASSERT_GT(steps, 3);
+  for (int claim_at = 1; claim_at <= steps + 3; ++claim_at) {
+    for (int release_at = claim_at; release_at <= steps + 4; ++release_at) {
+      Collide(claim_at, release_at);
+    }
+  }
+}
+
+#endif
+
+}  // namespace
+}  // namespace aomalloc

@@ -1,0 +1,259 @@
+// Heaps by themselves: their slabs come and go, remote frees come home, and
+// what an abandoned operation leaves is put right.
+#include "core/heap.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+#include "core/memory.h"
+#include "test/step.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+using Descriptor = Run;  // testing::Test has a Run of its own
+
+class HeapTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    memory::EnableMmap();
+    // Heaps never die; each test has a new one.
+    heap_ = new Heap(nullptr);
+  }
+
+  Block* Take(size_t size) { return TakeFrom(heap_, size); }
+  static Block* TakeFrom(Heap* heap, size_t size) {
+    const SizeClass c = ClassOf(size);
+    Block* block = heap->Pop(c);
+    if (block == nullptr) block = heap->Refill(c);
+    if (block == nullptr) block = heap->Grow(c);
+    return block;
+  }
+  void Give(Block* block) { heap_->Free(memory::RunAt(block), block); }
+
+  // Slabs that belong to the heap, retired ones included.
+  std::vector<Descriptor*> Slabs() const {
+    std::vector<Descriptor*> slabs;
+    Arena* arena;
+    for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
+      for (size_t unit = 0; unit < arena->committed_units(); ++unit) {
+        Descriptor* run = arena->table() + unit;
+        if (LoadRelaxed(&run->owner) == reinterpret_cast<AO_t>(heap_)) {
+          slabs.push_back(run);
+        }
+      }
+    }
+    return slabs;
+  }
+
+  bool AllIsValid() const {
+    for (const Descriptor* slab : Slabs()) {
+      if (!slab::IsValid(slab)) return false;
+    }
+    return heap_->IsValid();
+  }
+
+  Heap* heap_ = nullptr;
+};
+
+TEST_F(HeapTest, BeginsWithoutSlabs) {
+  EXPECT_TRUE(heap_->IsValid());
+  EXPECT_TRUE(Slabs().empty());
+  EXPECT_EQ(heap_->Pop(0), nullptr);
+  EXPECT_EQ(heap_->Refill(0), nullptr);
+  EXPECT_FALSE(heap_->HasRemote());
+}
+
+TEST_F(HeapTest, ASlabIsRetiredWhenFullListedWhenWorthItAndGivenBackWhenEmpty) {
+  Block* first = Take(1000);
+  Descriptor* slab = memory::RunAt(first);
+  std::vector<Block*> blocks{first};
+  while (blocks.size() < slab->capacity) blocks.push_back(Take(1000));
+  for (Block* block : blocks) EXPECT_EQ(memory::RunAt(block), slab);
+  EXPECT_TRUE(slab->listed);
+  Block* next = Take(1000);
+  EXPECT_NE(memory::RunAt(next), slab);
+  EXPECT_FALSE(slab->listed) << "full";
+  EXPECT_TRUE(AllIsValid());
+  size_t freed = 0;
+  while (!slab->listed && freed < blocks.size()) Give(blocks[freed++]);
+  EXPECT_LE(freed, blocks.size() / 4) << "free blocks lie idle for long";
+  EXPECT_TRUE(AllIsValid());
+  while (freed < blocks.size()) Give(blocks[freed++]);
+  EXPECT_EQ(slab->kind, RunKind::kFree) << "empty, and not malloc's own";
+  EXPECT_EQ(Slabs().size(), 1u);
+  Give(next);
+  EXPECT_EQ(Slabs().size(), 1u) << "malloc's own stays at hand";
+  heap_->Trim();
+  EXPECT_TRUE(Slabs().empty());
+  EXPECT_TRUE(heap_->IsValid());
+}
+
+TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
+  std::set<Block*> blocks;
+  for (int i = 0; i < 1000; ++i) blocks.insert(Take(500));
+  for (Block* block : blocks) heap_->Remote(block, block);
+  EXPECT_TRUE(heap_->HasRemote());
+  const size_t slabs = Slabs().size();
+  size_t reused = 0;
+  std::vector<Block*> again;
+  while (again.size() < 1100) {
+    again.push_back(Take(500));
+    reused += blocks.count(again.back());
+  }
+  EXPECT_EQ(reused, 1000u);
+  EXPECT_FALSE(heap_->HasRemote());
+  EXPECT_LE(Slabs().size(), slabs + 1);
+  for (Block* block : again) heap_->Remote(block, block);
+  heap_->Drain();
+  heap_->Trim();
+  EXPECT_TRUE(Slabs().empty()) << "drained blocks did not all arrive";
+}
+
+TEST_F(HeapTest, IsValidAfterEveryOperation) {
+  Random random(3);
+  std::vector<std::pair<Block*, size_t>> held;
+  for (int step = 0; step < 20000; ++step) {
+    const size_t choice = random.Below(100);
+    if (choice < (step / 4000 % 2 == 0 ? 60u : 35u)) {
+      const size_t size = 16 + random.SkewedBelow(kMaxSmall - 16);
+      Block* block = Take(size);
+      ASSERT_NE(block, nullptr);
+      Fill(block, size, static_cast<uint8_t>(size));
+      held.emplace_back(block, size);
+    } else if (choice < 98 && !held.empty()) {
+      const size_t index = random.Below(held.size());
+      auto [block, size] = held[index];
+      ASSERT_TRUE(IsFilled(block, size, static_cast<uint8_t>(size)));
+      if (choice % 3 == 0) {
+        heap_->Remote(block, block);
+      } else {
+        Give(block);
+      }
+      held[index] = held.back();
+      held.pop_back();
+    } else if (choice == 98) {
+      heap_->Drain();
+    } else if (choice == 99) {
+      random.Below(2) == 0 ? heap_->Trim() : heap_->Repair();
+    }
+    ASSERT_TRUE(heap_->IsValid()) << step;
+    if (step % 500 == 0) {
+      ASSERT_TRUE(AllIsValid());
+    }
+  }
+  for (auto [block, size] : held) Give(block);
+  heap_->Drain();
+  heap_->Trim();
+  EXPECT_TRUE(Slabs().empty());
+}
+
+#if defined(__x86_64__)
+
+// Each operation is abandoned after 1, 2, 3, ... instructions. What others hold
+// must stay theirs, and after all of it is freed at most what the operation
+// had in hand is missing.
+class HeapStepTest : public HeapTest {
+ protected:
+  static constexpr size_t kSize = 8000;  // eight blocks a slab
+
+  void TakeSome() {
+    held_.clear();
+    for (int i = 0; i < 20; ++i) Hold(Take(kSize), static_cast<uint8_t>(i));
+  }
+  void Hold(Block* block, uint8_t seed) {
+    Fill(block, kSize, seed);
+    held_.emplace_back(block, seed);
+  }
+
+  // `block`: freed by the operation, or about to be; null if none.
+  void CheckAfter(int limit, Block* block) {
+    SCOPED_TRACE(testing::Message() << "after " << limit << " instructions");
+    heap_->Repair();
+    ASSERT_TRUE(AllIsValid());
+    std::set<Block*> taken;
+    for (int i = 0; i < 40; ++i) {
+      Block* other = Take(kSize);
+      ASSERT_TRUE(taken.insert(other).second) << "handed out twice";
+      memset(static_cast<void*>(other), 0xEE, kSize);
+    }
+    for (auto [held, seed] : held_) {
+      if (held == block) continue;
+      ASSERT_EQ(taken.count(held), 0u) << "taken from its holder";
+      ASSERT_TRUE(IsFilled(held, kSize, seed));
+      Give(held);
+    }
+    for (Block* other : taken) Give(other);
+    heap_->Drain();
+    heap_->Trim();
+    ASSERT_TRUE(AllIsValid());
+    ASSERT_LE(Slabs().size(), 1u) << "more than one block was lost";
+  }
+
+  std::vector<std::pair<Block*, uint8_t>> held_;
+};
+
+TEST_F(HeapStepTest, AllocationAbandonedAnywhere) {
+  // With a block left to carve, and with every slab full.
+  for (int start : {0, 4}) {
+    int limit = 0;
+    bool abandoned = true;
+    while (abandoned) {
+      heap_ = new Heap(nullptr);
+      TakeSome();
+      for (int i = 0; i < start; ++i) Hold(Take(kSize), 77);
+      Block* block = nullptr;
+      abandoned = Stepper::Abandon([&] { block = Take(kSize); }, ++limit);
+      if (!abandoned) Hold(block, 99);
+      CheckAfter(limit, nullptr);
+      if (HasFatalFailure()) return;
+    }
+    EXPECT_GT(limit, 10);
+  }
+}
+
+TEST_F(HeapStepTest, FreeAbandonedAnywhere) {
+  // Of a full slab, of one with room, of the last block of one.
+  for (size_t freed_before : {size_t{0}, size_t{3}, size_t{7}}) {
+    int limit = 0;
+    bool abandoned = true;
+    while (abandoned) {
+      heap_ = new Heap(nullptr);
+      TakeSome();
+      for (size_t i = 0; i < freed_before; ++i) {
+        Give(held_.front().first);
+        held_.erase(held_.begin());
+      }
+      Block* block = held_.front().first;
+      abandoned = Stepper::Abandon([&] { Give(block); }, ++limit);
+      CheckAfter(limit, block);
+      if (HasFatalFailure()) return;
+    }
+    EXPECT_GT(limit, 5);
+  }
+}
+
+TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
+  int limit = 0;
+  bool abandoned = true;
+  while (abandoned) {
+    heap_ = new Heap(nullptr);
+    TakeSome();
+    while (held_.size() > 10) {  // a slab becomes empty, one is left
+      heap_->Remote(held_.back().first, held_.back().first);
+      held_.pop_back();
+    }
+    abandoned = Stepper::Abandon([&] { heap_->Drain(); }, ++limit);
+    CheckAfter(limit, nullptr);
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(limit, 50);
+}
+
+#endif
+
+}  // namespace
+}  // namespace aomalloc

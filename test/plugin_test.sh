@@ -1,0 +1,8 @@
+#!/bin/bash
+# operator new in a C++ library that a C program loads with RTLD_LOCAL: the C++
+# runtime is not where the dynamic linker looks first.
+set -euo pipefail
+export AO_MALLOC_ENABLE_MMAP=1
+! readelf -d test/plugin_host | grep NEEDED | grep -F 'libstdc++'
+test/plugin_host "$PWD/test/throwing_plugin.so"
+LD_PRELOAD=$PWD/preload/libaomalloc.so test/plugin_host "$PWD/test/throwing_plugin.so"

@@ -1,0 +1,161 @@
+// Mapped memory: committed when taken, given back to the system when purged.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <vector>
+
+#include "core/memory.h"
+#include "core/os.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+using Descriptor = Run;  // testing::Test has a Run of its own
+
+constexpr size_t kUnit = memory::kMappedUnitBytes;
+
+size_t ResidentPages(void* start, size_t bytes) {
+  std::vector<unsigned char> pages(bytes / os::PageSize());
+  EXPECT_EQ(mincore(start, bytes, pages.data()), 0);
+  size_t count = 0;
+  for (unsigned char page : pages) count += page & 1;
+  return count;
+}
+
+class PurgeTest : public testing::Test {
+ protected:
+  void SetUp() override { memory::EnableMmap(); }
+
+  static memory::Taken Take(size_t bytes) {
+    return memory::Take({bytes, bytes, 1});
+  }
+};
+
+TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
+  constexpr size_t kBytes = size_t{20} << 20;  // several words of bits
+  const memory::Taken taken = Take(kBytes);
+  ASSERT_NE(taken.run, nullptr);
+  EXPECT_TRUE(taken.zeroed);
+  char* const address = taken.address();
+  memset(address, 0xA5, kBytes);
+  EXPECT_EQ(ResidentPages(address, kBytes), kBytes / os::PageSize());
+  memory::Return(taken.arena, taken.run, /*dirty=*/true);
+  EXPECT_TRUE(memory::Trim());
+  EXPECT_EQ(ResidentPages(address, kBytes), 0u);
+  EXPECT_EQ(taken.arena->dirty_units(), 0u);
+
+  const memory::Taken again = Take(kBytes);
+  ASSERT_EQ(again.address(), address);
+  EXPECT_TRUE(again.zeroed);
+  EXPECT_TRUE(IsZero(address, kBytes));
+  memory::Return(again.arena, again.run, /*dirty=*/false);
+  EXPECT_FALSE(memory::Trim()) << "nothing was written";
+}
+
+TEST_F(PurgeTest, TrimLeavesRunsInUseAlone) {
+  std::vector<memory::Taken> runs;
+  for (size_t i = 0; i < 200; ++i) {
+    runs.push_back(Take((i % 5 + 1) * kUnit));
+    memset(runs[i].address(), static_cast<int>(i + 1), (i % 5 + 1) * kUnit);
+  }
+  for (size_t i = 0; i < 200; i += 3) {
+    memory::Return(runs[i].arena, runs[i].run, true);
+  }
+  EXPECT_TRUE(memory::Trim());
+  for (size_t i = 0; i < 200; ++i) {
+    if (i % 3 == 0) continue;
+    const char* address = runs[i].address();
+    for (size_t j = 0; j < runs[i].run->units * kUnit; j += 512) {
+      ASSERT_EQ(address[j], static_cast<char>(i + 1));
+    }
+    memory::Return(runs[i].arena, runs[i].run, true);
+  }
+}
+
+TEST_F(PurgeTest, WhatIsFreedAndWantedAgainIsKeptForAMoment) {
+  const memory::Taken taken = Take(16 * kUnit);
+  memset(taken.address(), 1, 16 * kUnit);
+  memory::Return(taken.arena, taken.run, true);
+  const memory::Taken again = Take(16 * kUnit);
+  EXPECT_EQ(again.address(), taken.address());
+  EXPECT_FALSE(again.zeroed);
+  memory::Return(again.arena, again.run, true);
+}
+
+TEST_F(PurgeTest, ExcessIsPurgedAfterAWhile) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  const memory::Taken taken = Take(kBytes);
+  memset(taken.address(), 1, kBytes);
+  memory::Return(taken.arena, taken.run, true);
+  char* const address = taken.address();
+  EXPECT_TRUE(Eventually([&] {
+    const memory::Taken other = Take(kUnit);
+    memory::Return(other.arena, other.run, true);
+    return ResidentPages(address, kBytes) <= (size_t{8} << 20) / os::PageSize();
+  }));
+}
+
+// A purge by one thread while others take, write and return.
+TEST_F(PurgeTest, PurgesAndWritersDoNotMeet) {
+  InThreads(4, [](int id) {
+    for (int i = 0; i < 20000; ++i) {
+      if (id == 0) {
+        memory::Trim();
+        continue;
+      }
+      const size_t bytes = (1 + static_cast<size_t>(i) % 7) * kUnit;
+      const memory::Taken taken = Take(bytes);
+      auto* words = reinterpret_cast<uint64_t*>(taken.address());
+      for (size_t w = 0; w < bytes / 8; w += 512) {
+        if (taken.zeroed) {
+          ASSERT_EQ(words[w], 0u);
+        }
+        words[w] = static_cast<uint64_t>(id) << 32 | static_cast<uint64_t>(i);
+      }
+      for (size_t w = 0; w < bytes / 8; w += 512) {
+        ASSERT_EQ(words[w],
+                  static_cast<uint64_t>(id) << 32 | static_cast<uint64_t>(i));
+      }
+      memory::Return(taken.arena, taken.run, true);
+    }
+  });
+}
+
+// Reserved memory of which the system then has only the first part.
+TEST_F(PurgeTest, RefusedMemoryIsNotKept) {
+  constexpr size_t kUnits = 256;
+  static AtomicWord used[kUnits / 64], dirty[kUnits / 64];
+  auto* table = static_cast<Descriptor*>(os::Reserve(kUnits * sizeof(Descriptor), kUnit));
+  auto* base = static_cast<char*>(os::Reserve(kUnits * kUnit, kUnit));
+  ASSERT_NE(base, nullptr);
+  Arena arena(base, kUnits, memory::kMappedUnitShift, table, used, dirty, true);
+  EXPECT_EQ(arena.committed_units(), 0u);
+  EXPECT_NE(arena.Take(10, 1).run, nullptr);
+  os::Unreserve(base + 128 * kUnit, 128 * kUnit);
+  const Arena::Taken taken = arena.Take(150, 1);
+  EXPECT_EQ(taken.run, nullptr);
+  EXPECT_TRUE(taken.refused);
+  EXPECT_EQ(arena.used_units(), 10u);
+  for (size_t unit = 10; unit < kUnits; ++unit) EXPECT_FALSE(arena.InUse(unit));
+  EXPECT_NE(arena.Take(100, 1).run, nullptr) << "what there is can be had";
+  os::Unreserve(base, 128 * kUnit);
+  os::Unreserve(table, kUnits * sizeof(Descriptor));
+}
+
+TEST_F(PurgeTest, MovedPagesTakeTheirContentsAlong) {
+  constexpr size_t kBytes = 8 * kUnit;
+  const memory::Taken from = Take(kBytes);
+  const memory::Taken to = Take(kBytes);
+  memset(from.address(), 0x77, kBytes);
+  memset(to.address(), 0x11, kBytes);
+  ASSERT_TRUE(os::MovePages(from.address(), to.address(), kBytes));
+  EXPECT_TRUE(IsZero(from.address(), kBytes));
+  EXPECT_EQ(to.address()[0], 0x77);
+  EXPECT_EQ(to.address()[kBytes - 1], 0x77);
+  memory::Return(from.arena, from.run, true);
+  memory::Return(to.arena, to.run, true);
+}
+
+}  // namespace
+}  // namespace aomalloc

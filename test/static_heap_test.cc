@@ -1,0 +1,160 @@
+// The allocator without mmap: memory ends, and what is given back serves again,
+// whoever gave it back.
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "core/allocator.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+void FreeBlock(void* ptr) { Free(ptr, "test"); }
+
+std::vector<void*> FillHeap(size_t size) {
+  std::vector<void*> blocks;
+  void* block;
+  while ((block = Allocate(size)) != nullptr) {
+    memset(block, 1, size);
+    blocks.push_back(block);
+  }
+  EXPECT_EQ(errno, ENOMEM);
+  return blocks;
+}
+
+// Above a page, blocks are whole pages here.
+size_t Rounded(size_t size) {
+  return size <= 4096 ? size : (size + 4095) / 4096 * 4096;
+}
+
+void FreeAll(const std::vector<void*>& blocks) {
+  for (void* block : blocks) FreeBlock(block);
+}
+
+// Runs `f` in a child process, where the heap is as it was at the start.
+template <typename F>
+void OnFreshHeap(F f) {
+  const pid_t child = fork();
+  if (child == 0) {
+    f();
+    EXPECT_FALSE(memory::MmapEnabled());
+    EXPECT_TRUE(HeapsAreValid());
+    fflush(stdout);
+    _exit(testing::Test::HasFailure() ? 1 : 0);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+using StaticHeapTest = testing::TestWithParam<size_t>;
+
+TEST_P(StaticHeapTest, MostOfItCanBeUsedAgainAndAgain) {
+  OnFreshHeap([] {
+    const size_t size = GetParam();
+    for (int round = 0; round < 5; ++round) {
+      const std::vector<void*> blocks = FillHeap(size);
+      EXPECT_GE(blocks.size() * Rounded(size),
+                AOMALLOC_STATIC_HEAP_BYTES * 3 / 4);
+      FreeAll(blocks);
+    }
+  });
+}
+
+TEST_P(StaticHeapTest, WhatAnotherThreadFreesServesAgain) {
+  OnFreshHeap([] {
+    const size_t size = GetParam();
+    for (int round = 0; round < 5; ++round) {
+      const std::vector<void*> blocks = FillHeap(size);
+      InThreads(1, [&](int) { FreeAll(blocks); });
+      void* block = Allocate(size);
+      EXPECT_NE(block, nullptr) << "everything is free";
+      FreeBlock(block);
+    }
+  });
+}
+
+TEST_P(StaticHeapTest, WhatAnotherThreadFreesServesOtherSizes) {
+  OnFreshHeap([] {
+    const std::vector<void*> blocks = FillHeap(GetParam());
+    InThreads(1, [&](int) { FreeAll(blocks); });
+    for (size_t size : {size_t{100000}, size_t{48}, size_t{3000}}) {
+      void* block = Allocate(size);
+      EXPECT_NE(block, nullptr) << size << " bytes; everything is free";
+      FreeBlock(block);
+    }
+  });
+}
+
+TEST_P(StaticHeapTest, WhatAnEndedThreadHadServesAgain) {
+  OnFreshHeap([] {
+    const size_t size = GetParam();
+    for (int round = 0; round < 5; ++round) {
+      std::vector<void*> blocks;
+      InThreads(1, [&](int) { blocks = FillHeap(size); });
+      FreeAll(blocks);
+      for (size_t wanted : {size_t{100000}, size, size_t{48}}) {
+        void* block = Allocate(wanted);
+        EXPECT_NE(block, nullptr) << wanted << " bytes; everything is free";
+        FreeBlock(block);
+      }
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, StaticHeapTest,
+                         testing::Values(16, 100, 1000, 4096, 5000, 32768,
+                                         65000, 300000));
+
+TEST(StaticHeap, WhatDoesNotFitIsRefused) {
+  OnFreshHeap([] {
+    for (size_t size : {size_t{AOMALLOC_STATIC_HEAP_BYTES} + 1, size_t{1} << 30,
+                        size_t{PTRDIFF_MAX}, SIZE_MAX}) {
+      errno = 0;
+      EXPECT_EQ(Allocate(size), nullptr);
+      EXPECT_EQ(errno, ENOMEM);
+      EXPECT_EQ(AllocateAligned(65536, size), nullptr);
+      EXPECT_EQ(AllocateZeroed(size), nullptr);
+    }
+    EXPECT_EQ(AllocateAligned(size_t{1} << 40, 1), nullptr);
+  });
+}
+
+TEST(StaticHeap, AllSizesAndAlignmentsWork) {
+  OnFreshHeap([] {
+    for (size_t alignment = 16; alignment <= 65536; alignment *= 2) {
+      for (size_t size = 0; size < 70000; size += 1 + size / 7) {
+        void* block = AllocateAligned(alignment, size);
+        ASSERT_NE(block, nullptr) << alignment << " " << size;
+        ASSERT_EQ(reinterpret_cast<uintptr_t>(block) % alignment, 0u);
+        ASSERT_GE(UsableSize(block, "test"), size);
+        memset(block, 0xA5, size);
+        FreeBlock(block);
+        void* zeroed = AllocateZeroed(size);
+        ASSERT_TRUE(IsZero(zeroed, size)) << size;
+        FreeBlock(zeroed);
+      }
+    }
+  });
+}
+
+TEST(StaticHeap, ReallocationKeepsTheContents) {
+  OnFreshHeap([] {
+    void* block = Allocate(1);
+    size_t filled = 0;
+    for (size_t size = 1; size < 900000; size += 1 + size / 3) {
+      block = Reallocate(block, size, "test");
+      ASSERT_NE(block, nullptr) << size;
+      ASSERT_TRUE(IsFilled(block, filled, 4));
+      Fill(block, filled = size, 4);
+    }
+    FreeBlock(block);
+  });
+}
+
+}  // namespace
+}  // namespace aomalloc

@@ -1,0 +1,111 @@
+// What several unit tests need.
+#ifndef AOMALLOC_TEST_TESTING_H_
+#define AOMALLOC_TEST_TESTING_H_
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace aomalloc {
+
+// Random numbers that are the same in every run.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
+  uint64_t Next() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_;
+  }
+  // In [0, bound).
+  size_t Below(size_t bound) { return Next() % bound; }
+  // In [0, bound), every order of magnitude about as often.
+  size_t SkewedBelow(size_t bound) {
+    const size_t below = bound >> Below(64 - __builtin_clzl(bound));
+    return Below(below + 1) % bound;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// Runs f(0) .. f(count - 1) in threads of their own, which begin when all have
+// started, and waits for them.
+template <typename F>
+void InThreads(int count, F f) {
+  std::atomic<int> missing{count};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) {
+    threads.emplace_back([&, i] {
+      --missing;
+      while (missing > 0) std::this_thread::yield();
+      f(i);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// The physical memory of the process, counted page by page: the number in
+// /proc/self/statm may be off by what each processor has yet to report.
+inline size_t ResidentBytes() {
+  FILE* file = fopen("/proc/self/smaps_rollup", "re");
+  if (file == nullptr) return 0;
+  char line[200];
+  size_t kilobytes = 0;
+  while (fgets(line, sizeof(line), file) != nullptr) {
+    if (sscanf(line, "Rss: %zu", &kilobytes) == 1) break;
+  }
+  fclose(file);
+  return kilobytes * 1024;
+}
+
+inline double Seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) +
+         static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// Calls `condition` again and again until it is true, or for ten seconds.
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const double deadline = Seconds() + 10;
+  while (!condition()) {
+    if (Seconds() > deadline) return false;
+    const timespec millisecond{0, 1000000};
+    nanosleep(&millisecond, nullptr);
+  }
+  return true;
+}
+
+// Fills a block with bytes that depend on `seed` and the position.
+inline void Fill(void* block, size_t size, uint8_t seed) {
+  auto* bytes = static_cast<uint8_t*>(block);
+  for (size_t i = 0; i < size; ++i) {
+    bytes[i] = static_cast<uint8_t>(seed + i * 7 + (i >> 8));
+  }
+}
+
+inline bool IsFilled(const void* block, size_t size, uint8_t seed) {
+  const auto* bytes = static_cast<const uint8_t*>(block);
+  for (size_t i = 0; i < size; ++i) {
+    if (bytes[i] != static_cast<uint8_t>(seed + i * 7 + (i >> 8))) return false;
+  }
+  return true;
+}
+
+inline bool IsZero(const void* block, size_t size) {
+  const auto* bytes = static_cast<const char*>(block);
+  return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_TEST_TESTING_H_
