@@ -48,8 +48,9 @@ size_t ProcessId();
 size_t ThreadId();
 bool IsAlive(size_t process, size_t thread);
 
-// True when the word at `address` can be read.
-bool IsReadable(const volatile void* address);
+// True when the 32 bits at `address` are `value`; false too when there is no
+// memory at the address any more.
+bool Holds(const volatile void* address, unsigned value);
 
 // Milliseconds of a clock that only goes forward, from 1; coarse and cheap.
 size_t CoarseMilliseconds();

@@ -38,14 +38,14 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   if (!ClaimFrame::IsTag(seen)) return false;
   if (seen == frame.tag()) return true;  // its place is ours now
   const volatile AO_t* self = ClaimFrame::Address(seen);
-  // A stack that is gone cannot be read. Without mmap there is no system call
-  // to ask with; a place near ours is on our stack.
+  // A place near ours is on our stack. Any other may be gone, or go while we
+  // look: let the kernel look. Without mmap it cannot be asked.
   const intptr_t distance =
       reinterpret_cast<intptr_t>(self) - reinterpret_cast<intptr_t>(&frame);
   constexpr intptr_t kNear = intptr_t{16} << 10;
   const bool near = distance > -kNear && distance < kNear;
-  if (!near && !(memory::MmapEnabled() && os::IsReadable(self))) return false;
-  return *self != seen;
+  if (near) return *self != seen;
+  return memory::MmapEnabled() && !os::Holds(self, static_cast<unsigned>(seen));
 }
 
 bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {

@@ -1,4 +1,5 @@
-// The allocator as a whole, with mmap. The program's own malloc is the system's.
+// The allocator as a whole, with mmap. The program's own malloc is the
+// system's.
 #include "core/allocator.h"
 
 #include <errno.h>
@@ -41,8 +42,9 @@ TEST_F(AllocatorTest, EverySizeHasABlockOfItsOwn) {
   }
   // All of each was written; so if two overlap, one has changed.
   for (const auto& [block, size] : blocks) {
-    ASSERT_TRUE(IsFilled(block, UsableSize(block, "test"),
-                         static_cast<uint8_t>(size))) << size;
+    ASSERT_TRUE(
+        IsFilled(block, UsableSize(block, "test"), static_cast<uint8_t>(size)))
+        << size;
     FreeBlock(block);
   }
 }
@@ -57,7 +59,8 @@ TEST_F(AllocatorTest, UsableSizeIsTheClass) {
 }
 
 TEST_F(AllocatorTest, BigBlocksCanBeUsedFromEndToEnd) {
-  for (size_t size : {2 * kMiB + 1, 65 * kMiB, size_t{1} << 30, size_t{3} << 30}) {
+  for (size_t size :
+       {2 * kMiB + 1, 65 * kMiB, size_t{1} << 30, size_t{3} << 30}) {
     auto* block = static_cast<char*>(Allocate(size));
     ASSERT_NE(block, nullptr) << size;
     block[0] = 1;

@@ -23,18 +23,19 @@
 static int with_mmap;
 static AO_t failures; /* of requests, which the static heap may refuse */
 
-#define CHECK(condition)                                               \
-  do {                                                                 \
-    if (!(condition)) {                                                \
-      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);  \
-      exit(1);                                                         \
-    }                                                                  \
+#define CHECK(condition)                                              \
+  do {                                                                \
+    if (!(condition)) {                                               \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                        \
+    }                                                                 \
   } while (0)
 
 static size_t SizeOf(unsigned n) {
   /* Around the sizes at which the original changed its ways. */
-  static const size_t edges[] = {0, 1, 8, 15, 16, 17, 4080, 4096, 32760, 32761,
-                                 32768, 40000, 65520, 65528, 65536, 100000};
+  static const size_t edges[] = {0,     1,     8,     15,    16,    17,
+                                 4080,  4096,  32760, 32761, 32768, 40000,
+                                 65520, 65528, 65536, 100000};
   if (n % 8 == 0) return edges[n / 8 % 16];
   return n % 3 == 0 ? n % 70000 : n % 2000;
 }

@@ -31,7 +31,9 @@ struct TestArena {
   Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty,
               /*mapped=*/false};
 
-  size_t Index(const Descriptor* run) const { return static_cast<size_t>(run - table); }
+  size_t Index(const Descriptor* run) const {
+    return static_cast<size_t>(run - table);
+  }
 };
 
 class ArenaTest : public testing::Test {
@@ -49,7 +51,8 @@ TEST_F(ArenaTest, HandsOutEachUnitOnce) {
     ASSERT_FALSE(seen[test_.Index(taken.run)]);
     seen[test_.Index(taken.run)] = true;
     EXPECT_EQ(arena_.UnitAt(arena_.AddressOf(taken.run)), taken.run);
-    EXPECT_EQ(arena_.UnitAt(arena_.AddressOf(taken.run) + kUnit - 1), taken.run);
+    EXPECT_EQ(arena_.UnitAt(arena_.AddressOf(taken.run) + kUnit - 1),
+              taken.run);
     EXPECT_TRUE(taken.zeroed);
     EXPECT_EQ(taken.run->units, 1u);
   }
@@ -88,8 +91,9 @@ TEST_F(ArenaTest, AlignsRuns) {
   for (size_t alignment = kUnit; alignment <= 1 << 19; alignment *= 2) {
     const Arena::Taken taken = arena_.Take(3, alignment);
     ASSERT_NE(taken.run, nullptr) << alignment;
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(arena_.AddressOf(taken.run)) % alignment,
-              0u);
+    EXPECT_EQ(
+        reinterpret_cast<uintptr_t>(arena_.AddressOf(taken.run)) % alignment,
+        0u);
   }
   EXPECT_EQ(arena_.Take(1, size_t{1} << 62).run, nullptr);
 }
@@ -132,7 +136,8 @@ TEST_F(ArenaTest, AgreesWithAModel) {
   };
   std::vector<Held> held;
   std::vector<bool> used(kUnits), dirty(kUnits);
-  const auto set = [](std::vector<bool>& bits, size_t start, size_t n, bool value) {
+  const auto set = [](std::vector<bool>& bits, size_t start, size_t n,
+                      bool value) {
     for (size_t i = start; i < start + n; ++i) bits[i] = value;
   };
   const auto any = [](const std::vector<bool>& bits, size_t start, size_t n) {
@@ -209,7 +214,8 @@ TEST_F(ArenaTest, ThreadsNeverShareAUnit) {
     Random random(static_cast<uint64_t>(id));
     std::vector<Descriptor*> held;
     const auto own = [&](size_t start, size_t end, int from, int to) {
-      for (size_t i = start; i < end; ++i) ASSERT_EQ(owner[i].exchange(to), from);
+      for (size_t i = start; i < end; ++i)
+        ASSERT_EQ(owner[i].exchange(to), from);
     };
     for (int step = 0; step < 100000; ++step) {
       if (held.size() < 4 && random.Below(2) == 0) {

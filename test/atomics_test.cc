@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "test/testing.h"
 
@@ -75,6 +76,20 @@ TEST(PushListTest, LastInFirstOutAndTakenWhole) {
   EXPECT_EQ(list.Peek(), nullptr);
 }
 
+TEST(PushListTest, PushesAtTheSameTimeAllArrive) {
+  constexpr int kPushers = 4;
+  constexpr int kNodes = 200000;
+  std::vector<std::vector<Node>> nodes;
+  for (int i = 0; i < kPushers; ++i) nodes.emplace_back(kNodes);
+  PushList<Node> list;
+  InThreads(kPushers, [&](int id) {
+    for (Node& node : nodes[id]) list.Push(&node, &node);
+  });
+  int received = 0;
+  for (Node* node = list.Peek(); node != nullptr; node = node->next) ++received;
+  EXPECT_EQ(received, kPushers * kNodes);
+}
+
 // Four threads push chains of one to three nodes again and again, and one takes
 // them and gives them back to their pushers: the same addresses come back
 // while others push, which is what trips stacks that pop.
@@ -86,6 +101,8 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
   PushList<Node> list;
   std::atomic<int> pushing{kPushers};
   std::atomic<long> pushed{0};
+  std::atomic<bool> lost{false};
+  const double deadline = Seconds() + 30;
   long received = 0;
   InThreads(kPushers + 1, [&](int id) {
     if (id < kPushers) {
@@ -95,7 +112,10 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
           Node* first = &nodes[id][i];
           for (int j = 0; j < count; ++j) {
             // Taken as often as pushed: it has come back.
-            while (first[j].taken.load() != round - 1) std::this_thread::yield();
+            while (first[j].taken.load() != round - 1 && !lost) {
+              std::this_thread::yield();
+              if (Seconds() > deadline) lost = true;
+            }
             first[j].next = j + 1 < count ? &first[j + 1] : nullptr;
             first[j].payload = round;
           }
@@ -123,6 +143,7 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
       std::this_thread::yield();
     }
   });
+  EXPECT_FALSE(lost) << "a node never came back";
   EXPECT_EQ(pushed, long{kPushers} * kNodes * kRounds);
   EXPECT_EQ(received, pushed);
 }

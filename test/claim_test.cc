@@ -42,7 +42,8 @@ TEST(ClaimTest, TagsAreToldFromEverythingElse) {
   EXPECT_NE(a.tag(), b.tag());
   EXPECT_FALSE(ClaimFrame::IsTag(0));
   EXPECT_FALSE(ClaimFrame::IsTag(a.tag() + b.tag()));
-  EXPECT_FALSE(ClaimFrame::IsTag(~a.tag() + 1)) << "what a late subtraction leaves";
+  EXPECT_FALSE(ClaimFrame::IsTag(~a.tag() + 1))
+      << "what a late subtraction leaves";
   // A frame holds its own tag, where the tag says.
   EXPECT_EQ(*ClaimFrame::Address(a.tag()), a.tag());
 }
@@ -124,6 +125,7 @@ TEST(ClaimStepTest, TwoContextsNeverHoldItAtOnce) {
     for (int release_at = claim_at; release_at <= steps + 4; ++release_at) {
       Collide(claim_at, release_at);
     }
+    Collide(claim_at, /*release_at=*/-1);  // keeps it
   }
 }
 

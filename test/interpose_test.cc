@@ -119,7 +119,8 @@ TEST(InterposeTest, FailedReallocLeavesTheBlockAlone) {
   for (size_t size : {100ul, 100000ul}) {
     auto* block = static_cast<char*>(malloc(size));
     Fill(block, size, 7);
-    for (volatile size_t absurd : {size_t{PTRDIFF_MAX}, SIZE_MAX, SIZE_MAX - 15}) {
+    for (volatile size_t absurd :
+         {size_t{PTRDIFF_MAX}, SIZE_MAX, SIZE_MAX - 15}) {
       errno = 0;
       EXPECT_EQ(realloc(block, absurd), nullptr);
       EXPECT_EQ(errno, ENOMEM);
@@ -198,7 +199,8 @@ TEST(InterposeTest, MallocInfoWritesWellFormedXml) {
   const std::string parse =
       "/usr/bin/python3 -c 'import sys, xml.etree.ElementTree as e; "
       "r = e.parse(sys.argv[1]).getroot(); assert r.tag == \"malloc\"; "
-      "assert int(r.find(\"heap/system[@type=\\\"current\\\"]\").get(\"size\")) > 0' ";
+      "assert "
+      "int(r.find(\"heap/system[@type=\\\"current\\\"]\").get(\"size\")) > 0' ";
   EXPECT_EQ(system((parse + path).c_str()), 0);
   EXPECT_NE(malloc_info(1, stderr), 0) << "there are no options";
 }

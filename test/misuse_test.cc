@@ -52,7 +52,8 @@ Outcome InChild(F f) {
 template <typename F>
 void ExpectReport(const char* call, F f) {
   const Outcome outcome = InChild(f);
-  EXPECT_TRUE(WIFSIGNALED(outcome.status) && WTERMSIG(outcome.status) == SIGABRT)
+  EXPECT_TRUE(WIFSIGNALED(outcome.status) &&
+              WTERMSIG(outcome.status) == SIGABRT)
       << "status " << outcome.status;
   const std::regex line(std::string("aomalloc: ") + call +
                         "\\(0x[0-9a-f]+\\): [^\n]+\n");
@@ -142,8 +143,8 @@ TEST(MisuseTest, AddressesOfNothing) {
 
 // Near real blocks, in what is reserved but was never used.
 TEST(MisuseTest, AddressesThatWereNeverHandedOut) {
-  for (ptrdiff_t distance : {ptrdiff_t{1} << 28, ptrdiff_t{1} << 32,
-                             ptrdiff_t{1} << 36}) {
+  for (ptrdiff_t distance :
+       {ptrdiff_t{1} << 28, ptrdiff_t{1} << 32, ptrdiff_t{1} << 36}) {
     ExpectReport("free", [=] {
       pointer = static_cast<char*>(malloc(100)) + distance;
       free(pointer);
@@ -155,7 +156,8 @@ TEST(MisuseTest, TheCallIsNamed) {
   pointer = in_data;
   ExpectReport("realloc", [] { pointer = realloc(pointer, 10); });
   ExpectReport("realloc", [] { pointer = realloc(pointer, 0); });
-  ExpectReport("malloc_usable_size", [] { _exit(malloc_usable_size(pointer) > 0); });
+  ExpectReport("malloc_usable_size",
+               [] { _exit(malloc_usable_size(pointer) > 0); });
   ExpectReport("operator delete", [] { operator delete(pointer); });
   ExpectReport("operator delete", [] { operator delete[](pointer); });
 }

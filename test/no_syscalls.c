@@ -36,7 +36,8 @@ static void* Idle(void* argument) { return argument; }
 int main(int argc, char** argv) {
   pthread_t threads[THREADS];
   int i, j;
-  void* (*work)(void*) = argc == 2 && strcmp(argv[1], "idle") == 0 ? Idle : Work;
+  void* (*work)(void*) =
+      argc == 2 && strcmp(argv[1], "idle") == 0 ? Idle : Work;
   if (write(-1, "begin", 5) >= 0) return 1;
   for (i = 0; i < THREADS; ++i) {
     /* One at a time: how often threads wait for one another is a matter of

@@ -145,13 +145,13 @@ TEST_F(OperatorsTest, EveryDeleteTakesWhatNewAndMallocGave) {
   for (int i = 0; i < 10000; ++i) {
     operator delete(operator new(1000));
     operator delete[](operator new[](1000));
-    operator delete(operator new(1000), size_t{1000});
+    operator delete (operator new(1000), size_t{1000});
     operator delete[](operator new[](1000), size_t{1000});
     operator delete(operator new(1000), std::nothrow);
     operator delete[](operator new[](1000), std::nothrow);
     operator delete(operator new(1000, kPage), kPage);
     operator delete[](operator new[](1000, kPage), kPage);
-    operator delete(operator new(1000, kPage), size_t{1000}, kPage);
+    operator delete (operator new(1000, kPage), size_t{1000}, kPage);
     operator delete[](operator new[](1000, kPage), size_t{1000}, kPage);
     operator delete(operator new(1000, kPage), kPage, std::nothrow);
     operator delete[](operator new[](1000, kPage), kPage, std::nothrow);

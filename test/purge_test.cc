@@ -126,7 +126,8 @@ TEST_F(PurgeTest, PurgesAndWritersDoNotMeet) {
 TEST_F(PurgeTest, RefusedMemoryIsNotKept) {
   constexpr size_t kUnits = 256;
   static AtomicWord used[kUnits / 64], dirty[kUnits / 64];
-  auto* table = static_cast<Descriptor*>(os::Reserve(kUnits * sizeof(Descriptor), kUnit));
+  auto* table =
+      static_cast<Descriptor*>(os::Reserve(kUnits * sizeof(Descriptor), kUnit));
   auto* base = static_cast<char*>(os::Reserve(kUnits * kUnit, kUnit));
   ASSERT_NE(base, nullptr);
   Arena arena(base, kUnits, memory::kMappedUnitShift, table, used, dirty, true);

@@ -52,7 +52,8 @@ TEST_F(ResidentTest, MemoryGoesBackToTheSystemAfterAPeak) {
   EXPECT_TRUE(Eventually([&] {
     FreeBlock(Allocate(100000));
     return ResidentBytes() < before + 10 * kMiB;
-  })) << (ResidentBytes() - before) / kMiB << " MiB were kept";
+  })) << (ResidentBytes() - before) / kMiB
+      << " MiB were kept";
 }
 
 TEST_F(ResidentTest, TrimGivesEverythingBack) {
@@ -81,10 +82,12 @@ TEST_F(ResidentTest, EndedThreadsLeaveLittleBehind) {
   for (int i = 0; i < 50; ++i) two_live_and_die();
   const size_t resident = ResidentBytes();
   int heaps = 0;
-  for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry) ++heaps;
+  for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry)
+    ++heaps;
   for (int i = 0; i < 10000; ++i) two_live_and_die();
   EXPECT_LT(ResidentBytes(), resident + kMiB);
-  for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry) --heaps;
+  for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry)
+    --heaps;
   EXPECT_EQ(heaps, 0) << "heaps were made though others were free";
 }
 

@@ -22,30 +22,101 @@ static void* (*volatile Valloc)(size_t) = valloc;
 static void* (*volatile Pvalloc)(size_t) = pvalloc;
 static size_t (*volatile UsableSize)(void*) = malloc_usable_size;
 
-static const size_t kSizes[] = {
-    0, 1, 15, 16, 17, 24, 100, 128, 129, 1000, 4095, 4096, 4097, 32767, 32768,
-    32769, 65535, 65536, 65537, 131072, 1000000, (size_t)1 << 46,
-    (size_t)1 << 47, (size_t)1 << 62, PTRDIFF_MAX - 65536, PTRDIFF_MAX - 4096,
-    PTRDIFF_MAX - 15, PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 65536,
-    SIZE_MAX - 4096, SIZE_MAX - 4095, SIZE_MAX - 32, SIZE_MAX - 15, SIZE_MAX - 1,
-    SIZE_MAX};
-static const size_t kAlignments[] = {
-    0, 1, 2, 3, 4, 7, 8, 12, 16, 17, 24, 32, 48, 64, 100, 128, 1000, 1024, 4095,
-    4096, 4097, 8192, 65536, 100000, 1 << 20, 1 << 22, (size_t)1 << 47,
-    (size_t)1 << 62, ((size_t)1 << 62) + 1, (size_t)1 << 63,
-    ((size_t)1 << 63) + 1, SIZE_MAX - 7, SIZE_MAX};
-static const size_t kCounts[] = {0, 1, 2, 3, 16, 1000, ((size_t)1 << 32) - 1,
-                                 (size_t)1 << 32, ((size_t)1 << 32) + 1,
-                                 (size_t)1 << 33, (size_t)1 << 63, SIZE_MAX};
+static const size_t kSizes[] = {0,
+                                1,
+                                15,
+                                16,
+                                17,
+                                24,
+                                100,
+                                128,
+                                129,
+                                1000,
+                                4095,
+                                4096,
+                                4097,
+                                32767,
+                                32768,
+                                32769,
+                                65535,
+                                65536,
+                                65537,
+                                131072,
+                                1000000,
+                                (size_t)1 << 46,
+                                (size_t)1 << 47,
+                                (size_t)1 << 62,
+                                PTRDIFF_MAX - 65536,
+                                PTRDIFF_MAX - 4096,
+                                PTRDIFF_MAX - 15,
+                                PTRDIFF_MAX,
+                                (size_t)PTRDIFF_MAX + 1,
+                                SIZE_MAX - 65536,
+                                SIZE_MAX - 4096,
+                                SIZE_MAX - 4095,
+                                SIZE_MAX - 32,
+                                SIZE_MAX - 15,
+                                SIZE_MAX - 1,
+                                SIZE_MAX};
+static const size_t kAlignments[] = {0,
+                                     1,
+                                     2,
+                                     3,
+                                     4,
+                                     7,
+                                     8,
+                                     12,
+                                     16,
+                                     17,
+                                     24,
+                                     32,
+                                     48,
+                                     64,
+                                     100,
+                                     128,
+                                     1000,
+                                     1024,
+                                     4095,
+                                     4096,
+                                     4097,
+                                     8192,
+                                     65536,
+                                     100000,
+                                     1 << 20,
+                                     1 << 22,
+                                     (size_t)1 << 47,
+                                     (size_t)1 << 62,
+                                     ((size_t)1 << 62) + 1,
+                                     (size_t)1 << 63,
+                                     ((size_t)1 << 63) + 1,
+                                     SIZE_MAX - 7,
+                                     SIZE_MAX};
+static const size_t kCounts[] = {0,
+                                 1,
+                                 2,
+                                 3,
+                                 16,
+                                 1000,
+                                 ((size_t)1 << 32) - 1,
+                                 (size_t)1 << 32,
+                                 ((size_t)1 << 32) + 1,
+                                 (size_t)1 << 33,
+                                 (size_t)1 << 63,
+                                 SIZE_MAX};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char* Name(int error) {
   switch (error) {
-    case 0: return "0";
-    case ENOMEM: return "ENOMEM";
-    case EINVAL: return "EINVAL";
-    case EPERM: return "unchanged";
-    default: return strerror(error);
+    case 0:
+      return "0";
+    case ENOMEM:
+      return "ENOMEM";
+    case EINVAL:
+      return "EINVAL";
+    case EPERM:
+      return "unchanged";
+    default:
+      return strerror(error);
   }
 }
 
@@ -178,7 +249,8 @@ static void Reallocs(size_t from, size_t to) {
 }
 
 int main(void) {
-  static const size_t from[] = {0, 1, 16, 100, 1000, 5000, 32768, 40000, 300000};
+  static const size_t from[] = {0,    1,     16,    100,   1000,
+                                5000, 32768, 40000, 300000};
   size_t i, j;
   char* block;
   setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
@@ -194,7 +266,8 @@ int main(void) {
 
   block = Malloc(10);
   errno = kBefore;
-  printf("reallocarray(p, 0, 8): %s", Reallocarray(block, 0, 8) ? "block" : "null");
+  printf("reallocarray(p, 0, 8): %s",
+         Reallocarray(block, 0, 8) ? "block" : "null");
   printf(", errno %s\n", Name(errno));
   block = Malloc(10);
   errno = kBefore;

@@ -47,7 +47,8 @@ TEST_P(SlabTest, CarvesAllItsBlocksBitByBit) {
   size_t carved = 0;
   while (slab::Carve(&slab_)) {
     ASSERT_GT(slab_.carved, carved);
-    ASSERT_LE((slab_.carved - carved - 1) * size(), 4096u) << "too many at once";
+    ASSERT_LE((slab_.carved - carved - 1) * size(), 4096u)
+        << "too many at once";
     carved = slab_.carved;
     ASSERT_TRUE(slab::IsValid(&slab_));
     ASSERT_EQ(slab::CountFree(&slab_), carved);

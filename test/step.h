@@ -47,13 +47,15 @@ class Stepper {
   static __attribute__((always_inline)) void SetTrap() {
     // The red zone of the caller lies where pushf would write.
     __asm__ volatile(
-        "sub $128, %%rsp; pushfq; orq $0x100, (%%rsp); popfq; add $128, %%rsp"
-        ::: "memory", "cc");
+        "sub $128, %%rsp; pushfq; orq $0x100, (%%rsp); popfq; add $128, "
+        "%%rsp" ::
+            : "memory", "cc");
   }
   static __attribute__((always_inline)) void ClearTrap() {
     __asm__ volatile(
-        "sub $128, %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; add $128, %%rsp"
-        ::: "memory", "cc");
+        "sub $128, %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; add $128, "
+        "%%rsp" ::
+            : "memory", "cc");
   }
 
   inline static std::function<void(int)> between_;

@@ -103,7 +103,8 @@ inline bool IsFilled(const void* block, size_t size, uint8_t seed) {
 
 inline bool IsZero(const void* block, size_t size) {
   const auto* bytes = static_cast<const char*>(block);
-  return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+  return size == 0 ||
+         (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 }  // namespace aomalloc

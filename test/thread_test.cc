@@ -78,14 +78,16 @@ TEST_F(ThreadTest, DestructorsMayAllocateAndFreeAfterOurs) {
   static int calls;
   static void* block;
   pthread_key_t key;
-  ASSERT_EQ(pthread_key_create(&key, [](void* value) {
-              ++calls;
-              FreeBlock(value);
-              void* another = Allocate(300);
-              Fill(another, 300, 1);
-              EXPECT_TRUE(IsFilled(another, 300, 1));
-              FreeBlock(another);
-            }), 0);
+  ASSERT_EQ(pthread_key_create(&key,
+                               [](void* value) {
+                                 ++calls;
+                                 FreeBlock(value);
+                                 void* another = Allocate(300);
+                                 Fill(another, 300, 1);
+                                 EXPECT_TRUE(IsFilled(another, 300, 1));
+                                 FreeBlock(another);
+                               }),
+            0);
   Heap* heap = nullptr;
   for (int i = 0; i < 10; ++i) {
     std::thread([&] {
@@ -195,7 +197,8 @@ TEST_F(ThreadTest, HandlersNestToAnyDepth) {
     raise(SIGUSR1);
     EXPECT_EQ(wrong, 0);
     EXPECT_EQ(std::set<Heap*>(claimed, claimed + kDepth).size(),
-              static_cast<size_t>(kDepth)) << "a heap was claimed twice";
+              static_cast<size_t>(kDepth))
+        << "a heap was claimed twice";
   }
   int heaps = 0;
   for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry) {

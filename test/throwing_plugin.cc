@@ -21,8 +21,8 @@ extern "C" int TryToAllocate(size_t too_much) {
     if (handler_calls != 2) return 2;
   }
   try {
-    operator delete(operator new(too_much, std::align_val_t{64}),
-                    std::align_val_t{64});
+    operator delete (operator new (too_much, std::align_val_t{64}),
+                     std::align_val_t{64});
     return 3;
   } catch (const std::bad_alloc&) {
   }
