@@ -158,11 +158,11 @@ TEST_F(HeapTest, IsValidAfterEveryOperation) {
 // had in hand is missing.
 class HeapStepTest : public HeapTest {
  protected:
-  static constexpr size_t kSize = 8000;  // eight blocks a slab
+  static constexpr size_t kSize = 16000;  // four blocks a slab
 
   void TakeSome() {
     held_.clear();
-    for (int i = 0; i < 20; ++i) Hold(Take(kSize), static_cast<uint8_t>(i));
+    for (int i = 0; i < 10; ++i) Hold(Take(kSize), static_cast<uint8_t>(i));
   }
   void Hold(Block* block, uint8_t seed) {
     Fill(block, kSize, seed);
@@ -175,7 +175,7 @@ class HeapStepTest : public HeapTest {
     heap_->Repair();
     ASSERT_TRUE(AllIsValid());
     std::set<Block*> taken;
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 16; ++i) {
       Block* other = Take(kSize);
       ASSERT_TRUE(taken.insert(other).second) << "handed out twice";
       memset(static_cast<void*>(other), 0xEE, kSize);
@@ -198,7 +198,7 @@ class HeapStepTest : public HeapTest {
 
 TEST_F(HeapStepTest, AllocationAbandonedAnywhere) {
   // With a block left to carve, and with every slab full.
-  for (int start : {0, 4}) {
+  for (int start : {0, 2}) {
     int limit = 0;
     bool abandoned = true;
     while (abandoned) {
@@ -217,7 +217,7 @@ TEST_F(HeapStepTest, AllocationAbandonedAnywhere) {
 
 TEST_F(HeapStepTest, FreeAbandonedAnywhere) {
   // Of a full slab, of one with room, of the last block of one.
-  for (size_t freed_before : {size_t{0}, size_t{3}, size_t{7}}) {
+  for (size_t freed_before : {size_t{0}, size_t{1}, size_t{3}}) {
     int limit = 0;
     bool abandoned = true;
     while (abandoned) {
@@ -242,7 +242,7 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
   while (abandoned) {
     heap_ = new Heap(nullptr);
     TakeSome();
-    while (held_.size() > 10) {  // a slab becomes empty, one is left
+    while (held_.size() > 4) {  // a slab becomes empty, one is left
       heap_->Remote(held_.back().first, held_.back().first);
       held_.pop_back();
     }
