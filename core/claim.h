@@ -59,8 +59,10 @@ class ClaimWord {
     // between switched to another user-level stack which still holds the
     // claim. Then the sum is neither 0 nor a tag; take our part off again. If
     // the holder has released meanwhile, the word keeps a value that nobody
-    // understands: the heap rests until its thread ends. Never is it free
-    // while it is held.
+    // understands: the heap rests until its thread ends. For the word to be 0
+    // while the heap is held, four contexts would have to be switched away
+    // from between these two instructions, with tags whose sums cancel out
+    // (test/models/claim.pml).
     AO_t old = tag;
     __asm__ volatile("xaddq %0, %1"
                      : "+r"(old), "+m"(word_)
