@@ -58,8 +58,9 @@ class ClaimWord {
     // The load above and this add are split only when a handler that came in
     // between switched to another user-level stack which still holds the
     // claim. Then the sum is neither 0 nor a tag; take our part off again. If
-    // the holder has released meanwhile, the word keeps a value that nobody
-    // understands: the heap rests until its thread ends. For the word to be 0
+    // the holder has released meanwhile, or a longjmp comes before that, the
+    // word keeps a value that nobody understands: the heap rests until its
+    // thread ends. For the word to be 0
     // while the heap is held, four contexts would have to be switched away
     // from between these two instructions, with tags whose sums cancel out
     // (test/models/claim.pml).

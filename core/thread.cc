@@ -21,7 +21,7 @@ AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 
 // What ThisThread returns; 0 until it is asked.
-__thread AO_t token __attribute__((tls_model("initial-exec"))) = 0;
+__thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
 
 // Thread-local variables of two threads are further apart than 64 bytes, and
 // user addresses are below 2^47.
@@ -86,11 +86,11 @@ bool AcquireFromDead(const ClaimFrame& frame) {
   for (Heap* heap = Registry(); heap != nullptr;
        heap = heap->next_in_registry) {
     const AO_t holder = LoadAcquire(&heap->holder);
-    if (holder == 0 || !liveness::IsDead(IdOf(holder)) ||
-        !CasAcquire(&heap->holder, holder, ThisThread())) {
-      continue;
-    }
+    if (holder == 0 || !liveness::IsDead(IdOf(holder))) continue;
+    // Looked at while nobody can claim the heap: a claim seen later might be
+    // that of a handler of ours.
     const AO_t seen = heap->claim.Peek();
+    if (!CasAcquire(&heap->holder, holder, ThisThread())) continue;
     if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
       heap->Repair();
       heap->claim.Release();
@@ -171,7 +171,8 @@ void RegisterExit() {
 __thread Heap* current = nullptr;
 
 AO_t ThisThread() {
-  if (token == 0) token = TokenWith(liveness::IdToRecord());
+  // A handler that forks here has set the token of the child already.
+  if (token == 0) CasFull(&token, 0, TokenWith(liveness::IdToRecord()));
   return token;
 }
 
