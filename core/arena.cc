@@ -123,9 +123,10 @@ bool Arena::CommitUpTo(size_t end) {
   }
 }
 
-// Clears the run's dirty bits and returns how many there were. The units are
-// ours, but their neighbours in the word are not: hence atomic.
-size_t Arena::TakeDirtyBits(size_t start, size_t count) {
+// Counts units that we have claimed as used, and no longer as dirty. True if
+// none was. The units are ours, but their neighbours in the word are not: hence
+// the bits are cleared atomically.
+bool Arena::BeginUse(size_t start, size_t count) {
   const size_t end = start + count;
   size_t found = 0;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
@@ -134,7 +135,9 @@ size_t Arena::TakeDirtyBits(size_t start, size_t count) {
     ClearBitsRelease(&dirty_[word], bits);
     found += PopCount(bits);
   }
-  return found;
+  AddRelaxed(&used_units_, count);
+  if (found != 0) AddRelaxed(&dirty_units_, ~found + 1);
+  return found == 0;
 }
 
 void Arena::SetDirtyBits(size_t start, size_t count) {
@@ -169,10 +172,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
     if (count == 1 && alignment <= unit_bytes()) {
       StoreRelaxed(&first_free_, start + 1);
     }
-    const size_t dirty = TakeDirtyBits(start, count);
-    AddRelaxed(&used_units_, count);
-    if (dirty != 0) AddRelaxed(&dirty_units_, ~dirty + 1);
-    taken.zeroed = dirty == 0;
+    taken.zeroed = BeginUse(start, count);
     taken.run = table_ + start;
     taken.run->units = static_cast<uint32_t>(count);
     return taken;
@@ -209,9 +209,7 @@ bool Arena::Resize(Run* run, size_t count) {
     Unclaim(end, more);
     return false;
   }
-  const size_t dirty = TakeDirtyBits(end, more);
-  AddRelaxed(&used_units_, more);
-  if (dirty != 0) AddRelaxed(&dirty_units_, ~dirty + 1);
+  BeginUse(end, more);
   run->units = static_cast<uint32_t>(count);
   return true;
 }

@@ -106,7 +106,7 @@ class Arena {
   size_t NextFree(size_t from) const;
   bool Claim(size_t start, size_t count);
   void Unclaim(size_t start, size_t count);
-  size_t TakeDirtyBits(size_t start, size_t count);
+  bool BeginUse(size_t start, size_t count);
   void SetDirtyBits(size_t start, size_t count);
   bool PurgeUnits(size_t word, AO_t units);
 
