@@ -117,7 +117,7 @@ claim:
 #endif
       fi
     od;
-    // TakeDirtyBits, from here on the run is ours.
+    // BeginUse, from here on the run is ours.
     i = first; old = 0;
     do
     :: i <= last -> d_step { old = old | (dirty & OURS(i)); dirty = dirty & ~OURS(i); i++ }
