@@ -1,0 +1,82 @@
+// What the benchmark programs share. Their own tables come straight from the
+// system, so that the allocator under test sees the row's blocks and no others.
+#ifndef AOMALLOC_TEST_BENCH_BENCH_H_
+#define AOMALLOC_TEST_BENCH_BENCH_H_
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace bench {
+
+[[noreturn]] inline void Die(const char* what) {
+  fprintf(stderr, "bench: %s\n", what);
+  _exit(1);
+}
+
+// Random numbers (xorshift) that are the same in every run.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
+  uint64_t Next() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_;
+  }
+  // In [0, bound).
+  size_t Below(size_t bound) { return Next() % bound; }
+  // In [low, high].
+  size_t Between(size_t low, size_t high) {
+    return low + Below(high - low + 1);
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// An array of zeros whose pages are there from the beginning.
+template <typename T>
+T* NewTable(size_t count) {
+  void* table = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (table == MAP_FAILED) Die("no memory for a table");
+  return static_cast<T*>(table);
+}
+
+// The one store into each block. It also sees that there is a block.
+inline void Touch(void* block) { *static_cast<volatile char*>(block) = 1; }
+
+inline double Now(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return time.tv_sec + time.tv_nsec * 1e-9;
+}
+
+// A turn of a loop that waits for another thread, which may want this core.
+class Waiting {
+ public:
+  void Turn() {
+    if (++turns_ % 64 == 0) {
+      sched_yield();
+    } else {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  }
+
+ private:
+  unsigned turns_ = 0;
+};
+
+}  // namespace bench
+
+#endif  // AOMALLOC_TEST_BENCH_BENCH_H_

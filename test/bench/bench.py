@@ -1,0 +1,154 @@
+"""The benchmark. scripts/bench installs and builds what this needs; see --help."""
+
+import argparse
+import csv
+import fnmatch
+import os
+import shlex
+import sys
+import tempfile
+import time
+
+import allocators
+import report
+import rows as catalogue
+from runner import Failed, Runner
+
+FIELDS = ["row", "allocator", "round", "value", "unit", "rss_kib", "minor_faults",
+          "cpu_s", "failed"]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measures aomalloc beside other allocators; all run in turn, row by row.",
+        epilog="""\
+DIR gets raw.csv, README.md with the tables, and plots. Where DIR has figures of
+other rows from an earlier run they are kept, and reported with the new ones.""")
+    parser.add_argument("row", nargs="*", metavar="ROW",
+                        help="a row, or a pattern like 'pair-*' (default: all)")
+    parser.add_argument("--rounds", type=int, metavar="N",
+                        help="how often each is run (default: 5)")
+    parser.add_argument("--threads", default=None, metavar="LIST",
+                        help="threads of the rows that have a choice (default: 1,2,4)")
+    parser.add_argument("--with", action="append", default=[], dest="others",
+                        metavar="NAME=PATH.so", help="one more allocator; repeatable")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round of less work: two minutes")
+    parser.add_argument("--out", metavar="DIR", help="(default: a new one under /tmp)")
+    parser.add_argument("--list", action="store_true", help="tell the rows, and stop")
+    # For scripts/bench.
+    parser.add_argument("--needs", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--binaries", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    try:
+        options.threads = [int(n) for n in (
+            options.threads or ("2" if options.quick else "1,2,4")).split(",")]
+    except ValueError:
+        parser.error("--threads: a list of numbers, like 1,2,4")
+    return parser, options
+
+
+def chosen(parser, options):
+    every = catalogue.all_rows(options.threads)
+    for pattern in options.row:
+        if not any(fnmatch.fnmatch(row.name, pattern) for row in every):
+            parser.error(f"no row {pattern}; --list tells them")
+    return [row for row in every if not options.row
+            or any(fnmatch.fnmatch(row.name, pattern) for pattern in options.row)]
+
+
+def needs(rows):
+    """WHAT=PACKAGE for each package that must be there."""
+    pairs = {f"{path}={package}" for path, package in allocators.DEBIAN.values()}
+    pairs.add("/usr/lib/python3/dist-packages/matplotlib=python3-matplotlib")
+    for row in rows:
+        pairs.update(row.packages)
+    return sorted(pairs)
+
+
+def measure(runner, rows, columns, rounds):
+    """All rows, interleaved; yields a record (see FIELDS) of each run."""
+    failed = set()
+    begin = time.monotonic()
+    for number in range(rounds):
+        for place, row in enumerate(rows):
+            took = time.monotonic() - begin
+            done = number * len(rows) + place
+            left = f", {took / done * (rounds * len(rows) - done) / 60:.0f} min left" if done else ""
+            print(f"round {number + 1}/{rounds}, {place + 1}/{len(rows)}{left}: {row.name}",
+                  end="", file=sys.stderr, flush=True)
+            turn = (number + place) % len(columns)
+            for allocator in columns[turn:] + columns[:turn]:
+                if not row.takes(allocator) or (row, allocator) in failed:
+                    continue
+                record = dict.fromkeys(FIELDS, "")
+                record.update(row=row.name, allocator=allocator.name, round=number + 1,
+                              unit=row.unit)
+                try:
+                    sample = row.sample(runner, allocator)
+                    record.update(value=f"{sample.value:.6g}", rss_kib=sample.rss_kib,
+                                  minor_faults=sample.minor_faults,
+                                  cpu_s=f"{sample.cpu:.4f}")
+                except Failed as why:
+                    # Once is enough: it is not tried until it works.
+                    failed.add((row, allocator))
+                    record["failed"] = str(why)
+                print(f"  {allocator.name} {record['value'] or 'failed'}",
+                      end="", file=sys.stderr, flush=True)
+                yield record
+            print(file=sys.stderr)
+
+
+def read(path):
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+
+
+def write(path, records):
+    with open(path + ".new", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(records)
+    os.replace(path + ".new", path)
+
+
+def main():
+    parser, options = arguments()
+    rows = chosen(parser, options)
+    if options.needs:
+        print(*needs(rows), sep="\n")
+        return
+    if options.list:
+        for row in rows:
+            print(f"{row.name:24} {row.what}")
+        return
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    columns = allocators.find(options.binaries, root, options.others)
+    out = options.out or tempfile.mkdtemp(prefix="aomalloc-bench.")
+    os.makedirs(out, exist_ok=True)
+    machine = allocators.machine()
+    raw = os.path.join(out, "raw.csv")
+    names = {row.name for row in rows}
+    records = [old for old in read(raw) if old["row"] not in names]
+    try:
+        with tempfile.TemporaryDirectory(prefix="aomalloc-bench-work.") as work:
+            runner = Runner(options.binaries, work, options.quick)
+            for record in measure(runner, rows, columns, options.rounds):
+                records.append(record)
+    finally:
+        write(raw, records)
+    report.write(out, catalogue.all_rows(options.threads), columns, records, machine,
+                 shlex.join(["scripts/bench"] + [word for word in sys.argv[1:]
+                                               if not word.startswith("--binaries=")]))
+    with open(os.path.join(out, "README.md"), encoding="utf-8") as file:
+        print(file.read())
+    print(f"aomalloc: the figures are in {out}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Writes the figures as Markdown, with plots beside."""
+
+import os
+
+import allocators
+import plots
+import rows as catalogue
+from figures import Table
+
+
+def number(value):
+    """Three digits are what a median is worth."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+class Report:
+    def __init__(self, out, rows, columns, records, machine, command):
+        self.out = out
+        self.rows = rows
+        measured = {record["allocator"] for record in records}
+        self.columns = [column for column in columns if column.name in measured]
+        self.records = records
+        self.machine = machine
+        self.command = command
+        self.lines = []
+        self.notes = []
+
+    def say(self, *lines):
+        self.lines.extend(lines)
+
+    def table(self, head, body):
+        self.say("| " + " | ".join(head) + " |",
+                 "| --- |" + " ---: |" * (len(head) - 1))
+        self.say(*("| " + " | ".join(line) + " |" for line in body), "")
+
+    def names(self):
+        return [column.name for column in self.columns]
+
+    def footnote(self, row, column, cell):
+        self.notes.append(f"{row.name}, {column.name}: {cell.failures[0]}")
+        return f"failed [{len(self.notes)}]"
+
+    def absolute(self, table, row, column, scale):
+        cell = table.cell(row, column)
+        if cell is None:
+            return "–"
+        if not cell.counts:
+            return self.footnote(row, column, cell) if cell.failures else "–"
+        low, high = (number(value * scale) for value in cell.quartiles)
+        text = number(cell.median * scale)
+        return text if low == high else f"{text} ({low}–{high})"
+
+    def ratio(self, table, row, column):
+        found = table.relative(row, column)
+        if found is None:
+            cell = table.cell(row, column)
+            return "failed" if cell and cell.failures else "–"
+        text = f"{found[0]:.2f}"
+        least = min(ratio[0] for ratio in (table.relative(row, other) for other in
+                                           self.columns if other.name != allocators.LIMIT)
+                    if ratio)
+        if column.name != allocators.LIMIT and found[0] == least:
+            return f"**{text}**"
+        return text
+
+    def means(self, table):
+        line = []
+        for column in self.columns:
+            mean, count = table.mean(column)
+            if mean is None:
+                line.append("–")
+            else:
+                fewer = "" if count == len(table.rows) else f" ({count} rows)"
+                line.append(f"{mean:.2f}{fewer}")
+        return line
+
+    def quantity(self, title, unit, table, scale=1.0):
+        """The tables of one quantity: relative to the best peer, and as measured."""
+        self.say(f"### {title}, relative to the best peer", "",
+                 "Less is better. In bold what is least; bump, which never frees, is "
+                 "the limit and no peer.", "")
+        body = [[row.name] + [self.ratio(table, row, column) for column in self.columns]
+                for row in table.rows]
+        body.append(["geometric mean"] + self.means(table))
+        self.table(["row"] + self.names(), body)
+        self.say(f"### {title}, as measured", "",
+                 f"{unit}: median of the rounds (quartiles).", "")
+        self.table(["row"] + self.names(),
+                   [[row.name] + [self.absolute(table, row, column, scale)
+                                  for column in self.columns] for row in table.rows])
+
+    def make_table(self, rows, field):
+        return Table(self.records, rows, self.columns, field)
+
+    def group(self, key):
+        group = catalogue.GROUPS[key]
+        rows = [row for row in self.rows if row.group == key]
+        table = self.make_table(rows, "value")
+        if not table.rows:
+            return
+        self.say(f"## {group.title}", "", group.what, "")
+        for suffix in plots.group(self.out, key, group, table):
+            self.say(f"![{group.title}]({suffix})", "")
+        self.quantity(group.quantity, group.unit, table)
+        if group.rss:
+            rss = self.make_table(rows, "rss_kib")
+            self.say(f"![Peak memory]({plots.memory(self.out, key, group, rss)})", "")
+            self.quantity("Peak memory", "MiB of peak resident memory", rss, 1 / 1024)
+        self.say("What the rows are:", "")
+        self.say(*(f"- `{row.name}`: {row.what}" for row in table.rows), "")
+
+    def summary(self):
+        self.say("## Geometric means", "",
+                 "Each row counts the same, and is relative to the peer that is best in "
+                 "it: 1 would be as good as the best peer in every row.", "")
+        body, bars = [], []
+        for key, group in catalogue.GROUPS.items():
+            rows = [row for row in self.rows if row.group == key]
+            for title, field in [(group.quantity, "value")] + (
+                    [("peak memory", "rss_kib")] if group.rss else []):
+                table = self.make_table(rows, field)
+                if table.rows and any(table.best_peer(row) for row in table.rows):
+                    label = f"{group.title}: {title[0].lower()}{title[1:]}"
+                    body.append([f"{label} ({len(table.rows)} rows)"] + self.means(table))
+                    bars.append((label, [table.mean(column)[0] for column in self.columns]))
+        self.table(["group"] + self.names(), body)
+        if bars:
+            self.say(f"![Geometric means]({plots.means(self.out, self.names(), bars)})", "")
+
+    def described(self):
+        self.say("## Where and how", "")
+        self.say(*(f"- {what}: {value}" for what, value in self.machine))
+        self.say(*(f"- {column.name}: {column.version}" for column in self.columns))
+        self.say(f"- command: `{self.command}`", "")
+        self.say("Each run is a process of its own with the allocator preloaded. In each "
+                 "round all allocators run a row one after the other, in an order that "
+                 "rotates, before the next row. No row that was run is left out.", "")
+
+    def write(self):
+        self.say("# aomalloc beside other allocators", "")
+        self.summary()
+        for key in catalogue.GROUPS:
+            self.group(key)
+        if self.notes:
+            self.say("## What failed", "",
+                     "Left out of the mean of the allocator that it concerns.", "")
+            self.say(*(f"{n + 1}. {note}" for n, note in enumerate(self.notes)), "")
+        self.described()
+        with open(os.path.join(self.out, "README.md"), "w", encoding="utf-8") as file:
+            file.write("\n".join(self.lines))
+
+
+def write(*arguments):
+    Report(*arguments).write()
