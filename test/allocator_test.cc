@@ -9,6 +9,7 @@
 #include <set>
 #include <vector>
 
+#include "core/atomic_ops_malloc.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -49,6 +50,16 @@ TEST_F(AllocatorTest, EverySizeHasABlockOfItsOwn) {
   }
 }
 
+TEST_F(AllocatorTest, IsBehindTheInterface) {
+  AO_malloc_enable_mmap();
+  void* block = AO_malloc(100);
+  ASSERT_NE(block, nullptr);
+  EXPECT_EQ(UsableSize(block, "test"), ClassSize(ClassOf(100)));
+  AO_free(block);
+  EXPECT_EQ(AO_malloc(100), block);
+  AO_free(block);
+}
+
 TEST_F(AllocatorTest, UsableSizeIsTheClass) {
   for (size_t size = 0; size <= kMaxSmall; size += 7) {
     void* block = Allocate(size);
@@ -56,6 +67,21 @@ TEST_F(AllocatorTest, UsableSizeIsTheClass) {
     FreeBlock(block);
   }
   EXPECT_EQ(UsableSize(nullptr, "test"), 0u);
+}
+
+TEST_F(AllocatorTest, WhatIsAllocatedIsCounted) {
+  const Statistics before = Count();
+  void* small = Allocate(1000);
+  void* large = Allocate(100000);
+  const Statistics after = Count();
+  EXPECT_EQ(after.block_bytes, before.block_bytes + UsableSize(small, "test"));
+  EXPECT_EQ(after.spans, before.spans + 1);
+  EXPECT_EQ(after.span_bytes, before.span_bytes + UsableSize(large, "test"));
+  EXPECT_GE(after.arena_bytes, after.slab_bytes + after.span_bytes);
+  FreeBlock(small);
+  FreeBlock(large);
+  EXPECT_EQ(Count().block_bytes, before.block_bytes);
+  EXPECT_EQ(Count().span_bytes, before.span_bytes);
 }
 
 TEST_F(AllocatorTest, BigBlocksCanBeUsedFromEndToEnd) {

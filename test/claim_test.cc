@@ -122,7 +122,8 @@ TEST(ClaimStepTest, TwoContextsNeverHoldItAtOnce) {
   }
   ASSERT_GT(steps, 3);
   for (int claim_at = 1; claim_at <= steps + 3; ++claim_at) {
-    for (int release_at = claim_at; release_at <= steps + 4; ++release_at) {
+    for (int release_at = claim_at; release_at <= steps + 4;
+         release_at += Stepper::kStride) {
       Collide(claim_at, release_at);
     }
     Collide(claim_at, /*release_at=*/-1);  // keeps it

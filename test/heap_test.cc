@@ -151,6 +151,18 @@ TEST_F(HeapTest, IsValidAfterEveryOperation) {
   EXPECT_TRUE(Slabs().empty());
 }
 
+TEST_F(HeapTest, DamageIsSeen) {
+  Descriptor* slab = memory::RunAt(Take(1000));
+  ASSERT_TRUE(heap_->IsValid());
+  slab->listed = false;
+  EXPECT_FALSE(heap_->IsValid());
+  slab->listed = true;
+  ++slab->beyond;
+  EXPECT_FALSE(heap_->IsValid());
+  --slab->beyond;
+  EXPECT_TRUE(heap_->IsValid());
+}
+
 #if defined(__x86_64__)
 
 // Each operation is abandoned after 1, 2, 3, ... instructions. What others hold
@@ -206,7 +218,8 @@ TEST_F(HeapStepTest, AllocationAbandonedAnywhere) {
       TakeSome();
       for (int i = 0; i < start; ++i) Hold(Take(kSize), 77);
       Block* block = nullptr;
-      abandoned = Stepper::Abandon([&] { block = Take(kSize); }, ++limit);
+      abandoned = Stepper::Abandon([&] { block = Take(kSize); },
+                                   limit += Stepper::kStride);
       if (!abandoned) Hold(block, 99);
       CheckAfter(limit, nullptr);
       if (HasFatalFailure()) return;
@@ -228,7 +241,8 @@ TEST_F(HeapStepTest, FreeAbandonedAnywhere) {
         held_.erase(held_.begin());
       }
       Block* block = held_.front().first;
-      abandoned = Stepper::Abandon([&] { Give(block); }, ++limit);
+      abandoned =
+          Stepper::Abandon([&] { Give(block); }, limit += Stepper::kStride);
       CheckAfter(limit, block);
       if (HasFatalFailure()) return;
     }
@@ -246,7 +260,8 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
       heap_->Remote(held_.back().first, held_.back().first);
       held_.pop_back();
     }
-    abandoned = Stepper::Abandon([&] { heap_->Drain(); }, ++limit);
+    abandoned =
+        Stepper::Abandon([&] { heap_->Drain(); }, limit += Stepper::kStride);
     CheckAfter(limit, nullptr);
     if (HasFatalFailure()) return;
   }

@@ -74,6 +74,7 @@ TEST_F(PurgeTest, TrimLeavesRunsInUseAlone) {
 }
 
 TEST_F(PurgeTest, WhatIsFreedAndWantedAgainIsKeptForAMoment) {
+  memory::Trim();  // or the moment may be over for what is free already
   const memory::Taken taken = Take(16 * kUnit);
   memset(taken.address(), 1, 16 * kUnit);
   memory::Return(taken.arena, taken.run, true);
@@ -133,14 +134,20 @@ TEST_F(PurgeTest, RefusedMemoryIsNotKept) {
   Arena arena(base, kUnits, memory::kMappedUnitShift, table, used, dirty, true);
   EXPECT_EQ(arena.committed_units(), 0u);
   EXPECT_NE(arena.Take(10, 1).run, nullptr);
-  os::Unreserve(base + 128 * kUnit, 128 * kUnit);
+  os::Unreserve(base + 120 * kUnit, 136 * kUnit);
   const Arena::Taken taken = arena.Take(150, 1);
   EXPECT_EQ(taken.run, nullptr);
   EXPECT_TRUE(taken.refused);
   EXPECT_EQ(arena.used_units(), 10u);
   for (size_t unit = 10; unit < kUnits; ++unit) EXPECT_FALSE(arena.InUse(unit));
-  EXPECT_NE(arena.Take(100, 1).run, nullptr) << "what there is can be had";
-  os::Unreserve(base, 128 * kUnit);
+  Descriptor* run = arena.Take(100, 1).run;
+  EXPECT_NE(run, nullptr) << "what there is can be had";
+  EXPECT_EQ(arena.committed_units(), 110u) << "just what is needed";
+  EXPECT_FALSE(arena.Resize(run, 140));
+  EXPECT_EQ(run->units, 100u);
+  EXPECT_EQ(arena.used_units(), 110u);
+  EXPECT_TRUE(arena.Resize(run, 110)) << "there is room for that";
+  os::Unreserve(base, 120 * kUnit);
   os::Unreserve(table, kUnits * sizeof(Descriptor));
 }
 

@@ -119,6 +119,9 @@ TEST_P(SlabTest, DamageIsSeen) {
   block->next = nullptr;
   slab_.used += slab_.carved + 1;
   EXPECT_FALSE(slab::IsValid(&slab_));
+  slab_.used -= slab_.carved + 1;
+  slab_.kind = RunKind::kSpan;
+  EXPECT_FALSE(slab::IsValid(&slab_));
 }
 
 TEST_P(SlabTest, TheStaticHeapWastesLittle) {

@@ -2,12 +2,13 @@
 // whoever gave it back.
 #include <errno.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "core/allocator.h"
+#include "test/child.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -38,17 +39,11 @@ void FreeAll(const std::vector<void*>& blocks) {
 // Runs `f` in a child process, where the heap is as it was at the start.
 template <typename F>
 void OnFreshHeap(F f) {
-  const pid_t child = fork();
-  if (child == 0) {
+  InChild([&] {
     f();
     EXPECT_FALSE(memory::MmapEnabled());
     EXPECT_TRUE(HeapsAreValid());
-    fflush(stdout);
-    _exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
+  });
 }
 
 using StaticHeapTest = testing::TestWithParam<size_t>;
@@ -121,6 +116,17 @@ TEST(StaticHeap, WhatDoesNotFitIsRefused) {
       EXPECT_EQ(AllocateZeroed(size), nullptr);
     }
     EXPECT_EQ(AllocateAligned(size_t{1} << 40, 1), nullptr);
+  });
+}
+
+TEST(StaticHeap, TheFirstRefusalIsAnnounced) {
+  OnFreshHeap([] {
+    memory::AnnounceExhaustion();
+    testing::internal::CaptureStderr();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(Allocate(size_t{1} << 30), nullptr);
+    const std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(text.rfind("aomalloc: the static heap of ", 0), 0u) << text;
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
   });
 }
 

@@ -12,6 +12,14 @@ namespace aomalloc {
 
 class Stepper {
  public:
+  // From one instruction to the next that a test tries. Unoptimised code has
+  // ten times as many, for the same changes to memory.
+#if defined(__OPTIMIZE__)
+  static constexpr int kStride = 1;
+#else
+  static constexpr int kStride = 17;
+#endif
+
   // Runs `f`; calls `between(n)` after each instruction, n from 1.
   template <typename F>
   static void Run(F f, std::function<void(int)> between) {

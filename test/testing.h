@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstddef>
@@ -64,6 +65,16 @@ inline size_t ResidentBytes() {
   }
   fclose(file);
   return kilobytes * 1024;
+}
+
+// The address space that the process has.
+inline size_t AddressSpace() {
+  FILE* file = fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  size_t pages = 0;
+  if (fscanf(file, "%zu", &pages) != 1) pages = 0;
+  fclose(file);
+  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
 inline double Seconds() {

@@ -1,0 +1,100 @@
+// The allocator where address space is limited when it begins: mapped memory
+// comes in pieces, and no base leads to them.
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <vector>
+
+#include "core/allocator.h"
+#include "test/child.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+using Descriptor = Run;  // testing::Test has a Run of its own
+
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kLimit = 2048 * kMiB;
+
+void FreeBlock(void* ptr) { Free(ptr, "test"); }
+
+template <typename F>
+void WithLimit(F f) {
+  InChild([&] {
+    const rlimit limit{kLimit, kLimit};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    memory::EnableMmap();
+    f();
+    EXPECT_EQ(LoadRelaxed(&memory::primary_base), memory::kNoPrimary);
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+TEST(PiecesTest, BlocksOfAllSizes) {
+  WithLimit([] {
+    std::vector<std::pair<void*, size_t>> blocks;
+    for (size_t size = 1; size < 20 * kMiB; size += 1 + size / 3) {
+      for (int i = 0; i < 3; ++i) {
+        void* block = Allocate(size / 2 + 1);
+        ASSERT_NE(block, nullptr) << size;
+        block = Reallocate(block, size, "test");
+        ASSERT_NE(block, nullptr) << size;
+        ASSERT_GE(UsableSize(block, "test"), size);
+        Fill(block, size, static_cast<uint8_t>(size));
+        blocks.emplace_back(block, size);
+      }
+    }
+    EXPECT_NE(memory::ArenaAt(2), nullptr) << "it all fitted into one piece";
+    for (const auto& [block, size] : blocks) {
+      ASSERT_TRUE(IsFilled(block, size, static_cast<uint8_t>(size))) << size;
+      FreeBlock(block);
+    }
+  });
+}
+
+TEST(PiecesTest, MostOfTheLimitCanBeUsedAgainAndAgain) {
+  WithLimit([] {
+    for (int round = 0; round < 3; ++round) {
+      std::vector<void*> blocks;
+      void* block;
+      while ((block = Allocate(kMiB)) != nullptr) blocks.push_back(block);
+      EXPECT_EQ(errno, ENOMEM);
+      EXPECT_GE(blocks.size() * kMiB, kLimit / 2);
+      for (void* b : blocks) FreeBlock(b);
+    }
+  });
+}
+
+// Not by way of the list for frees by others.
+TEST(PiecesTest, ABlockFreedIsTheNextToBeUsed) {
+  WithLimit([] {
+    void* block = Allocate(100);
+    EXPECT_NE(memory::ArenaOf(block), memory::ArenaAt(0));
+    for (int i = 0; i < 3; ++i) {
+      FreeBlock(block);
+      EXPECT_FALSE(thread::current->HasRemote());
+      EXPECT_EQ(Allocate(100), block);
+    }
+  });
+}
+
+TEST(PiecesTest, OwnAddressesAreToldFromForeignOnes) {
+  WithLimit([] {
+    char foreign = 0;
+    auto* block = static_cast<char*>(Allocate(100000));
+    Descriptor* run = memory::RunAt(block);
+    ASSERT_NE(run, nullptr);
+    EXPECT_EQ(run->kind, RunKind::kSpan);
+    EXPECT_EQ(memory::ArenaOf(block), memory::ArenaOfRun(run));
+    EXPECT_EQ(memory::ArenaOf(block + 99999), memory::ArenaOfRun(run));
+    EXPECT_EQ(memory::RunAt(&foreign), nullptr);
+    EXPECT_EQ(memory::ArenaOf(&foreign), nullptr);
+    const Descriptor no_run{};
+    EXPECT_EQ(memory::ArenaOfRun(&no_run), nullptr);
+  });
+}
+
+}  // namespace
+}  // namespace aomalloc
