@@ -14,8 +14,8 @@ import report
 import rows as catalogue
 from runner import Failed, Runner
 
-FIELDS = ["row", "allocator", "round", "value", "unit", "rss_kib", "minor_faults",
-          "cpu_s", "failed"]
+FIELDS = ["row", "allocator", "round", "value", "unit", "wall_s", "cpu_s", "rss_kib",
+          "minor_faults", "failed"]
 
 
 def arguments():
@@ -68,37 +68,46 @@ def needs(rows):
     return sorted(pairs)
 
 
+def record_of(runner, row, allocator, number):
+    """A record (see FIELDS) of one run."""
+    record = dict.fromkeys(FIELDS, "")
+    record.update(row=row.name, allocator=allocator.name, round=number,
+                  unit=catalogue.GROUPS[row.group].unit)
+    try:
+        sample = row.sample(runner, allocator)
+        record.update(value=f"{sample.value:.6g}", wall_s=sample.usage["wall"],
+                      cpu_s=sample.usage["cpu"], rss_kib=sample.usage["rss_kib"],
+                      minor_faults=sample.usage["minor_faults"])
+    except Failed as why:
+        record["failed"] = str(why)
+    return record
+
+
+def say(words):
+    print(words, end="", file=sys.stderr, flush=True)
+
+
 def measure(runner, rows, columns, rounds):
-    """All rows, interleaved; yields a record (see FIELDS) of each run."""
+    """All rows, interleaved; yields the record of each run."""
     failed = set()
+    todo = [(number, row) for number in range(rounds) for row in rows
+            if number == 0 or not row.once]
     begin = time.monotonic()
-    for number in range(rounds):
-        for place, row in enumerate(rows):
-            took = time.monotonic() - begin
-            done = number * len(rows) + place
-            left = f", {took / done * (rounds * len(rows) - done) / 60:.0f} min left" if done else ""
-            print(f"round {number + 1}/{rounds}, {place + 1}/{len(rows)}{left}: {row.name}",
-                  end="", file=sys.stderr, flush=True)
-            turn = (number + place) % len(columns)
-            for allocator in columns[turn:] + columns[:turn]:
-                if not row.takes(allocator) or (row, allocator) in failed:
-                    continue
-                record = dict.fromkeys(FIELDS, "")
-                record.update(row=row.name, allocator=allocator.name, round=number + 1,
-                              unit=row.unit)
-                try:
-                    sample = row.sample(runner, allocator)
-                    record.update(value=f"{sample.value:.6g}", rss_kib=sample.rss_kib,
-                                  minor_faults=sample.minor_faults,
-                                  cpu_s=f"{sample.cpu:.4f}")
-                except Failed as why:
-                    # Once is enough: it is not tried until it works.
-                    failed.add((row, allocator))
-                    record["failed"] = str(why)
-                print(f"  {allocator.name} {record['value'] or 'failed'}",
-                      end="", file=sys.stderr, flush=True)
-                yield record
-            print(file=sys.stderr)
+    for done, (number, row) in enumerate(todo):
+        left = (time.monotonic() - begin) / done * (len(todo) - done) / 60 if done else 0
+        say(f"round {number + 1} of {rounds}, row {done + 1} of {len(todo)}"
+            + (f", {left:.0f} min left" if done else "") + f": {row.name}")
+        turn = done % len(columns)
+        for allocator in columns[turn:] + columns[:turn]:
+            # Once is enough: what failed is not tried until it works.
+            if not row.takes(allocator) or (row.name, allocator.name) in failed:
+                continue
+            record = record_of(runner, row, allocator, number + 1)
+            if record["failed"]:
+                failed.add((row.name, allocator.name))
+            say(f"  {allocator.name} {record['value'] or 'failed'}")
+            yield record
+        say("\n")
 
 
 def read(path):

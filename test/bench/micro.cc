@@ -1,22 +1,19 @@
 // Runs one row in this process and prints one number.
 //
-//   micro --list              names of the rows
-//   micro ROW SECONDS         nanoseconds per object, measured for so long
-//   micro ROW --instructions  instructions per object, of the allocator alone
+//   micro --list               names of the rows
+//   micro ROW SECONDS          nanoseconds per object, measured for so long
+//   micro ROW --steps OBJECTS  instructions per object, of the allocator alone
 #include "micro.h"
 
 #include <dlfcn.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ucontext.h>
 
 #include <algorithm>
 
 #include "bench.h"
-
-extern "C" char __executable_start, etext;  // By the linker.
+#include "stepping.h"
 
 namespace bench {
 
@@ -49,7 +46,7 @@ double Seconds(const Row& row, long objects, long* done) {
 
 double Nanoseconds(const Row& row, double seconds) {
   long done;
-  long objects = 1000;
+  long objects = 100000;
   double taken = Seconds(row, objects, &done);
   while (taken < seconds / 10) {  // This warms up, too.
     const double factor = seconds / 5 / std::max(taken, seconds / 500);
@@ -60,53 +57,25 @@ double Nanoseconds(const Row& row, double seconds) {
   return taken * 1e9 / done;
 }
 
-#if defined(__x86_64__)
-
 volatile long steps;
 volatile uintptr_t last_step;
 
-// After each instruction. A string instruction counts once, not once for each
-// of its elements; what is in this program is not the allocator's.
+// A string instruction counts once, not once for each of its elements.
 void OnStep(int, siginfo_t*, void* context) {
-  const uintptr_t next =
-      static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
-  if (next == last_step) return;
-  last_step = next;
-  if (next < reinterpret_cast<uintptr_t>(&__executable_start) ||
-      next >= reinterpret_cast<uintptr_t>(&etext)) {
-    steps = steps + 1;
-  }
+  if (Next(context) == last_step) return;
+  last_step = Next(context);
+  if (InLibrary(context)) steps = steps + 1;
 }
 
-// The red zone of the caller lies where pushf would write.
-inline __attribute__((always_inline)) void SetTrapFlag() {
-  __asm__ volatile(
-      "sub $128, %%rsp; pushfq; orq $0x100, (%%rsp); popfq; add $128, %%rsp" ::
-          : "memory", "cc");
-}
-inline __attribute__((always_inline)) void ClearTrapFlag() {
-  __asm__ volatile(
-      "sub $128, %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; add $128, "
-      "%%rsp" ::
-          : "memory", "cc");
-}
-
-double Instructions(const Row& row) {
+double Instructions(const Row& row, long objects) {
   if (row.taken != nullptr) Die("cannot step several threads");
   row.run(100000);
-  struct sigaction action {};
-  action.sa_sigaction = OnStep;
-  action.sa_flags = SA_SIGINFO;
-  sigaction(SIGTRAP, &action, nullptr);
+  OnEachStep(OnStep);
   SetTrapFlag();
-  const long done = row.run(1000);
+  const long done = row.run(objects);
   ClearTrapFlag();
   return static_cast<double>(steps) / done;
 }
-
-#else
-double Instructions(const Row&) { Die("no single step on this machine"); }
-#endif
 
 void List() {
   for (const Row* rows : kAllRows) {
@@ -121,8 +90,11 @@ int Main(int argc, char** argv) {
     List();
     return 0;
   }
-  const Row* row = argc == 3 ? Find(argv[1]) : nullptr;
-  if (row == nullptr) Die("usage: micro --list | ROW (SECONDS|--instructions)");
+  const Row* row = argc > 2 ? Find(argv[1]) : nullptr;
+  const bool stepped = argc == 4 && strcmp(argv[2], "--steps") == 0;
+  if (row == nullptr || (argc != 3 && !stepped)) {
+    Die("usage: micro --list | ROW SECONDS | ROW --steps OBJECTS");
+  }
   Sizes::Fill();
   // Several threads have the blocks that a thread takes to start among theirs.
   if (auto* wrap =
@@ -131,8 +103,8 @@ int Main(int argc, char** argv) {
     wrap();
   }
   if (row->prepare != nullptr) row->prepare();
-  if (strcmp(argv[2], "--instructions") == 0) {
-    printf("%.2f\n", Instructions(*row));
+  if (stepped) {
+    printf("%.2f\n", Instructions(*row, atol(argv[3])));
   } else {
     printf("%.3f\n", Nanoseconds(*row, atof(argv[2])));
   }

@@ -104,7 +104,7 @@ class Report:
         for suffix in plots.group(self.out, key, group, table):
             self.say(f"![{group.title}]({suffix})", "")
         self.quantity(group.quantity, group.unit, table)
-        if group.rss:
+        if group.fixed:
             rss = self.make_table(rows, "rss_kib")
             self.say(f"![Peak memory]({plots.memory(self.out, key, group, rss)})", "")
             self.quantity("Peak memory", "MiB of peak resident memory", rss, 1 / 1024)
@@ -119,7 +119,7 @@ class Report:
         for key, group in catalogue.GROUPS.items():
             rows = [row for row in self.rows if row.group == key]
             for title, field in [(group.quantity, "value")] + (
-                    [("peak memory", "rss_kib")] if group.rss else []):
+                    [("peak memory", "rss_kib")] if group.fixed else []):
                 table = self.make_table(rows, field)
                 if table.rows and any(table.best_peer(row) for row in table.rows):
                     label = f"{group.title}: {title[0].lower()}{title[1:]}"

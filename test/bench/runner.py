@@ -14,11 +14,37 @@ class Failed(Exception):
 
 @dataclasses.dataclass
 class Sample:
-    """One run of one row. `value` is in the unit of the row."""
+    """One run of one row: its figure, in the unit of the row, and what `measure`
+    says of the process."""
     value: float
-    rss_kib: int
-    minor_faults: int
-    cpu: float
+    usage: dict
+
+
+class Running:
+    """A command that has been started under `measure`."""
+
+    def __init__(self, process, file):
+        self.process = process
+        self.file = file
+
+    def wait(self, timeout):
+        """Returns (usage, standard output), or raises Failed."""
+        try:
+            output, errors = self.process.communicate(timeout=timeout)
+            usage = json.load(self.file)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"not done after {timeout} s") from None
+        except ValueError:
+            raise Failed("could not be measured") from None
+        finally:
+            end(self.process)
+            self.file.close()
+        why = errors.decode(errors="replace").strip().splitlines()[-1:]
+        if usage["signal"]:
+            raise Failed(": ".join([signal.Signals(usage["signal"]).name] + why))
+        if usage["exit"]:
+            raise Failed(": ".join([f"exit status {usage['exit']}"] + why))
+        return usage, output.decode(errors="replace")
 
 
 class Runner:
@@ -32,46 +58,27 @@ class Runner:
     def program(self, name):
         return f"{self.binaries}/{name}"
 
-    def run(self, allocator, command, timeout, variables=None):
-        """Returns (usage, standard output), or raises Failed."""
-        with tempfile.NamedTemporaryFile(dir=self.work) as usage:
-            words = {**(variables or {}), **allocator.environment()}
-            process = subprocess.Popen(
-                [self.program("measure"), usage.name]
-                + [f"{name}={value}" for name, value in words.items()] + command,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, cwd=self.work, env=environment(),
-                start_new_session=True)
-            try:
-                output, errors = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                raise Failed(f"not done after {timeout} s") from None
-            finally:
-                end(process)
-            try:
-                took = json.load(usage)
-            except ValueError:
-                raise Failed("could not be measured") from None
-        why = errors.decode(errors="replace").strip().splitlines()[-1:]
-        if took["signal"]:
-            raise Failed(": ".join([signal.Signals(took["signal"]).name] + why))
-        if took["exit"]:
-            raise Failed(": ".join([f"exit status {took['exit']}"] + why))
-        return took, output.decode()
+    def start(self, allocator, command, variables=None):
+        usage = tempfile.NamedTemporaryFile(dir=self.work)
+        words = {**(variables or {}), **allocator.environment()}
+        return Running(subprocess.Popen(
+            [self.program("measure"), usage.name]
+            + [f"{name}={value}" for name, value in words.items()] + command,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=self.work, env=environment(), start_new_session=True), usage)
 
     def printed(self, allocator, command, timeout):
         """A sample of a program that prints its figure."""
-        took, output = self.run(allocator, command, timeout)
+        usage, output = self.start(allocator, command).wait(timeout)
         try:
-            value = float(output)
+            return Sample(float(output), usage)
         except ValueError:
             raise Failed(f"printed {output!r}") from None
-        return Sample(value, took["rss_kib"], took["minor_faults"], took["cpu"])
 
-    def timed(self, allocator, command, timeout, variables=None):
+    def timed(self, allocator, command, timeout, variables=None, wall=False):
         """A sample of a program whose time is the figure."""
-        took, _ = self.run(allocator, command, timeout, variables)
-        return Sample(took["wall"], took["rss_kib"], took["minor_faults"], took["cpu"])
+        usage, _ = self.start(allocator, command, variables).wait(timeout)
+        return Sample(usage["wall" if wall else "cpu"], usage)
 
 
 def environment():
