@@ -1,10 +1,12 @@
 """The allocators that are compared, and the machine they are compared on."""
 
 import dataclasses
+import mmap
 import os
 import platform
 import re
 import subprocess
+import time
 
 LIB = f"/usr/lib/{platform.machine()}-linux-gnu/"
 
@@ -85,6 +87,7 @@ def machine():
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("Debian", debian),
         ("huge pages", huge_pages()),
+        ("a page fault", f"about {page_fault() * 1e6:.2g} µs"),
         ("load when it began", load),
     ]
 
@@ -95,3 +98,13 @@ def huge_pages():
             return re.search(r"\[(\w+)\]", file.read()).group(1)
     except OSError:
         return "none"
+
+
+def page_fault():
+    """Seconds to get a page from the system: what giving memory back may cost."""
+    pages = 4096
+    with mmap.mmap(-1, pages * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        begin = time.process_time()
+        for place in range(0, len(memory), mmap.PAGESIZE):
+            memory[place] = 1
+        return (time.process_time() - begin) / pages

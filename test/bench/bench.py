@@ -10,7 +10,6 @@ import tempfile
 import time
 
 import allocators
-import report
 import rows as catalogue
 from runner import Failed, Runner
 
@@ -88,7 +87,7 @@ def say(words):
 
 
 def measure(runner, rows, columns, rounds):
-    """All rows, interleaved; yields the record of each run."""
+    """All rows, interleaved; yields the records of a row in one round."""
     failed = set()
     todo = [(number, row) for number in range(rounds) for row in rows
             if number == 0 or not row.once]
@@ -97,6 +96,7 @@ def measure(runner, rows, columns, rounds):
         left = (time.monotonic() - begin) / done * (len(todo) - done) / 60 if done else 0
         say(f"round {number + 1} of {rounds}, row {done + 1} of {len(todo)}"
             + (f", {left:.0f} min left" if done else "") + f": {row.name}")
+        found = []
         turn = done % len(columns)
         for allocator in columns[turn:] + columns[:turn]:
             # Once is enough: what failed is not tried until it works.
@@ -106,8 +106,9 @@ def measure(runner, rows, columns, rounds):
             if record["failed"]:
                 failed.add((row.name, allocator.name))
             say(f"  {allocator.name} {record['value'] or 'failed'}")
-            yield record
+            found.append(record)
         say("\n")
+        yield found
 
 
 def read(path):
@@ -136,6 +137,9 @@ def main():
         for row in rows:
             print(f"{row.name:24} {row.what}")
         return
+    # Needs matplotlib, which is there by now.
+    import report  # pylint: disable=import-outside-toplevel
+
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     columns = allocators.find(options.binaries, root, options.others)
     out = options.out or tempfile.mkdtemp(prefix="aomalloc-bench.")
@@ -144,13 +148,11 @@ def main():
     raw = os.path.join(out, "raw.csv")
     names = {row.name for row in rows}
     records = [old for old in read(raw) if old["row"] not in names]
-    try:
-        with tempfile.TemporaryDirectory(prefix="aomalloc-bench-work.") as work:
-            runner = Runner(options.binaries, work, options.quick)
-            for record in measure(runner, rows, columns, options.rounds):
-                records.append(record)
-    finally:
-        write(raw, records)
+    with tempfile.TemporaryDirectory(prefix="aomalloc-bench-work.") as work:
+        runner = Runner(options.binaries, work, options.quick)
+        for found in measure(runner, rows, columns, options.rounds):
+            records += found
+            write(raw, records)
     report.write(out, catalogue.all_rows(options.threads), columns, records, machine,
                  shlex.join(["scripts/bench"] + [word for word in sys.argv[1:]
                                                if not word.startswith("--binaries=")]))

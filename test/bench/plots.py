@@ -13,10 +13,12 @@ import allocators
 
 # Ours stands out; the others are told apart by colour and shape.
 OURS_STYLE = ("#d62728", "D")
-LIMIT_STYLE = ("#999999", "|")
+LIMIT_STYLE = ("#888888", "|")
 PEER_STYLES = [("#1f77b4", "o"), ("#2ca02c", "s"), ("#ff7f0e", "^"), ("#9467bd", "v"),
                ("#8c564b", "P"), ("#17becf", "X"), ("#bcbd22", "<"), ("#e377c2", ">")]
-FARTHEST = 8  # Times the best peer; what is beyond is at the edge, with its number.
+
+# Times the best peer; what is beyond is told in words.
+LEAST, MOST = 1 / 8, 8
 
 
 def styles(names):
@@ -27,101 +29,145 @@ def styles(names):
 
 
 def save(figure, out, name):
+    """The file that Markdown is to show."""
     for kind in ("svg", "png"):
         figure.savefig(os.path.join(out, f"{name}.{kind}"), bbox_inches="tight", dpi=110)
     plt.close(figure)
     return f"{name}.svg"
 
 
-def times(value, _):
-    return f"{value:g}×"
+def times(value, _=None):
+    return f"{value:.2g}×" if value < 10 else f"{value:.0f}×"
+
+
+def legend(figure, looks, y):
+    handles = [plt.Line2D([], [], color=colour, marker=mark, linestyle="", label=name)
+               for name, (colour, mark) in looks.items()]
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, y),
+                  ncol=min(len(looks), 10), frameon=False, handletextpad=0.2,
+                  columnspacing=1.4)
 
 
 def relative(out, name, title, table):
     """A line for each row, a mark for each allocator; the bars are quartiles."""
-    names = [column.name for column in table.columns]
-    looks = styles(names)
     rows = [row for row in table.rows if table.best_peer(row)]
-    figure, axes = plt.subplots(figsize=(10, 1.6 + 0.34 * len(rows)))
+    if not rows:
+        return None
+    looks = styles([column.name for column in table.columns])
+    shown = {column.name: looks[column.name] for column in table.columns
+             if any(table.relative(row, column) for row in rows)}
+    figure, axes = plt.subplots(figsize=(10, 0.9 + 0.42 * len(rows)))
+    lowest, highest = 0.8, 2.0
     for place, row in enumerate(rows):
         if place % 2:
-            axes.axhspan(place - 0.5, place + 0.5, color="#f4f4f4", zorder=0)
+            axes.axhspan(place - 0.5, place + 0.5, color="#f2f2f2", zorder=0)
+        beyond = []
         for order, column in enumerate(table.columns):
             found = table.relative(row, column)
             if not found:
+                cell = table.cell(row, column)
+                if cell and cell.failures:
+                    beyond.append(f"{column.name} failed")
+                continue
+            if found[0] > MOST:
+                beyond.append(f"{column.name} {times(found[0])}")
                 continue
             colour, mark = looks[column.name]
-            y = place + 0.5 * (order / max(1, len(names) - 1) - 0.5)
-            x = min(max(found[0], 1 / FARTHEST), FARTHEST)
-            ours = column.name == allocators.OURS
-            axes.plot([max(found[1], 1 / FARTHEST), min(found[2], FARTHEST)], [y, y],
-                      color=colour, linewidth=1.2, zorder=2)
-            axes.plot(x, y, mark, color=colour, markersize=8 if ours else 6,
-                      zorder=4 if ours else 3, clip_on=False)
-            if found[0] > FARTHEST:
-                axes.annotate(f" {found[0]:.0f}×", (x, y), color=colour, fontsize=7,
-                              va="center", xytext=(5, 0), textcoords="offset points",
-                              annotation_clip=False)
+            y = place + 0.6 * (order / max(1, len(table.columns) - 1) - 0.5)
+            median, low, high = (min(max(value, LEAST), MOST) for value in found)
+            lowest, highest = min(lowest, median), max(highest, median)
+            axes.plot([low, high], [y, y], color=colour, linewidth=1.2, zorder=2)
+            axes.plot(median, y, mark, color=colour, clip_on=False,
+                      markersize=8 if column.name == allocators.OURS else 6,
+                      zorder=4 if column.name == allocators.OURS else 3)
+        if beyond:
+            axes.annotate(", ".join(beyond), (1, place), fontsize=8, va="center",
+                          xycoords=("axes fraction", "data"), xytext=(6, 0),
+                          textcoords="offset points", color="#444444")
     axes.axvline(1, color="black", linewidth=0.8, zorder=1)
     axes.set_xscale("log", base=2)
+    axes.set_xlim(lowest / 1.1, highest * 1.1)
+    axes.xaxis.set_major_locator(ticker.LogLocator(
+        base=2, subs=(1, 1.5) if highest / lowest < 12 else (1,)))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(times))
-    axes.set_xlim(min([0.5] + [r[0] * 0.9 for r in ratios(table, rows)] + [0.5]), FARTHEST)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("relative to the best peer of the row, further left is better")
+    axes.set_xlabel("times the best peer of the row: 1× is as good, further left is better")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    handles = [plt.Line2D([], [], color=looks[n][0], marker=looks[n][1], linestyle="",
-                          label=n) for n in names]
-    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                ncol=len(names), frameon=False, fontsize=9, handletextpad=0.2,
-                columnspacing=1.2)
-    axes.set_title(title, pad=30)
+    axes.set_title(title, pad=26)
+    height = figure.get_size_inches()[1]
+    legend(figure, shown, axes.get_position().y1 - 0.02 / height)
     return save(figure, out, name)
 
 
-def ratios(table, rows):
-    return [found for row in rows for column in table.columns
-            for found in [table.relative(row, column)]
-            if found and found[0] >= 1 / FARTHEST]
+def sweep(out, name, about, table):
+    """For each workload that was run with several numbers of threads, how its time
+    goes with them; null if there is none."""
+    panels = {}
+    for row in table.rows:
+        panels.setdefault(row.name.rpartition("-")[0], []).append(row)
+    panels = {work: rows for work, rows in panels.items() if len(rows) > 1}
+    if not panels or all(row.threads == 1 for row in table.rows):
+        return None
+    looks = styles([column.name for column in table.columns
+                    if column.name != allocators.LIMIT])
+    wide = min(4, len(panels))
+    high = (len(panels) + wide - 1) // wide
+    figure, axes = plt.subplots(high, wide, squeeze=False, figsize=(3.2 * wide, 2.7 * high))
+    for unused in axes.flat[len(panels):]:
+        unused.axis("off")
+    for panel, (work, rows) in zip(axes.flat, panels.items()):
+        for column in table.columns:
+            cells = [(row.threads, table.cell(row, column)) for row in rows]
+            cells = [(threads, cell) for threads, cell in cells if cell and cell.counts]
+            if not cells or column.name not in looks:
+                continue
+            colour, mark = looks[column.name]
+            ours = column.name == allocators.OURS
+            panel.plot([threads for threads, _ in cells], [cell.median for _, cell in cells],
+                       color=colour, marker=mark, markersize=6 if ours else 4,
+                       linewidth=2 if ours else 1, zorder=3 if ours else 2)
+        panel.set_title(work, fontsize=10)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks([row.threads for row in rows], [str(row.threads) for row in rows])
+        panel.minorticks_off()
+        panel.set_ylim(bottom=0)
+        panel.grid(axis="y", color="#dddddd", linewidth=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("threads, which share the same work", fontsize=10)
+    figure.supylabel("seconds", fontsize=10)
+    figure.tight_layout()
+    legend(figure, looks, 1.0)
+    return save(figure, out, f"{name}-threads")
 
 
-def group(out, key, about, table):
-    """File names of the plots of a group."""
-    if not any(table.best_peer(row) for row in table.rows):
-        return []
-    return [relative(out, key, f"{about.title}: {about.quantity}", table)]
-
-
-def memory(out, key, about, table):
-    return relative(out, f"{key}-memory", f"{about.title}: peak memory", table)
-
-
-def means(out, names, bars):
-    """A panel for each group: bars of the geometric means."""
-    looks = styles(names)
+def means(out, bars):
+    """A panel for each group; `bars` are (title, [(allocator, mean or null)])."""
+    if not bars:
+        return None
+    looks = styles([name for name, _ in bars[0][1]])
     wide = min(3, len(bars))
     high = (len(bars) + wide - 1) // wide
-    figure, panels = plt.subplots(high, wide, squeeze=False,
-                                  figsize=(4.2 * wide, 0.9 + (0.28 * len(names) + 0.7) * high))
-    for panel in panels.flat[len(bars):]:
-        panel.axis("off")
-    for panel, (label, values) in zip(panels.flat, bars):
-        for place, (name, value) in enumerate(zip(names, values)):
-            if value is None:
-                continue
-            panel.barh(place, min(value, FARTHEST / 2), color=looks[name][0], height=0.7,
-                       alpha=1 if name == allocators.OURS else 0.6)
-            panel.text(min(value, FARTHEST / 2), place, f" {value:.2f}", va="center",
-                       fontsize=8)
-        panel.axvline(1, color="black", linewidth=0.8)
-        panel.set_yticks(range(len(names)), names, fontsize=8)
-        panel.set_ylim(len(names) - 0.5, -0.5)
-        top = max(value for value in values if value is not None)
-        panel.set_xlim(0, min(top, FARTHEST / 2) * 1.18)
-        panel.set_title(label, fontsize=9)
+    figure, axes = plt.subplots(high, wide, squeeze=False, figsize=(
+        4.2 * wide, 0.6 + (0.26 * len(looks) + 0.8) * high))
+    for unused in axes.flat[len(bars):]:
+        unused.axis("off")
+    for panel, (title, values) in zip(axes.flat, bars):
+        values = [(name, value) for name, value in values if value]
+        top = min(max(value for _, value in values), MOST / 2)
+        for place, (name, value) in enumerate(values):
+            panel.barh(place, min(value, top), color=looks[name][0], height=0.7,
+                       alpha=1 if name == allocators.OURS else 0.55)
+            panel.text(min(value, top) + 0.02 * top, place, f"{value:.2f}", va="center",
+                       fontsize=9, bbox={"color": "white", "pad": 0.5})
+        panel.axvline(1, color="black", linewidth=0.8, zorder=0)
+        panel.set_yticks(range(len(values)), [name for name, _ in values], fontsize=9)
+        panel.set_ylim(len(looks) - 0.5, -0.5)
+        panel.set_xlim(0, top * 1.15)
+        panel.set_title(title, fontsize=10)
         panel.tick_params(axis="x", labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Geometric mean over the rows, relative to the best peer of each row "
-                    "(shorter is better)", fontsize=11)
+    figure.suptitle("Geometric mean over the rows of a group, in times the best peer of each "
+                    "row: shorter is better", fontsize=11)
     figure.tight_layout()
     return save(figure, out, "means")

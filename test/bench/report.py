@@ -39,8 +39,10 @@ class Report:
         return [column.name for column in self.columns]
 
     def footnote(self, row, column, cell):
-        self.notes.append(f"{row.name}, {column.name}: {cell.failures[0]}")
-        return f"failed [{len(self.notes)}]"
+        note = f"{row.name}, {column.name}: {cell.failures[0]}"
+        if note not in self.notes:
+            self.notes.append(note)
+        return f"failed [{self.notes.index(note) + 1}]"
 
     def absolute(self, table, row, column, scale):
         cell = table.cell(row, column)
@@ -56,7 +58,7 @@ class Report:
         found = table.relative(row, column)
         if found is None:
             cell = table.cell(row, column)
-            return "failed" if cell and cell.failures else "–"
+            return self.footnote(row, column, cell) if cell and cell.failures else "–"
         text = f"{found[0]:.2f}"
         least = min(ratio[0] for ratio in (table.relative(row, other) for other in
                                            self.columns if other.name != allocators.LIMIT)
@@ -78,13 +80,12 @@ class Report:
 
     def quantity(self, title, unit, table, scale=1.0):
         """The tables of one quantity: relative to the best peer, and as measured."""
-        self.say(f"### {title}, relative to the best peer", "",
-                 "Less is better. In bold what is least; bump, which never frees, is "
-                 "the limit and no peer.", "")
-        body = [[row.name] + [self.ratio(table, row, column) for column in self.columns]
-                for row in table.rows]
-        body.append(["geometric mean"] + self.means(table))
-        self.table(["row"] + self.names(), body)
+        if any(table.best_peer(row) for row in table.rows):
+            self.say(f"### {title}, relative to the best peer", "",
+                     "Less is better; in bold what is least.", "")
+            body = [[row.name] + [self.ratio(table, row, column) for column in self.columns]
+                    for row in table.rows]
+            self.table(["row"] + self.names(), body + [["geometric mean"] + self.means(table)])
         self.say(f"### {title}, as measured", "",
                  f"{unit}: median of the rounds (quartiles).", "")
         self.table(["row"] + self.names(),
@@ -94,20 +95,30 @@ class Report:
     def make_table(self, rows, field):
         return Table(self.records, rows, self.columns, field)
 
+    def picture(self, title, name):
+        if name:
+            self.say(f"![{title}]({name})", "")
+
     def group(self, key):
         group = catalogue.GROUPS[key]
         rows = [row for row in self.rows if row.group == key]
         table = self.make_table(rows, "value")
         if not table.rows:
             return
-        self.say(f"## {group.title}", "", group.what, "")
-        for suffix in plots.group(self.out, key, group, table):
-            self.say(f"![{group.title}]({suffix})", "")
-        self.quantity(group.quantity, group.unit, table)
+        self.say(f"## {group.heading}", "", group.what, "")
+        self.picture(group.heading, plots.relative(self.out, key, group.heading, table))
+        self.picture(f"{group.title} by threads", plots.sweep(self.out, key, group, table))
+        self.quantity(group.quantity.capitalize(), group.unit, table)
         if group.fixed:
-            rss = self.make_table(rows, "rss_kib")
-            self.say(f"![Peak memory]({plots.memory(self.out, key, group, rss)})", "")
-            self.quantity("Peak memory", "MiB of peak resident memory", rss, 1 / 1024)
+            heading = f"{group.title}: peak memory"
+            resident = self.make_table(rows, "rss_kib")
+            self.picture(heading, plots.relative(self.out, f"{key}-memory", heading, resident))
+            self.quantity("Peak memory", "MiB of peak resident memory", resident, 1 / 1024)
+            self.say("### Page faults", "", "Thousands, median of the rounds (quartiles).", "")
+            faults = self.make_table(rows, "minor_faults")
+            self.table(["row"] + self.names(),
+                       [[row.name] + [self.absolute(faults, row, column, 1e-3)
+                                      for column in self.columns] for row in table.rows])
         self.say("What the rows are:", "")
         self.say(*(f"- `{row.name}`: {row.what}" for row in table.rows), "")
 
@@ -118,16 +129,18 @@ class Report:
         body, bars = [], []
         for key, group in catalogue.GROUPS.items():
             rows = [row for row in self.rows if row.group == key]
-            for title, field in [(group.quantity, "value")] + (
-                    [("peak memory", "rss_kib")] if group.fixed else []):
+            for label, field in [(group.heading, "value")] + (
+                    [(f"{group.title}: peak memory", "rss_kib")] if group.fixed else []):
                 table = self.make_table(rows, field)
-                if table.rows and any(table.best_peer(row) for row in table.rows):
-                    label = f"{group.title}: {title[0].lower()}{title[1:]}"
+                if any(table.best_peer(row) for row in table.rows):
                     body.append([f"{label} ({len(table.rows)} rows)"] + self.means(table))
-                    bars.append((label, [table.mean(column)[0] for column in self.columns]))
+                    bars.append((label, [(column.name, table.mean(column)[0])
+                                         for column in self.columns]))
         self.table(["group"] + self.names(), body)
-        if bars:
-            self.say(f"![Geometric means]({plots.means(self.out, self.names(), bars)})", "")
+        self.picture("Geometric means", plots.means(self.out, bars))
+        self.say("Peers are all but aomalloc and bump. bump never frees: it is no peer but "
+                 "a limit, of what a malloc costs at the least and of the memory that a "
+                 "program goes through.", "")
 
     def described(self):
         self.say("## Where and how", "")

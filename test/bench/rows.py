@@ -16,6 +16,10 @@ class Group:
     # Whether peak memory and page faults tell something: the work is fixed.
     fixed: bool = False
 
+    @property
+    def heading(self):
+        return f"{self.title}: {self.quantity}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -25,6 +29,7 @@ class Row:
     # (runner, allocator) -> Sample
     sample: Callable
     packages: tuple = ()
+    threads: int = 1
     # What does not vary is measured in the first round alone.
     once: bool = False
     # Whether an allocator takes part.
@@ -33,28 +38,28 @@ class Row:
 
 GROUPS = {
     "micro": Group(
-        "Short loops", "Time", "ns per object",
+        "Short loops", "time", "Nanoseconds per object",
         "The processor time of a malloc, one store into the block, and its free. bump "
         "goes round in a few KiB here: it is what the loop itself costs."),
     "steps": Group(
-        "Instructions", "Instructions", "Instructions per object",
+        "Short loops", "instructions", "Instructions per object",
         "The same loops, counted by single steps: what is executed outside of the "
         "program. No clock, no noise."),
     "workload": Group(
-        "Workloads", "Time", "Seconds",
+        "Workloads", "time", "Seconds",
         "A whole process that does a fixed amount of work, in the manner of the suites "
         "that allocators are usually compared by. The number of threads is at the end of "
         "the name; they share the work. With one thread it is the processor time, with "
         "several the time on the clock.", True),
     "program": Group(
-        "Programs", "Time", "Seconds of processor time",
+        "Programs", "time", "Seconds of processor time",
         "Programs as Debian has them, with fixed work: the processor time of the whole "
         "process, start and end included.", True),
     "memory": Group(
-        "Memory held", "Memory", "Bytes resident per byte live",
+        "Memory held", "memory", "Bytes resident per byte live",
         "What stays resident, over what is live: 1 would be no overhead at all."),
     "handler": Group(
-        "In a signal handler that interrupted malloc", "Time", "ns per object",
+        "In a signal handler that interrupted malloc", "time", "Nanoseconds per object",
         "A handler runs at an instruction of malloc or free, and allocates and frees 64 "
         "bytes: the median over all instructions. No peer may be used so."),
 }
@@ -86,6 +91,8 @@ MICRO = {
     "other-thread-random": "As other-thread-64, with 16 to 1024 bytes.",
     "swap-random": "As other-thread-random, with two threads that do both.",
 }
+
+TWO_THREADS = ("other-thread-64", "other-thread-random", "swap-random")
 
 # Loops of one thread that do not take too long to step through.
 STEPPED = ("pair-64", "pair-1024", "pair-32K", "pair-random", "pair-new", "pair-calloc",
@@ -141,7 +148,9 @@ def micro_row(name):
     def sample(runner, allocator):
         seconds = "0.03" if runner.quick else "0.3"
         return runner.printed(allocator, [runner.program("micro"), name, seconds], 60)
-    return Row(name, "micro", MICRO[name], sample)
+    # With two threads a block of theirs may be needed to start one.
+    takes = no_limit if name in TWO_THREADS else lambda allocator: True
+    return Row(name, "micro", MICRO[name], sample, takes=takes)
 
 
 def steps_row(name):
@@ -157,7 +166,7 @@ def workload_row(name, threads, what):
         share = "0.1" if runner.quick else "1"
         return runner.timed(allocator, [runner.program("workload"), name, str(threads), share],
                             120, wall=threads > 1)
-    return Row(f"{name}-{threads}", "workload", what, sample, takes=no_limit)
+    return Row(f"{name}-{threads}", "workload", what, sample, threads=threads, takes=no_limit)
 
 
 def workload_rows(name, threads):
