@@ -152,15 +152,26 @@ TEST_F(HeapTest, IsValidAfterEveryOperation) {
 }
 
 TEST_F(HeapTest, DamageIsSeen) {
-  Descriptor* slab = memory::RunAt(Take(1000));
+  std::vector<Block*> blocks{Take(1000)};
+  Descriptor* listed = memory::RunAt(blocks[0]);
+  while (memory::RunAt(blocks.back()) == listed) blocks.push_back(Take(1000));
+  Descriptor* head = memory::RunAt(blocks.back());
+  for (size_t i = 0; !listed->listed; ++i) Give(blocks[i]);
   ASSERT_TRUE(heap_->IsValid());
-  slab->listed = false;
+  listed->prev = nullptr;
   EXPECT_FALSE(heap_->IsValid());
-  slab->listed = true;
-  ++slab->beyond;
-  EXPECT_FALSE(heap_->IsValid());
-  --slab->beyond;
-  EXPECT_TRUE(heap_->IsValid());
+  listed->prev = head;
+  for (Descriptor* slab : {head, listed}) {
+    slab->listed = false;
+    EXPECT_FALSE(heap_->IsValid());
+    slab->listed = true;
+    ++slab->beyond;
+    --slab->used;
+    EXPECT_FALSE(heap_->IsValid());
+    --slab->beyond;
+    ++slab->used;
+    EXPECT_TRUE(heap_->IsValid());
+  }
 }
 
 #if defined(__x86_64__)

@@ -141,7 +141,7 @@ TEST_F(PurgeTest, RefusedMemoryIsNotKept) {
   EXPECT_EQ(arena.used_units(), 10u);
   for (size_t unit = 10; unit < kUnits; ++unit) EXPECT_FALSE(arena.InUse(unit));
   Descriptor* run = arena.Take(100, 1).run;
-  EXPECT_NE(run, nullptr) << "what there is can be had";
+  ASSERT_NE(run, nullptr) << "what there is can be had";
   EXPECT_EQ(arena.committed_units(), 110u) << "just what is needed";
   EXPECT_FALSE(arena.Resize(run, 140));
   EXPECT_EQ(run->units, 100u);

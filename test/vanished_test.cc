@@ -76,11 +76,9 @@ TEST(VanishedTest, WhatItWasDoingIsPutRight) {
   InChild([] {
     memory::EnableMmap();
     Free(Allocate(100), "test");
-    Heap* heap = Vanish([] {
-      const ClaimFrame frame;
-      thread::current->claim.Claim(frame);
-      syscall(SYS_exit, 0);
-    });
+    // Not on its stack, which the next thread may get and overwrite.
+    static const ClaimFrame frame;
+    Heap* heap = Vanish([] { thread::current->claim.Claim(frame); });
     EXPECT_NE(heap->claim.Peek(), 0u);
     InThreads(1, [&](int) { EXPECT_TRUE(Gets(heap)); });
     EXPECT_TRUE(heap->IsValid());
