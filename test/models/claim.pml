@@ -27,7 +27,7 @@
 
 // Where a context is: outside any operation, or before a step of Claim, the
 // look at the frame, TakeOver, the work on the heap, Release.
-mtype = { OUT, GONE, LOAD, ADD, UNDO, PEEK, LOOK, TAKE, WORK, RELEASE };
+mtype = { OUT, GONE, LOAD, ADD, SUM, UNDO, PEEK, LOOK, TAKE, WORK, RELEASE };
 
 mtype at[CONTEXTS] = OUT;
 int seen[CONTEXTS];
@@ -50,6 +50,8 @@ byte left = 3;        // longjmps to come
 #endif
 
 #define INSIDE(i) (at[i] == WORK || at[i] == RELEASE)
+// It has added its tag to a word that was not free.
+#define ASTRAY(i) (at[i] == UNDO || (at[i] == SUM && word != TAG(i)))
 
 // The owner of the tag that `word` is, or CONTEXTS.
 inline FindOwner(tag) {
@@ -67,7 +69,7 @@ inline Check() {
   assert(!(inside == 1 && word == 0));
 #ifdef LIFO
   FindOwner(word);
-  for (k : 0 .. CONTEXTS - 1) { inside = inside + (at[k] == UNDO) }
+  for (k : 0 .. CONTEXTS - 1) { inside = inside + ASTRAY(k) }
   assert(word == 0 || owner < CONTEXTS || inside > 0 || swept);
 #endif
 }
@@ -89,9 +91,8 @@ inline Step(i) {
 #elif defined(BROKEN_SPLIT)
   :: at[i] == ADD -> word = TAG(i); at[i] = WORK
 #else
-  :: at[i] == ADD ->
-    at[i] = (word == 0 -> WORK : UNDO);
-    word = word + TAG(i)
+  :: at[i] == ADD -> word = word + TAG(i); at[i] = SUM
+  :: at[i] == SUM -> at[i] = (word == TAG(i) -> WORK : UNDO)
 #endif
 #ifdef BROKEN_NO_UNDO
   :: at[i] == UNDO -> at[i] = PEEK
@@ -140,7 +141,7 @@ inline Step(i) {
 #define Jump(i) d_step { \
     left > 0 && live > i + 1 -> left--; \
     for (k : i .. CONTEXTS - 1) { \
-      swept = swept || at[k] == UNDO; at[k] = OUT; seen[k] = 0 \
+      swept = swept || ASTRAY(k); at[k] = OUT; seen[k] = 0 \
     }; \
     live = i + 1; k = 0; Check(); k = 0; owner = 0; inside = 0 }
 #else
