@@ -33,12 +33,46 @@ auto WithReclaim(Attempt attempt) {
   return result;
 }
 
+// A run that a heap of the thread has kept, or null.
+Run* TakeKept(size_t units) {
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap == nullptr) return nullptr;
+  Run* run = heap->runs().Take(units);
+  heap->claim.Release();
+  return run;
+}
+
+// Frees a span.
+void ReturnSpan(Run* run) {
+  Arena* arena = memory::ArenaOfRun(run);
+  Heap* heap = thread::current;
+  if (arena->mapped() && run->units <= RunCache::kMaxUnits && heap != nullptr) {
+    const ClaimFrame frame;
+    if (heap->claim.Claim(frame)) {
+      const bool kept = heap->runs().Keep(run);
+      heap->claim.Release();
+      if (kept) return memory::PurgeIfDue(arena);
+    }
+  }
+  memory::Return(arena, run, /*dirty=*/true);
+}
+
 // A span's address; null when there is no memory. `*zeroed` tells whether it is
 // known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   // Also what would wrap when rounded up (C17 7.22.3 lets objects have at most
   // PTRDIFF_MAX bytes).
   if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return nullptr;
+  constexpr size_t kUnit = memory::kMappedUnitBytes;
+  if (size <= RunCache::kMaxUnits * kUnit && alignment <= kUnit) {
+    Run* run = TakeKept((size + kUnit - 1) / kUnit);
+    if (run != nullptr) {
+      run->kind = RunKind::kSpan;
+      *zeroed = false;
+      return memory::ArenaOfRun(run)->AddressOf(run);
+    }
+  }
   const memory::Taken taken = memory::Take({size, size, alignment});
   if (taken.run == nullptr) return nullptr;
   taken.run->kind = RunKind::kSpan;
@@ -130,10 +164,7 @@ void* AllocateSlow(size_t size) {
 void FreeSlow(void* ptr, const char* call) {
   if (ptr == nullptr) return;
   Run* run = CheckedRun(ptr, call);
-  if (run->kind == RunKind::kSpan) {
-    memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);
-    return;
-  }
+  if (run->kind == RunKind::kSpan) return ReturnSpan(run);
   auto* block = static_cast<Block*>(ptr);
   auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
   if (owner == thread::current) {

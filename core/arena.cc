@@ -8,6 +8,10 @@ namespace {
 constexpr size_t kWordBits = 64;
 constexpr size_t kPurgeUnits = 4;
 
+// A heap of so many units is large enough that what huge pages round up does
+// not matter; a smaller one is better off without.
+constexpr size_t kSmallPageUnits = 128;
+
 // The bits of word `word` that belong to units [start, end).
 AO_t MaskIn(size_t word, size_t start, size_t end) {
   const size_t first = word * kWordBits;
@@ -119,32 +123,52 @@ bool Arena::CommitUpTo(size_t end) {
       if (wanted == end) return false;
       wanted = end;
     }
+    if (wanted > kSmallPageUnits) {
+      const size_t first =
+          committed > kSmallPageUnits ? committed : kSmallPageUnits;
+      os::PreferHugePages(base_ + (first << unit_shift_),
+                          (wanted - first) << unit_shift_);
+    }
     CasFull(&committed_, committed, wanted);
   }
 }
 
-// Counts units that we have claimed as used, and no longer as dirty. True if
-// none was. The units are ours, but their neighbours in the word are not: hence
-// the bits are cleared atomically.
-bool Arena::BeginUse(size_t start, size_t count) {
+size_t Arena::CountDirty(size_t start, size_t count) const {
   const size_t end = start + count;
-  size_t found = 0;
+  size_t dirty = 0;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
-    const AO_t bits = LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end);
-    if (bits == 0) continue;
-    ClearBitsRelease(&dirty_[word], bits);
-    found += PopCount(bits);
+    dirty += PopCount(LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end));
   }
-  AddRelaxed(&used_units_, count);
-  if (found != 0) AddRelaxed(&dirty_units_, ~found + 1);
-  return found == 0;
+  return dirty;
 }
 
+// The units are ours, but their neighbours in the word are not: hence atomic.
 void Arena::SetDirtyBits(size_t start, size_t count) {
   const size_t end = start + count;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
-    SetBits(&dirty_[word], MaskIn(word, start, end));
+    const AO_t clean = ~LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end);
+    if (clean != 0) SetBits(&dirty_[word], clean);
   }
+}
+
+void Arena::ClearDirtyBits(size_t start, size_t count) {
+  const size_t end = start + count;
+  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
+    const AO_t dirty = LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end);
+    if (dirty != 0) ClearBitsRelease(&dirty_[word], dirty);
+  }
+}
+
+// Adds to both counts; wrapped values subtract.
+void Arena::AddToCounts(size_t used, size_t dirty) {
+  AddRelaxed(&counts_, used + (dirty << kCountBits));
+}
+
+// Counts units that we have claimed as used. True if none is dirty.
+bool Arena::BeginUse(size_t start, size_t count) {
+  const size_t dirty = CountDirty(start, count);
+  AddToCounts(count, ~dirty + 1);
+  return dirty == 0;
 }
 
 Arena::Taken Arena::Take(size_t count, size_t alignment) {
@@ -185,9 +209,10 @@ void Arena::Return(Run* run, bool dirty) {
   run->kind = RunKind::kFree;
   if (dirty) {
     SetDirtyBits(start, count);
-    AddRelaxed(&dirty_units_, count);
+  } else {
+    ClearDirtyBits(start, count);
   }
-  AddRelaxed(&used_units_, ~count + 1);
+  AddToCounts(~count + 1, dirty ? count : 0);
   Unclaim(start, count);
 }
 
@@ -232,7 +257,7 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   // Some may have been taken and purged by others before we claimed them.
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
   ClearBitsRelease(&dirty_[word], dirty);
-  AddRelaxed(&dirty_units_, ~PopCount(dirty) + 1);
+  AddToCounts(0, ~PopCount(dirty) + 1);
   return purged == bits;
 }
 
@@ -240,7 +265,7 @@ void Arena::PurgeExcess(size_t allowed) {
   if (!mapped_) return;
   bool refused = false;
   for (size_t word = WordsUpTo(LoadRelaxed(&committed_)); word-- > 0;) {
-    if (refused || LoadRelaxed(&dirty_units_) <= allowed) return;
+    if (refused || dirty_units() <= allowed) return;
     // A few units at a time: they are lost if we never come back.
     for (size_t unit = 0; unit < kWordBits && !refused; unit += kPurgeUnits) {
       const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);

@@ -14,8 +14,8 @@
 // get in one another's way, the one that holds the highest unit is not stopped
 // by the others.
 //
-// Memory that has been used and returned is `dirty` until it is purged. Purging
-// claims the units like anybody else.
+// A unit that has been written to is dirty, in use or not, until it is purged.
+// Purging claims the units like anybody else.
 #ifndef AOMALLOC_CORE_ARENA_H_
 #define AOMALLOC_CORE_ARENA_H_
 
@@ -90,8 +90,10 @@ class Arena {
     return (bytes >> unit_shift_) + ((bytes & (unit_bytes() - 1)) != 0);
   }
   // Counters; hints, as other threads move on.
-  size_t used_units() const { return LoadRelaxed(&used_units_); }
-  size_t dirty_units() const { return LoadRelaxed(&dirty_units_); }
+  size_t used_units() const {
+    return LoadRelaxed(&counts_) & ((AO_t{1} << kCountBits) - 1);
+  }
+  size_t dirty_units() const { return LoadRelaxed(&counts_) >> kCountBits; }
   size_t committed_units() const { return LoadRelaxed(&committed_); }
   bool InUse(size_t unit) const {
     return (LoadRelaxed(&used_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
@@ -107,7 +109,10 @@ class Arena {
   bool Claim(size_t start, size_t count);
   void Unclaim(size_t start, size_t count);
   bool BeginUse(size_t start, size_t count);
+  size_t CountDirty(size_t start, size_t count) const;
   void SetDirtyBits(size_t start, size_t count);
+  void ClearDirtyBits(size_t start, size_t count);
+  void AddToCounts(size_t used, size_t dirty);
   bool PurgeUnits(size_t word, AO_t units);
 
   char* const base_;
@@ -119,8 +124,10 @@ class Arena {
   AtomicWord* const dirty_;
   AtomicWord committed_;       // units below it can be accessed
   AtomicWord first_free_ = 0;  // hint: units below it are in use
-  AtomicWord used_units_ = 0;
-  AtomicWord dirty_units_ = 0;  // free and dirty
+  // Units in use, and from this bit on those that are free and dirty: one word,
+  // as they change together.
+  static constexpr int kCountBits = 32;
+  AtomicWord counts_ = 0;
 };
 
 }  // namespace aomalloc

@@ -107,15 +107,19 @@ void Heap::Retire(Run* slab) {
 }
 
 Run* Heap::TakeSlab(SizeClass size_class) {
-  const memory::Taken taken = memory::Take(
-      {memory::kMappedUnitBytes, slab::StaticBytes(size_class), 1});
-  Run* slab = taken.run;
-  if (slab == nullptr) return nullptr;
+  Run* slab = runs_.Take(1);
+  if (slab == nullptr) {
+    slab = memory::Take({memory::kMappedUnitBytes,
+                         slab::StaticBytes(size_class), 1})
+               .run;
+    if (slab == nullptr) return nullptr;
+  }
+  const Arena* arena = memory::ArenaOfRun(slab);
   for (uint32_t i = 1; i < slab->units; ++i) {
     slab[i].units = i;
     slab[i].kind = RunKind::kInterior;
   }
-  slab::Init(slab, taken.address(), slab->units * taken.arena->unit_bytes(),
+  slab::Init(slab, arena->AddressOf(slab), slab->units * arena->unit_bytes(),
              size_class);
   slab->kind = RunKind::kSlab;
   // From here on it is ours; Repair finds it by this word.
@@ -128,7 +132,9 @@ void Heap::Discard(Run* slab) {
   AOMALLOC_CHECK(!slab->listed && slab::InUse(slab) <= 0);
   StoreRelease(&slab->owner, 0);
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
-  memory::Return(memory::ArenaOfRun(slab), slab, /*dirty=*/true);
+  Arena* arena = memory::ArenaOfRun(slab);
+  if (arena->mapped() && runs_.Keep(slab)) return memory::PurgeIfDue(arena);
+  memory::Return(arena, slab, /*dirty=*/true);
 }
 
 void Heap::Drain() {
@@ -163,9 +169,11 @@ void Heap::Trim() {
     Unlink(head);
     Discard(head);
   }
+  runs_.GiveUp();
 }
 
 void Heap::Repair() {
+  runs_.Recount();
   if (draining_ != nullptr) {
     for (Block* b = remote_.Peek(); b != nullptr; b = b->next) {
       if (b == draining_) {

@@ -21,6 +21,7 @@
 #include "core/claim.h"
 #include "core/likely.h"
 #include "core/run.h"
+#include "core/run_cache.h"
 #include "core/size_class.h"
 #include "core/slab.h"
 
@@ -58,8 +59,11 @@ class alignas(64) Heap {
   // Brings remote frees home.
   void Drain();
 
-  // Gives back slabs that are empty.
+  // Gives back slabs that are empty, and kept runs.
   void Trim();
+
+  // Free runs for large blocks.
+  RunCache& runs() { return runs_; }
 
   // Puts right what an abandoned operation left undone.
   void Repair();
@@ -95,6 +99,7 @@ class alignas(64) Heap {
   bool mending_ = false;       // the lists below are being changed
   Block* draining_ = nullptr;  // taken off the remote list, still to be freed
   Run* head_[kNumClasses] = {};
+  RunCache runs_;
   // On a line of its own: others write it all the time.
   alignas(64) PushList<Block> remote_;
 };

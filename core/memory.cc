@@ -175,7 +175,10 @@ Taken Take(const Request& request) {
 
 void Return(Arena* arena, Run* run, bool dirty) {
   arena->Return(run, dirty);
-  if (!arena->mapped()) return;
+  if (arena->mapped()) PurgeIfDue(arena);
+}
+
+void PurgeIfDue(Arena* arena) {
   const size_t allowed =
       kIdleBytes / kMappedUnitBytes + arena->used_units() / kIdleFraction;
   const size_t dirty_now = arena->dirty_units();

@@ -103,9 +103,13 @@ struct Taken {
 
 Taken Take(const Request& request);
 
-// Gives a run of `arena` back, and has the system take back what has been free
-// for a while. `dirty` tells that it may be other than zero.
+// Gives a run of `arena` back, and does PurgeIfDue. `dirty` tells that it may be
+// other than zero.
 void Return(Arena* arena, Run* run, bool dirty);
+
+// Has the system take back what has been free in a mapped arena for a while. To
+// be called now and then; cheap when there is little.
+void PurgeIfDue(Arena* arena);
 
 // Gives free memory back to the system now. True if there was some.
 bool Trim();

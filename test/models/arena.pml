@@ -120,7 +120,7 @@ claim:
     // BeginUse, from here on the run is ours.
     i = first; old = 0;
     do
-    :: i <= last -> d_step { old = old | (dirty & OURS(i)); dirty = dirty & ~OURS(i); i++ }
+    :: i <= last -> d_step { old = old | (dirty & OURS(i)); i++ }
     :: else -> break
     od;
     assert(old != 0 || (written & MASK(start, start + count)) == 0);

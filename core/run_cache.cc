@@ -1,0 +1,79 @@
+#include "core/run_cache.h"
+
+#include "core/memory.h"
+
+namespace aomalloc {
+namespace {
+
+// Memory that idle threads hold is of no use to anybody, so few may hold much:
+// those that come first, or more of them where much is in use anyway.
+constexpr size_t kMaxShares = 16;
+AtomicWord shares;
+
+bool TakeShare() {
+  const size_t units = RunCache::kMaxUnits;
+  const Arena* arena = memory::ArenaAt(1);
+  const size_t in_proportion =
+      arena != nullptr ? arena->used_units() / 16 / units : 0;
+  // A hint: several that ask at once may get one too many.
+  if (LoadRelaxed(&shares) >= kMaxShares + in_proportion) return false;
+  AddRelaxed(&shares, 1);
+  return true;
+}
+
+void Commit(Run** word, Run* value) {
+  CompilerBarrier();
+  *const_cast<Run* volatile*>(word) = value;
+  CompilerBarrier();
+}
+
+}  // namespace
+
+Run* RunCache::Take(size_t units) {
+  if (units > kMaxUnits) return nullptr;
+  Run** list = &kept_[units - 1];
+  Run* run = *list;
+  if (run == nullptr) return nullptr;
+  Commit(list, run->next);
+  units_ -= run->units;
+  return run;
+}
+
+bool RunCache::Keep(Run* run) {
+  if (run->units > kMaxUnits) return false;
+  if (!has_share_) {
+    has_share_ = TakeShare();
+    if (!has_share_) return false;
+  }
+  if (units_ + run->units > kMaxUnits) Flush();
+  Run** list = &kept_[run->units - 1];
+  run->kind = RunKind::kFree;
+  run->next = *list;
+  units_ += run->units;
+  Commit(list, run);
+  return true;
+}
+
+void RunCache::Flush() {
+  for (size_t units = 1; units <= kMaxUnits; ++units) {
+    while (Run* run = Take(units)) {
+      memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);
+    }
+  }
+}
+
+void RunCache::GiveUp() {
+  Flush();
+  if (!has_share_) return;
+  has_share_ = false;
+  AddRelaxed(&shares, ~AO_t{0});
+}
+
+void RunCache::Recount() {
+  units_ = 0;
+  for (const Run* run : kept_) {
+    for (; run != nullptr; run = run->next) units_ += run->units;
+  }
+}
+
+}  // namespace aomalloc
