@@ -91,11 +91,12 @@ Block* TryBlock(size_t size) {
   if (heap == nullptr) return nullptr;
   const SizeClass size_class = ClassOf(size);
   Block* block = heap->Pop(size_class);
+  const bool again = heap->HasSlab(size_class);
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
     // Before asking for memory, see that some comes back.
     thread::DrainIdleHeap(frame);
-    block = heap->Grow(size_class);
+    block = heap->Grow(size_class, again);
   }
   heap->claim.Release();
   return block;

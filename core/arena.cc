@@ -10,7 +10,7 @@ constexpr size_t kPurgeUnits = 4;
 
 // A heap of so many units is large enough that what huge pages round up does
 // not matter; a smaller one is better off without.
-constexpr size_t kSmallPageUnits = 128;
+constexpr size_t kSmallPageUnits = 256;
 
 // The bits of word `word` that belong to units [start, end).
 AO_t MaskIn(size_t word, size_t start, size_t end) {

@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/os.h"
 
 namespace aomalloc {
 namespace {
@@ -43,9 +44,9 @@ Block* Heap::Refill(SizeClass size_class) {
   }
 }
 
-Block* Heap::Grow(SizeClass size_class) {
+Block* Heap::Grow(SizeClass size_class, bool again) {
   Mending mending(&mending_);
-  Run* slab = TakeSlab(size_class);
+  Run* slab = TakeSlab(size_class, again);
   if (slab == nullptr) return nullptr;
   slab::Carve(slab);
   Link(slab);
@@ -106,13 +107,18 @@ void Heap::Retire(Run* slab) {
   slab::Split(slab, in_use, worthwhile < in_use ? worthwhile : in_use);
 }
 
-Run* Heap::TakeSlab(SizeClass size_class) {
+Run* Heap::TakeSlab(SizeClass size_class, bool again) {
   Run* slab = runs_.Take(1);
   if (slab == nullptr) {
-    slab = memory::Take({memory::kMappedUnitBytes,
-                         slab::StaticBytes(size_class), 1})
-               .run;
+    const memory::Taken taken = memory::Take(
+        {memory::kMappedUnitBytes, slab::StaticBytes(size_class), 1});
+    slab = taken.run;
     if (slab == nullptr) return nullptr;
+    // A slab after a full one is likely to be filled too: one system call then
+    // costs less than a fault for each page.
+    if (again && taken.zeroed && taken.arena->mapped()) {
+      os::Populate(taken.address(), memory::kMappedUnitBytes);
+    }
   }
   const Arena* arena = memory::ArenaOfRun(slab);
   for (uint32_t i = 1; i < slab->units; ++i) {

@@ -44,8 +44,14 @@ class alignas(64) Heap {
   // null when there is none.
   Block* Refill(SizeClass size_class);
 
-  // A block from a new slab; null when there is no memory for one.
-  Block* Grow(SizeClass size_class);
+  // True if the class has a slab at hand, be it full.
+  bool HasSlab(SizeClass size_class) const {
+    return head_[size_class] != &no_slab_;
+  }
+
+  // A block from a new slab; null when there is no memory for one. `again` says
+  // that others have been filled before.
+  Block* Grow(SizeClass size_class, bool again);
 
   // Does what is to be done about a slab of this heap of which slab::Push has
   // said that `used` is 0.
@@ -86,7 +92,7 @@ class alignas(64) Heap {
   void Unlink(Run* slab);
   void Retire(Run* slab);
   void MakeHead(SizeClass size_class, Run* slab);
-  Run* TakeSlab(SizeClass size_class);
+  Run* TakeSlab(SizeClass size_class, bool again);
   void Discard(Run* slab);
   void DrainChain();
   void RebuildLists();

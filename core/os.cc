@@ -19,6 +19,9 @@ namespace {
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4  // Linux 5.7
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  // Linux 5.14
+#endif
 
 long AsLong(const volatile void* p) { return reinterpret_cast<long>(p); }
 
@@ -73,6 +76,11 @@ bool Commit(void* start, size_t bytes) {
 bool Purge(void* start, size_t bytes) {
   return Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
                  MADV_DONTNEED) == 0;
+}
+
+void Populate(void* start, size_t bytes) {
+  Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
+          MADV_POPULATE_WRITE);
 }
 
 void PreferHugePages(void* start, size_t bytes) {
