@@ -110,6 +110,21 @@ void TakeMovableSpan() {
 }
 void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
 void DirtySpan() { Warm(64), Warm(Big()); }
+void DirtyHuge() { Warm(64), Warm(2 << 20); }
+void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
+// Leaves a run for the heap's next slab.
+void KeepSlab() {
+  Fill(kRare, kFull + 1);
+  for (size_t i = 0; i < kFull; ++i) Give(blocks[i]);
+  Fill(kRare, kFull - 1);
+}
+// As many spans as a heap keeps, and one more to be freed.
+void LeaveCacheFull() {
+  constexpr size_t kSpans = 6;
+  Fill(Big(), kSpans);
+  for (size_t i = 1; i < kSpans; ++i) Give(blocks[i]);
+  Hold(blocks[0], Big());
+}
 void FreeMuch() {
   Fill(kRare, kFull + 1);
   for (size_t i = 0; i < kFull + 1; ++i) Give(blocks[i]);
@@ -194,8 +209,8 @@ void Malloc() {
   Allocated(malloc(kSize));
 }
 void MallocBig() { Allocated(malloc(Big())); }
-void MallocHuge() { Allocated(malloc(8 << 20)); }
 void Malloc2M() { Allocated(malloc(2 << 20)); }
+void MallocHuge() { Allocated(malloc(8 << 20)); }
 void Free() { free(in); }
 void CallocSmall() { Allocated(calloc(10, 20)); }
 void CallocBig() { Allocated(calloc(1, Big())); }
@@ -314,8 +329,14 @@ const Scenario kScenarios[] = {
    {"DrainIdleHeap", "Heap5Drain", "DrainChain"}, {}, 6 * 65536},
   {"malloc_span", kBoth, 20000, nullptr, WarmUp, MallocBig, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
-  {"malloc_span_reused", kBoth, 20000, nullptr, DirtySpan, MallocBig, Keep,
-   {"memory4Take", "BeginUse"}, {}, kSpanLoss},
+  {"malloc_span_reused", kStatic, 20000, nullptr, DirtySpan, MallocBig, Keep,
+   {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
+  {"malloc_span_kept", kMapped, 20000, nullptr, DirtySpan, MallocBig, Keep,
+   {"RunCache4Take"}, {"memory4Take"}, kSpanLoss},
+  {"malloc_huge_reused", kMapped, 20000, nullptr, DirtyHuge, Malloc2M, Keep,
+   {"memory4Take", "CountDirty"}, {}, size_t{3} << 20},
+  {"malloc_slab_kept", kMapped, kRare, nullptr, KeepSlab, Malloc<kRare>, Keep,
+   {"TakeSlab", "RunCache4Take"}, {"memory4Take"}, 0},
   {"malloc_huge", kMapped, 20000, nullptr, WarmUp, MallocHuge, Keep,
    {"CommitUpTo", "os6Commit"}, {}, size_t{9} << 20},
   {"malloc_runs_out", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUp, Malloc<64>, Keep,
@@ -324,20 +345,30 @@ const Scenario kScenarios[] = {
    {}, {"OnZero"}, 0},
   {"free_relists", kBoth, kRare, nullptr, HoldOneOfFull, Free, nullptr,
    {"Heap6OnZero"}, {"Discard"}, 0},
-  {"free_empties", kBoth, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
+  {"free_empties", kStatic, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
    {"Heap6OnZero", "Discard", "Arena6Return"}, {}, 0},
+  {"free_empties_and_keeps", kMapped, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
+   {"Heap6OnZero", "Discard", "RunCache4Keep"}, {}, 0},
   {"free_remote", kBoth, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
    {"FreeSlow"}, {"OnZero"}, 0},
-  {"free_span", kBoth, 20000, nullptr, TakeSpan, Free, nullptr,
+  {"free_span", kStatic, 20000, nullptr, TakeSpan, Free, nullptr,
    {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
+  {"free_span_and_keep", kMapped, 20000, nullptr, TakeSpan, Free, nullptr,
+   {"RunCache4Keep"}, {"memory6Return"}, kSpanLoss},
+  {"free_span_flushes", kMapped, 20000, nullptr, LeaveCacheFull, Free, nullptr,
+   {"RunCache5Flush", "Arena6Return"}, {}, kSpanLoss},
+  {"free_huge", kMapped, 20000, nullptr, TakeHuge, Free, nullptr,
+   {"memory6Return", "Arena6Return"}, {}, size_t{3} << 20},
   {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, TakeSpan, Free, nullptr,
    {"PurgeExcess", "PurgeUnits", "os5Purge"}, {}, kSpanLoss},
   {"calloc_small", kBoth, 200, nullptr, WarmAll, CallocSmall, KeepZeroed,
    {"AllocateZeroed"}, {}, 0},
   {"calloc_span", kBoth, 20000, nullptr, WarmUp, CallocBig, KeepZeroed,
    {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
-  {"calloc_dirty_span", kBoth, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
-   {"AllocateZeroed", "BeginUse"}, {}, kSpanLoss},
+  {"calloc_dirty_span", kStatic, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
+   {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
+  {"calloc_span_kept", kMapped, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
+   {"AllocateZeroed", "RunCache4Take"}, {}, kSpanLoss},
   {"realloc_same", kBoth, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
    {"Reallocate"}, {}, 0},
   {"realloc_moves", kBoth, 64, nullptr, TakeSmall, Realloc<1000>, KeepContents,
@@ -351,7 +382,7 @@ const Scenario kScenarios[] = {
   {"realloc_shrinks_span", kBoth, 20000, nullptr, TakeBiggerSpan, ReallocShrink, KeepContents,
    {"Reallocate", "Arena6Resize", "Arena6Return"}, {"memory4Take"}, kSpanLoss},
   {"realloc_span_to_small", kBoth, 100, nullptr, TakeSpan, Realloc<100>, KeepContents,
-   {"Reallocate", "memory6Return"}, {}, kSpanLoss},
+   {"Reallocate", "FreeSlow"}, {}, kSpanLoss},
   {"memalign", kBoth, 256, nullptr, WarmUp, Memalign, Keep,
    {"AllocateAligned"}, {}, 0},
   {"memalign_page", kBoth, 4096, nullptr, WarmUp, MemalignPage, Keep,

@@ -225,8 +225,11 @@ void Tracer::Prelude() {
   while (alive_ && outcome_.crash_pc == 0) {
     const uintptr_t pc = registers_.rip;
     if (Resume(PTRACE_SINGLESTEP, signal_) == Stop::kMark) return;
-    // xadd: the claim.
-    if (InLibrary(pc) && ByteAt(pc + 1) == 0x0f && ByteAt(pc + 2) == 0xc1) break;
+    // An add of a register to memory: the claim.
+    if (InLibrary(pc) && (ByteAt(pc) & 0xf8) == 0x48 && ByteAt(pc + 1) == 0x01 &&
+        ByteAt(pc + 2) < 0xc0) {
+      break;
+    }
   }
   signal_ = kPreludeSignal;
 }
