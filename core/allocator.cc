@@ -89,7 +89,7 @@ Block* TryBlock(size_t size) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimHeap(frame);
   if (heap == nullptr) return nullptr;
-  const SizeClass size_class = ClassOf(size);
+  const SizeClass size_class = heap->ClassToServe(ClassOf(size));
   Block* block = heap->Pop(size_class);
   const bool again = heap->HasSlab(size_class);
   if (block == nullptr) block = heap->Refill(size_class);

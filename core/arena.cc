@@ -8,10 +8,6 @@ namespace {
 constexpr size_t kWordBits = 64;
 constexpr size_t kPurgeUnits = 4;
 
-// A heap of so many units is large enough that what huge pages round up does
-// not matter; a smaller one is better off without.
-constexpr size_t kSmallPageUnits = 256;
-
 // The bits of word `word` that belong to units [start, end).
 AO_t MaskIn(size_t word, size_t start, size_t end) {
   const size_t first = word * kWordBits;
@@ -122,12 +118,6 @@ bool Arena::CommitUpTo(size_t end) {
       }
       if (wanted == end) return false;
       wanted = end;
-    }
-    if (wanted > kSmallPageUnits) {
-      const size_t first =
-          committed > kSmallPageUnits ? committed : kSmallPageUnits;
-      os::PreferHugePages(base_ + (first << unit_shift_),
-                          (wanted - first) << unit_shift_);
     }
     CasFull(&committed_, committed, wanted);
   }

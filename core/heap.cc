@@ -7,6 +7,8 @@
 namespace aomalloc {
 namespace {
 
+constexpr size_t kMaxPopulated = 1024;
+
 // Sets a flag that an operation abandoned here leaves behind.
 class Mending {
  public:
@@ -115,8 +117,10 @@ Run* Heap::TakeSlab(SizeClass size_class, bool again) {
     slab = taken.run;
     if (slab == nullptr) return nullptr;
     // A slab after a full one is likely to be filled too: one system call then
-    // costs less than a fault for each page.
-    if (again && taken.zeroed && taken.arena->mapped()) {
+    // costs less than a fault for each page. Of larger blocks not every page
+    // may be wanted.
+    if (again && ClassSize(size_class) <= kMaxPopulated && taken.zeroed &&
+        taken.arena->mapped()) {
       os::Populate(taken.address(), memory::kMappedUnitBytes);
     }
   }

@@ -44,6 +44,16 @@ class alignas(64) Heap {
   // null when there is none.
   Block* Refill(SizeClass size_class);
 
+  // The class to serve a request from whose class is `size_class`: another one
+  // (LenderOf) for the first few while it has no slab.
+  SizeClass ClassToServe(SizeClass size_class) {
+    if (HasSlab(size_class) || borrowed_[size_class] == kMaxBorrowed) {
+      return size_class;
+    }
+    ++borrowed_[size_class];
+    return LenderOf(size_class);
+  }
+
   // True if the class has a slab at hand, be it full.
   bool HasSlab(SizeClass size_class) const {
     return head_[size_class] != &no_slab_;
@@ -102,10 +112,13 @@ class alignas(64) Heap {
   // never written.
   static Run no_slab_;
 
+  static constexpr uint8_t kMaxBorrowed = 4;
+
   bool mending_ = false;       // the lists below are being changed
   Block* draining_ = nullptr;  // taken off the remote list, still to be freed
   Run* head_[kNumClasses] = {};
   RunCache runs_;
+  uint8_t borrowed_[kNumClasses] = {};  // how often ClassToServe chose another
   // On a line of its own: others write it all the time.
   alignas(64) PushList<Block> remote_;
 };

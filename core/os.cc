@@ -83,10 +83,6 @@ void Populate(void* start, size_t bytes) {
           MADV_POPULATE_WRITE);
 }
 
-void PreferHugePages(void* start, size_t bytes) {
-  Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes), MADV_HUGEPAGE);
-}
-
 bool MovePages(void* from, void* to, size_t bytes) {
   const long result =
       Syscall(SYS_mremap, AsLong(from), static_cast<long>(bytes),

@@ -31,10 +31,6 @@ bool Purge(void* start, size_t bytes);
 // touching each would do one by one.
 void Populate(void* start, size_t bytes);
 
-// Asks for huge pages where the system leaves that to the program. A refusal
-// is of no consequence.
-void PreferHugePages(void* start, size_t bytes);
-
 // Moves the pages at `from` over those at `to` without copying; the pages at
 // `from` read as zero afterwards and stay committed. False when the system
 // cannot; then nothing has changed.

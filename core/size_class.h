@@ -59,6 +59,18 @@ constexpr SizeClass ClassOf(size_t size) {
   return internal::kClassTable.of_granules[(size + kGranule - 1) / kGranule];
 }
 
+// The class of the next power of two: it lends blocks to classes of which only
+// a few are wanted, which would otherwise take a page each. Larger classes lend
+// to nobody but themselves: their blocks share no pages to speak of.
+constexpr size_t kMaxBorrower = 2048;
+constexpr SizeClass LenderOf(SizeClass size_class) {
+  const size_t size = ClassSize(size_class);
+  if (size > kMaxBorrower) return size_class;
+  size_t lender = kGranule;
+  while (lender < size) lender *= 2;
+  return ClassOf(lender);
+}
+
 // The smallest class of at least `size` bytes whose blocks are all aligned to
 // `alignment` (a power of two) when the first is; kNumClasses if there is none.
 constexpr int AlignedClassOf(size_t size, size_t alignment) {
