@@ -91,12 +91,11 @@ Block* TryBlock(size_t size) {
   if (heap == nullptr) return nullptr;
   const SizeClass size_class = heap->ClassToServe(ClassOf(size));
   Block* block = heap->Pop(size_class);
-  const bool again = heap->HasSlab(size_class);
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
     // Before asking for memory, see that some comes back.
     thread::DrainIdleHeap(frame);
-    block = heap->Grow(size_class, again);
+    block = heap->Grow(size_class);
   }
   heap->claim.Release();
   return block;

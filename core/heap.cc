@@ -42,13 +42,14 @@ Block* Heap::Refill(SizeClass size_class) {
       AOMALLOC_CHECK(slab::IsValid(head));
       return slab::Pop(head);
     }
+    filled_ = size_class;
     Retire(head);
   }
 }
 
-Block* Heap::Grow(SizeClass size_class, bool again) {
+Block* Heap::Grow(SizeClass size_class) {
   Mending mending(&mending_);
-  Run* slab = TakeSlab(size_class, again);
+  Run* slab = TakeSlab(size_class);
   if (slab == nullptr) return nullptr;
   slab::Carve(slab);
   Link(slab);
@@ -109,7 +110,7 @@ void Heap::Retire(Run* slab) {
   slab::Split(slab, in_use, worthwhile < in_use ? worthwhile : in_use);
 }
 
-Run* Heap::TakeSlab(SizeClass size_class, bool again) {
+Run* Heap::TakeSlab(SizeClass size_class) {
   Run* slab = runs_.Take(1);
   if (slab == nullptr) {
     const memory::Taken taken = memory::Take(
@@ -119,8 +120,8 @@ Run* Heap::TakeSlab(SizeClass size_class, bool again) {
     // A slab after a full one is likely to be filled too: one system call then
     // costs less than a fault for each page. Of larger blocks not every page
     // may be wanted.
-    if (again && ClassSize(size_class) <= kMaxPopulated && taken.zeroed &&
-        taken.arena->mapped()) {
+    if (filled_ == size_class && ClassSize(size_class) <= kMaxPopulated &&
+        taken.zeroed && taken.arena->mapped()) {
       os::Populate(taken.address(), memory::kMappedUnitBytes);
     }
   }

@@ -59,9 +59,8 @@ class alignas(64) Heap {
     return head_[size_class] != &no_slab_;
   }
 
-  // A block from a new slab; null when there is no memory for one. `again` says
-  // that others have been filled before.
-  Block* Grow(SizeClass size_class, bool again);
+  // A block from a new slab; null when there is no memory for one.
+  Block* Grow(SizeClass size_class);
 
   // Does what is to be done about a slab of this heap of which slab::Push has
   // said that `used` is 0.
@@ -102,7 +101,7 @@ class alignas(64) Heap {
   void Unlink(Run* slab);
   void Retire(Run* slab);
   void MakeHead(SizeClass size_class, Run* slab);
-  Run* TakeSlab(SizeClass size_class, bool again);
+  Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainChain();
   void RebuildLists();
@@ -118,6 +117,7 @@ class alignas(64) Heap {
   Block* draining_ = nullptr;  // taken off the remote list, still to be freed
   Run* head_[kNumClasses] = {};
   RunCache runs_;
+  SizeClass filled_ = kNumClasses;  // the last of which a slab was found full
   uint8_t borrowed_[kNumClasses] = {};  // how often ClassToServe chose another
   // On a line of its own: others write it all the time.
   alignas(64) PushList<Block> remote_;

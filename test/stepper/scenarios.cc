@@ -18,10 +18,9 @@
 namespace stepper {
 namespace {
 
-// Class 1152 serves this; nothing else in these programs uses it before. A slab
-// holds 56 of them, or 7 in the static heap, 3 of which are carved at a time.
-constexpr size_t kRare = 1100;
-constexpr size_t kFull = 56;  // fills one slab, or eight
+// Class 2304 serves this; nothing else in these programs uses it before. A slab
+// holds 28 of them, or 5 in the static heap, and they are carved one by one.
+constexpr size_t kRare = 2200;
 
 void* in;   // the block that the operation is about; not in the book
 void* out;  // what it returned
@@ -36,9 +35,11 @@ void (*ao_enable)();
 void* (*operator_new)(size_t);
 void (*operator_delete)(void*);
 
-size_t SlabBlocks() { return mapped ? 56 : 7; }
+size_t SlabBlocks() { return mapped ? 28 : 5; }
+// So many fill some slabs.
+size_t Full() { return mapped ? 28 : 30; }
 // So many frees have a slab that was full listed again.
-size_t Worthwhile() { return mapped ? 3 : 1; }
+size_t Worthwhile() { return 1; }
 // A span, and what it grows to.
 size_t Big() { return mapped ? 150000 : 40000; }
 size_t Bigger() { return mapped ? 250000 : 60000; }
@@ -66,27 +67,27 @@ void TakeSmallFromPeer() {
   Warm(64);
   OnPeer([] { Hold(Take(64), 64); });
 }
-void TakeFew() { Fill(kRare, 3); }
-void TakeSlabFull() { Fill(kRare, kFull); }
-void TakeMoreThanSlab() { Fill(kRare, kFull + 1); }
+void TakeFew() { Fill(kRare, 1); }
+void TakeSlabFull() { Fill(kRare, Full()); }
+void TakeMoreThanSlab() { Fill(kRare, Full() + 1); }
 void LeaveOneInNext() {
-  Fill(kRare, kFull + 1);
+  Fill(kRare, Full() + 1);
   for (size_t i = 0; i < Worthwhile(); ++i) Give(blocks[i]);
   const size_t rest = SlabBlocks() - 1;
   for (size_t i = 0; i < rest; ++i) Take(kRare);
 }
 void HoldOneOfFull() {
-  Fill(kRare, kFull + 1);
+  Fill(kRare, Full() + 1);
   for (size_t i = 1; i < Worthwhile(); ++i) Give(blocks[i]);
   Hold(blocks[0], kRare);
 }
 void HoldLastOfSlab() {
-  Fill(kRare, kFull + 1);
+  Fill(kRare, Full() + 1);
   for (size_t i = 1; i < SlabBlocks(); ++i) Give(blocks[i]);
   Hold(blocks[0], kRare);
 }
 void LetPeerFree() {
-  Fill(kRare, kFull);
+  Fill(kRare, Full());
   OnPeer([] {
     for (size_t i = 0; i < 10; ++i) Give(blocks[3 * i]);
   });
@@ -114,9 +115,9 @@ void DirtyHuge() { Warm(64), Warm(2 << 20); }
 void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
 // Leaves a run for the heap's next slab.
 void KeepSlab() {
-  Fill(kRare, kFull + 1);
-  for (size_t i = 0; i < kFull; ++i) Give(blocks[i]);
-  Fill(kRare, kFull - 1);
+  Fill(kRare, Full() + 1);
+  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
+  Fill(kRare, Full() - 1);
 }
 // As many spans as a heap keeps, and one more to be freed.
 void LeaveCacheFull() {
@@ -126,8 +127,8 @@ void LeaveCacheFull() {
   Hold(blocks[0], Big());
 }
 void FreeMuch() {
-  Fill(kRare, kFull + 1);
-  for (size_t i = 0; i < kFull + 1; ++i) Give(blocks[i]);
+  Fill(kRare, Full() + 1);
+  for (size_t i = 0; i < Full() + 1; ++i) Give(blocks[i]);
   Warm(Big());
 }
 
@@ -163,7 +164,7 @@ void FreeToIdleHeap() {
     pthread_t thread;
     if (pthread_create(&thread, nullptr,
                        [](void*) -> void* {
-                         Fill(kRare, kFull);
+                         Fill(kRare, Full());
                          return nullptr;
                        },
                        nullptr) != 0) {
@@ -171,7 +172,7 @@ void FreeToIdleHeap() {
     }
     pthread_join(thread, nullptr);
   });
-  for (size_t i = 0; i < kFull; ++i) Give(blocks[i]);
+  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
 }
 
 // Uses the memory up.
@@ -242,11 +243,11 @@ void Info() { mallinfo2(); }
 void EnableMmapAndMalloc() { ao_enable(), Allocated(malloc(3000)); }
 void MallocManySlow() {
   blocks[0] = malloc(kRare);
-  blocks[1] = malloc(1200);
-  blocks[2] = malloc(1300);
-  blocks[3] = malloc(1450);
-  blocks[4] = malloc(1600);
-  blocks[5] = malloc(1700);
+  blocks[1] = malloc(2400);
+  blocks[2] = malloc(2700);
+  blocks[3] = malloc(2900);
+  blocks[4] = malloc(3200);
+  blocks[5] = malloc(3700);
 }
 
 // --- After them.
