@@ -1,3 +1,0 @@
-#!/bin/bash
-# quick build of the .so into $1
-cd /tmp/perf && g++ -std=c++17 -O2 -fPIC -shared -Wall -Wextra -Wshadow -Werror -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free -fno-builtin-aligned_alloc -fno-builtin-memalign -fno-builtin-posix_memalign -fno-builtin-reallocarray -fno-builtin-valloc -fno-builtin-pvalloc -fno-builtin-strdup -fno-builtin-strndup -fomit-frame-pointer -U_FORTIFY_SOURCE -DNDEBUG -ffunction-sections -fdata-sections $EXTRA -I. core/*.cc preload/*.cc -o $1 -Wl,--version-script=preload/exports.map -Wl,-z,initfirst,-z,now,-z,nodelete -nodefaultlibs -lc -lgcc -fuse-ld=bfd
