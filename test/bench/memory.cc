@@ -1,7 +1,9 @@
 // How much memory is resident for each byte that is live.
 //
-//   memory --list  names
-//   memory ROW     bytes resident per byte live
+//   memory --list     names
+//   memory ROW SHARE  bytes resident per byte live, where the peak or the
+//   number of
+//                     threads is such a share of the usual one
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -33,8 +35,8 @@ Block* NewFilled(size_t size) {
   return block;
 }
 
-constexpr size_t kLive = size_t{32} << 20;
 constexpr size_t kPeak = size_t{256} << 20;
+constexpr size_t kPeakToLive = 8;
 constexpr size_t kMostBlocks = size_t{8} << 20;
 constexpr size_t kRequest = 2000;  // Blocks that live and die together.
 
@@ -42,12 +44,13 @@ constexpr size_t kRequest = 2000;  // Blocks that live and die together.
 // was allocated for some requests here and there. Then a second goes by; where
 // `active`, a block is allocated and freed now and then, as an allocator may
 // wait for that to give memory back.
-double AfterPeak(bool scattered, bool active) {
+double AfterPeak(double share, bool scattered, bool active) {
   Random random(23);
   auto** blocks = NewTable<Block*>(kMostBlocks);
   const size_t before = Resident();
   size_t count = 0;
-  for (size_t bytes = 0; bytes < kPeak; ++count) {
+  const size_t peak = kPeak * share;
+  for (size_t bytes = 0; bytes < peak; ++count) {
     if (count == kMostBlocks) Die("too many blocks");
     blocks[count] = NewFilled(SkewedSize(&random, 32 << 10));
     bytes += blocks[count]->size;
@@ -56,9 +59,9 @@ double AfterPeak(bool scattered, bool active) {
   bool stays = true;
   for (size_t n = 0; n < count; ++n) {
     if (!scattered) {
-      stays = live < kLive;
+      stays = live < peak / kPeakToLive;
     } else if (n % kRequest == 0) {
-      stays = random.Below(kPeak / kLive) == 0;
+      stays = random.Below(kPeakToLive) == 0;
     }
     if (stays) {
       live += blocks[n]->size;
@@ -74,13 +77,13 @@ double AfterPeak(bool scattered, bool active) {
 }
 
 // Threads that each hold a block of 40 sizes and do nothing more.
-double IdleThreads() {
-  constexpr int kThreads = 1000;
+double IdleThreads(double share) {
+  const int threads = 1000 * share;
   constexpr int kSizes = 40;
   static pthread_barrier_t barrier;
-  pthread_barrier_init(&barrier, nullptr, kThreads + 1);
+  pthread_barrier_init(&barrier, nullptr, threads + 1);
   static std::atomic<size_t> live{0};
-  for (int n = 0; n < kThreads; ++n) {
+  for (int n = 0; n < threads; ++n) {
     std::thread([] {
       pthread_barrier_wait(&barrier);  // All have started.
       pthread_barrier_wait(&barrier);
@@ -101,25 +104,27 @@ double IdleThreads() {
 
 struct MemoryRow {
   const char* name;
-  double (*run)();
+  double (*run)(double share);
 };
 
 const MemoryRow kRows[] = {
-    {"peak-idle", [] { return AfterPeak(false, false); }},
-    {"peak-active", [] { return AfterPeak(false, true); }},
-    {"scattered-idle", [] { return AfterPeak(true, false); }},
-    {"scattered-active", [] { return AfterPeak(true, true); }},
+    {"peak-idle", [](double share) { return AfterPeak(share, false, false); }},
+    {"peak-active", [](double share) { return AfterPeak(share, false, true); }},
+    {"scattered-idle",
+     [](double share) { return AfterPeak(share, true, false); }},
+    {"scattered-active",
+     [](double share) { return AfterPeak(share, true, true); }},
     {"idle-threads", IdleThreads},
 };
 
 int Main(int argc, char** argv) {
-  if (argc != 2) Die("usage: memory --list | ROW");
-  const bool list = strcmp(argv[1], "--list") == 0;
+  const bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
+  if (!list && argc != 3) Die("usage: memory --list | ROW SHARE");
   for (const MemoryRow& row : kRows) {
     if (list) {
       printf("%s\n", row.name);
     } else if (strcmp(row.name, argv[1]) == 0) {
-      printf("%.3f\n", row.run());
+      printf("%.3f\n", row.run(atof(argv[2])));
       fflush(stdout);
       _exit(0);  // The threads never end.
     }

@@ -15,6 +15,10 @@ def number(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def rows_of(count):
+    return "1 row" if count == 1 else f"{count} rows"
+
+
 class Report:
     def __init__(self, out, rows, columns, records, machine, command):
         self.out = out
@@ -74,7 +78,7 @@ class Report:
             if mean is None:
                 line.append("–")
             else:
-                fewer = "" if count == len(table.rows) else f" ({count} rows)"
+                fewer = "" if count == len(table.rows) else f" ({rows_of(count)})"
                 line.append(f"{mean:.2f}{fewer}")
         return line
 
@@ -133,7 +137,7 @@ class Report:
                     [(f"{group.title}: peak memory", "rss_kib")] if group.fixed else []):
                 table = self.make_table(rows, field)
                 if any(table.best_peer(row) for row in table.rows):
-                    body.append([f"{label} ({len(table.rows)} rows)"] + self.means(table))
+                    body.append([f"{label} ({rows_of(len(table.rows))})"] + self.means(table))
                     bars.append((label, [(column.name, table.mean(column)[0])
                                          for column in self.columns]))
         self.table(["group"] + self.names(), body)

@@ -155,7 +155,7 @@ def micro_row(name):
 
 def steps_row(name):
     def sample(runner, allocator):
-        objects = "100" if runner.quick else "1000"
+        objects = "50" if runner.quick else "1000"
         return runner.printed(allocator, [runner.program("micro"), name, "--steps", objects],
                               120)
     return Row("steps-" + name, "steps", MICRO[name], sample, once=True)
@@ -163,7 +163,7 @@ def steps_row(name):
 
 def workload_row(name, threads, what):
     def sample(runner, allocator):
-        share = "0.1" if runner.quick else "1"
+        share = "0.2" if runner.quick else "1"
         return runner.timed(allocator, [runner.program("workload"), name, str(threads), share],
                             120, wall=threads > 1)
     return Row(f"{name}-{threads}", "workload", what, sample, threads=threads, takes=no_limit)
@@ -178,7 +178,8 @@ def workload_rows(name, threads):
 
 def memory_row(name):
     def sample(runner, allocator):
-        return runner.printed(allocator, [runner.program("memory"), name], 60)
+        share = "0.2" if runner.quick else "1"
+        return runner.printed(allocator, [runner.program("memory"), name, share], 60)
     return Row(name, "memory", MEMORY[name], sample, takes=no_limit)
 
 

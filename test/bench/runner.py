@@ -39,7 +39,10 @@ class Running:
         finally:
             end(self.process)
             self.file.close()
-        why = errors.decode(errors="replace").strip().splitlines()[-1:]
+        errors = errors.decode(errors="replace")
+        if "cannot be preloaded" in errors:  # The loader goes on without it.
+            raise Failed("cannot be preloaded")
+        why = errors.strip().splitlines()[-1:]
         if usage["signal"]:
             raise Failed(": ".join([signal.Signals(usage["signal"]).name] + why))
         if usage["exit"]:
