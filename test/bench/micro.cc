@@ -46,7 +46,7 @@ double Seconds(const Row& row, long objects, long* done) {
 
 double Nanoseconds(const Row& row, double seconds) {
   long done;
-  long objects = 100000;
+  long objects = std::max(1000.0, seconds * 1e6);
   double taken = Seconds(row, objects, &done);
   while (taken < seconds / 10) {  // This warms up, too.
     const double factor = seconds / 5 / std::max(taken, seconds / 500);

@@ -22,11 +22,14 @@ number() {
   fi
 }
 
+# silent LIBRARY COMMAND...: the command succeeds and prints nothing.
 silent() {
   local library=$1 output
   shift
-  output=$(LD_PRELOAD=$library AO_MALLOC_ENABLE_MMAP=1 "$@" 2>&1) && [[ ! $output ]] ||
+  if ! output=$(LD_PRELOAD=$library AO_MALLOC_ENABLE_MMAP=1 "$@" 2>&1) ||
+    [[ $output ]]; then
     fail "${library:-no library}: ${*##*/}: $output"
+  fi
 }
 
 loops=$("$bench/micro" --list)
@@ -59,6 +62,7 @@ for work in $workloads; do
 done
 
 # What a command takes is told, and what becomes of it.
+# shellcheck disable=SC2016
 "$bench/measure" "$TEST_TMPDIR/usage" WORD=kept sh -c '[ $WORD = kept ] && kill -9 $$'
 grep -q '"wall": [0-9.]*, "cpu": [0-9.]*, "rss_kib": [1-9][0-9]*,.* "exit": 0, "signal": 9}' \
   "$TEST_TMPDIR/usage" || fail "measure: $(<"$TEST_TMPDIR/usage")"
