@@ -45,10 +45,17 @@ class Random {
 // An array of zeros whose pages are there from the beginning.
 template <typename T>
 T* NewTable(size_t count) {
-  void* table = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE,
+  constexpr size_t kSize = sizeof(T);  // NOLINT(bugprone-sizeof-expression)
+  void* table = mmap(nullptr, count * kSize, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (table == MAP_FAILED) Die("no memory for a table");
   return static_cast<T*>(table);
+}
+
+template <typename T>
+void DeleteTable(T* table, size_t count) {
+  constexpr size_t kSize = sizeof(T);  // NOLINT(bugprone-sizeof-expression)
+  munmap(table, count * kSize);
 }
 
 // The one store into each block. It also sees that there is a block.

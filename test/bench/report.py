@@ -12,7 +12,7 @@ def number(value):
     """Three digits are what a median is worth."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}"
 
 
 def rows_of(count):
@@ -23,8 +23,11 @@ class Report:
     def __init__(self, out, rows, columns, records, machine, command):
         self.out = out
         self.rows = rows
-        measured = {record["allocator"] for record in records}
+        measured = {record["allocator"]: None for record in records}
         self.columns = [column for column in columns if column.name in measured]
+        known = {column.name for column in columns}
+        self.columns += [allocators.Allocator(name, "", "from an earlier run")
+                         for name in measured if name not in known]
         self.records = records
         self.machine = machine
         self.command = command

@@ -4,6 +4,7 @@
 #ifndef AOMALLOC_TEST_BENCH_WORKLOAD_H_
 #define AOMALLOC_TEST_BENCH_WORKLOAD_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -31,30 +32,29 @@ extern const Workload kSharedWorkloads[];
 template <typename F>
 void InThreads(int count, F f) {
   std::vector<std::thread> threads;
+  threads.reserve(count);
   for (int n = 0; n < count; ++n) threads.emplace_back(f, n);
   for (std::thread& thread : threads) thread.join();
 }
 
-// A block that begins with its size, so that one which two owners got, or whose
-// contents were lost on the way, does not go unnoticed.
+// A block that knows its size and ends with a mark, so that one which two
+// owners got, or whose contents were lost on the way, does not go unnoticed.
 struct Block {
   size_t size;
   Block* next;  // For whoever wants to chain them.
 
-  // At least this much room.
-  static constexpr size_t kLeast = 2 * sizeof(void*);
-
   static Block* New(size_t size) {
-    if (size < kLeast) size = kLeast;
+    size = std::max(size, sizeof(Block));
     return Mark(malloc(size), size);
   }
   static Block* Resize(Block* block, size_t size) {
-    if (size < kLeast) size = kLeast;
+    size = std::max(size, sizeof(Block));
     Check(block);
     const size_t old = block->size;
     auto* moved = static_cast<Block*>(realloc(block, size));
-    if (moved == nullptr || moved->size != old)
+    if (moved != nullptr && moved->size != old) {
       Die("realloc lost the contents");
+    }
     return Mark(moved, size);
   }
   static void Delete(Block* block) {
@@ -64,26 +64,26 @@ struct Block {
   }
 
   // Writes to all of it.
-  void Fill() {
-    memset(this + 1, kEnd, size > sizeof(Block) ? size - sizeof(Block) : 0);
-  }
+  void Fill() { memset(this + 1, kMark, size - sizeof(Block)); }
 
  private:
-  static constexpr unsigned char kEnd = 0xA5;
+  static constexpr unsigned char kMark = 0xA5;
 
+  // Its last byte, null if the block is too small to be marked.
+  unsigned char* End() {
+    if (size == sizeof(Block)) return nullptr;
+    return reinterpret_cast<unsigned char*>(this) + size - 1;
+  }
   static Block* Mark(void* memory, size_t size) {
     if (memory == nullptr) Die("out of memory");
     auto* block = static_cast<Block*>(memory);
-    if (size > sizeof(Block))
-      reinterpret_cast<unsigned char*>(block)[size - 1] = kEnd;
     block->size = size;
+    if (block->End() != nullptr) *block->End() = kMark;
     return block;
   }
-  static void Check(const Block* block) {
-    const size_t size = block->size;
-    if (size < kLeast ||
-        (size > sizeof(Block) &&
-         reinterpret_cast<const unsigned char*>(block)[size - 1] != kEnd)) {
+  static void Check(Block* block) {
+    if (block->size < sizeof(Block) ||
+        (block->End() != nullptr && *block->End() != kMark)) {
       Die("a block is not what was stored");
     }
   }

@@ -52,6 +52,7 @@ void Larson(int threads, long work) {
   sem_t done;
   sem_init(&done, 0, 0);
   std::vector<Server> servers;
+  servers.reserve(threads);
   for (int n = 0; n < threads; ++n) {
     servers.emplace_back(13 + n, work / threads / Server::kGenerations, &done);
   }
@@ -123,7 +124,7 @@ void Mstress(int threads, long work) {
         }
       }
       for (long n = 0; n < kKept; ++n) Block::Delete(kept[n]);
-      munmap(kept, kKept * sizeof(*kept));
+      DeleteTable(kept, kKept);
     });
   }
   for (long n = 0; n < kShared; ++n) Block::Delete(shared[n].load());
