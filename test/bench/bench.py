@@ -153,7 +153,8 @@ def main():
         for found in measure(runner, rows, columns, options.rounds):
             records += found
             write(raw, records)
-    report.write(out, catalogue.all_rows(options.threads), columns, records, machine,
+    threads = catalogue.threads_in(record["row"] for record in records)
+    report.write(out, catalogue.all_rows(sorted(threads)), columns, records, machine,
                  shlex.join(["scripts/bench"] + [word for word in sys.argv[1:]
                                                if not word.startswith("--binaries=")]))
     with open(os.path.join(out, "README.md"), encoding="utf-8") as file:

@@ -127,7 +127,10 @@ class Report:
                        [[row.name] + [self.absolute(faults, row, column, 1e-3)
                                       for column in self.columns] for row in table.rows])
         self.say("What the rows are:", "")
-        self.say(*(f"- `{row.name}`: {row.what}" for row in table.rows), "")
+        meanings = {}
+        for row in table.rows:
+            meanings.setdefault(row.what, []).append(f"`{row.name}`")
+        self.say(*(f"- {', '.join(names)}: {what}" for what, names in meanings.items()), "")
 
     def summary(self):
         self.say("## Geometric means", "",

@@ -189,6 +189,12 @@ def handler_row(name, pairs, what):
     return Row(name, "handler", what, sample, takes=only_ours)
 
 
+def threads_in(names):
+    """The numbers of threads that are in names of rows."""
+    parts = [name.rpartition("-") for name in names]
+    return {int(count) for work, _, count in parts if work in WORKLOADS}
+
+
 def all_rows(threads):
     """Every row there is, with as many threads as the list `threads` says."""
     rows = [micro_row(name) for name in MICRO]
