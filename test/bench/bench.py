@@ -5,6 +5,8 @@ import csv
 import fnmatch
 import os
 import shlex
+import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -12,6 +14,11 @@ import time
 import allocators
 import rows as catalogue
 from runner import Failed, Runner
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# As BUILD has them.
+PROGRAMS = ["handler", "libbump.so", "measure", "memory", "micro", "startup", "workload"]
 
 FIELDS = ["row", "allocator", "round", "value", "unit", "wall_s", "cpu_s", "rss_kib",
           "minor_faults", "failed"]
@@ -38,7 +45,8 @@ other rows from an earlier run they are kept, and reported with the new ones."""
     parser.add_argument("--list", action="store_true", help="tell the rows, and stop")
     # For scripts/bench.
     parser.add_argument("--needs", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--binaries", help=argparse.SUPPRESS)
+    parser.add_argument("--library", help=argparse.SUPPRESS)
+    parser.add_argument("--programs", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
     try:
@@ -127,6 +135,22 @@ def write(path, records):
     os.replace(path + ".new", path)
 
 
+def copied(options, work):
+    """A folder with what is measured, which stays the same whatever is built meanwhile."""
+    binaries = os.path.join(work, "bin")
+    os.mkdir(binaries)
+    for path in [options.library] + [os.path.join(options.programs, name)
+                                     for name in PROGRAMS]:
+        shutil.copy(path, binaries)
+    return binaries
+
+
+def command():
+    """What was asked for, without what scripts/bench adds."""
+    return shlex.join(["scripts/bench"] + [
+        word for word in sys.argv[1:] if not word.startswith(("--library=", "--programs="))])
+
+
 def main():
     parser, options = arguments()
     rows = chosen(parser, options)
@@ -140,23 +164,23 @@ def main():
     # Needs matplotlib, which is there by now.
     import report  # pylint: disable=import-outside-toplevel
 
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    columns = allocators.find(options.binaries, root, options.others)
     out = options.out or tempfile.mkdtemp(prefix="aomalloc-bench.")
     os.makedirs(out, exist_ok=True)
     machine = allocators.machine()
     raw = os.path.join(out, "raw.csv")
     names = {row.name for row in rows}
     records = [old for old in read(raw) if old["row"] not in names]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("scripts/bench: terminated"))
     with tempfile.TemporaryDirectory(prefix="aomalloc-bench-work.") as work:
-        runner = Runner(options.binaries, work, options.quick)
+        binaries = copied(options, work)
+        columns = allocators.find(binaries, ROOT, options.others)
+        runner = Runner(binaries, work, options.quick)
         for found in measure(runner, rows, columns, options.rounds):
             records += found
             write(raw, records)
     threads = catalogue.threads_in(record["row"] for record in records)
     report.write(out, catalogue.all_rows(sorted(threads)), columns, records, machine,
-                 shlex.join(["scripts/bench"] + [word for word in sys.argv[1:]
-                                               if not word.startswith("--binaries=")]))
+                 command())
     with open(os.path.join(out, "README.md"), encoding="utf-8") as file:
         print(file.read())
     print(f"aomalloc: the figures are in {out}", file=sys.stderr)

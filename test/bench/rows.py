@@ -155,7 +155,7 @@ def micro_row(name):
 
 def steps_row(name):
     def sample(runner, allocator):
-        objects = "50" if runner.quick else "1000"
+        objects = "50" if runner.quick else "300"
         return runner.printed(allocator, [runner.program("micro"), name, "--steps", objects],
                               120)
     return Row("steps-" + name, "steps", MICRO[name], sample, once=True)
