@@ -69,7 +69,7 @@ static int wait_for(pid_t pid) {
 // What a child does; `inherited` is a block of its parent.
 static _Noreturn void child(unsigned number, void *inherited) {
   for (int generation = 0; generation < 3; generation++) {
-    alarm(30);
+    alarm(120);
     free(inherited);
     churn(number, 300);
     if (number % 3 == 0) {
@@ -113,7 +113,7 @@ static void *fork_many(void *number) {
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
   children = atoi(argv[1]);
-  alarm(40);
+  alarm(240);
   pthread_t churning[churners], forking[forkers];
   for (size_t i = 0; i < churners; i++) {
     if (pthread_create(&churning[i], NULL, churn_until_stopped,
