@@ -10,10 +10,6 @@
 namespace aomalloc {
 namespace {
 
-// In the static heap larger blocks are spans: a slab of them would take pages
-// that a small heap wants elsewhere.
-constexpr size_t kMaxStaticSmall = 4096;
-
 // From here on moving pages is cheaper than copying them.
 constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
@@ -21,7 +17,7 @@ constexpr size_t kMovePagesBytes = size_t{256} << 10;
 // with the memory of empty slabs given back. Null, with errno, when there is
 // none. The caller has no claim.
 template <typename Attempt>
-auto WithReclaim(Attempt attempt) {
+auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
   if (result != nullptr) return result;
   thread::TrimHeaps();
@@ -33,29 +29,37 @@ auto WithReclaim(Attempt attempt) {
   return result;
 }
 
-// A run that a heap of the thread has kept, or null.
-Run* TakeKept(size_t units) {
+// A span made of a run that the thread's heap has kept, or null.
+char* TakeKept(size_t size) {
+  constexpr size_t kUnit = memory::kMappedUnitBytes;
+  Heap* heap = thread::current;
+  if (size > RunCache::kMaxUnits * kUnit || heap == nullptr) return nullptr;
   const ClaimFrame frame;
-  Heap* heap = thread::ClaimHeap(frame);
-  if (heap == nullptr) return nullptr;
-  Run* run = heap->runs().Take(units);
+  if (!heap->claim.Claim(frame)) return nullptr;
+  Run* run = heap->runs().Take((size + kUnit - 1) / kUnit);
   heap->claim.Release();
-  return run;
+  if (run == nullptr) return nullptr;
+  run->kind = RunKind::kSpan;
+  return run->base;
+}
+
+// True if a run is not in the static heap.
+bool IsMapped(const Run* run) {
+  return memory::InPrimary(run->base) || memory::ArenaOfRun(run)->mapped();
 }
 
 // Frees a span.
 void ReturnSpan(Run* run) {
-  Arena* arena = memory::ArenaOfRun(run);
   Heap* heap = thread::current;
-  if (arena->mapped() && run->units <= RunCache::kMaxUnits && heap != nullptr) {
+  if (run->units <= RunCache::kMaxUnits && heap != nullptr && IsMapped(run)) {
     const ClaimFrame frame;
     if (heap->claim.Claim(frame)) {
       const bool kept = heap->runs().Keep(run);
       heap->claim.Release();
-      if (kept) return memory::PurgeIfDue(arena);
+      if (kept) return memory::PurgeIfPending(run);
     }
   }
-  memory::Return(arena, run, /*dirty=*/true);
+  memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);
 }
 
 // A span's address; null when there is no memory. `*zeroed` tells whether it is
@@ -64,15 +68,6 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   // Also what would wrap when rounded up (C17 7.22.3 lets objects have at most
   // PTRDIFF_MAX bytes).
   if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return nullptr;
-  constexpr size_t kUnit = memory::kMappedUnitBytes;
-  if (size <= RunCache::kMaxUnits * kUnit && alignment <= kUnit) {
-    Run* run = TakeKept((size + kUnit - 1) / kUnit);
-    if (run != nullptr) {
-      run->kind = RunKind::kSpan;
-      *zeroed = false;
-      return memory::ArenaOfRun(run)->AddressOf(run);
-    }
-  }
   const memory::Taken taken = memory::Take({size, size, alignment});
   if (taken.run == nullptr) return nullptr;
   taken.run->kind = RunKind::kSpan;
@@ -81,7 +76,12 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
 }
 
 char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
-  return WithReclaim([=] { return TrySpan(alignment, size, zeroed); });
+  if (alignment <= memory::kMappedUnitBytes) {
+    *zeroed = false;
+    char* kept = TakeKept(size);
+    if (Likely(kept != nullptr)) return kept;
+  }
+  return WithReclaim([&] { return TrySpan(alignment, size, zeroed); });
 }
 
 // A block for a size that fits a class; null when there is no memory.
@@ -110,20 +110,25 @@ size_t SpanBytes(const Run* run) {
   return run->units * memory::ArenaOfRun(run)->unit_bytes();
 }
 
-// The run of a block, or a report: null and foreign pointers, free memory, and
-// addresses inside a span.
-Run* CheckedRun(const void* ptr, const char* call) {
-  Run* run = memory::RunAt(ptr);
-  if (run == nullptr) Misuse(call, ptr, "not a block of this allocator");
-  if (run->kind == RunKind::kSlab) {
-    if (slab::BlockStart(run, ptr) == ptr) return run;
+// Reports what is not the run of a block at `ptr`: null and foreign pointers,
+// free memory, and addresses inside a block.
+inline void CheckBlock(const Run* run, const void* ptr, const char* call) {
+  if (Unlikely(run == nullptr)) {
+    Misuse(call, ptr, "not a block of this allocator");
+  }
+  if (Likely(run->kind == RunKind::kSlab)) {
+    if (Likely(slab::BlockStart(run, ptr) == ptr)) return;
     Misuse(call, ptr, "inside a block");
   }
   if (run->kind != RunKind::kSpan) {
     Misuse(call, ptr, "not a live block (free already, or never allocated)");
   }
-  const Arena* arena = memory::ArenaOfRun(run);
-  if (arena->AddressOf(run) != ptr) Misuse(call, ptr, "inside a block");
+  if (run->base != ptr) Misuse(call, ptr, "inside a block");
+}
+
+Run* CheckedRun(const void* ptr, const char* call) {
+  Run* run = memory::RunAt(ptr);
+  CheckBlock(run, ptr, call);
   return run;
 }
 
@@ -158,24 +163,28 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
 void* AllocateSlow(size_t size) {
   bool zeroed;
   if (IsLarge(size)) return AllocateSpan(1, size, &zeroed);
-  return WithReclaim([=] { return TryBlock(size); });
+  return WithReclaim([&] { return TryBlock(size); });
 }
 
-void FreeSlow(void* ptr, const char* call) {
-  if (ptr == nullptr) return;
-  Run* run = CheckedRun(ptr, call);
+// `run` is null if it is neither in the primary arena nor in the static heap.
+void FreeSlow(void* ptr, Run* run, const char* call) {
+  if (run == nullptr) {
+    if (ptr == nullptr) return;
+    run = memory::RunAt(ptr);
+  }
+  CheckBlock(run, ptr, call);
   if (run->kind == RunKind::kSpan) return ReturnSpan(run);
   auto* block = static_cast<Block*>(ptr);
   auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
-  if (owner == thread::current) {
-    const ClaimFrame frame;
-    if (owner->claim.Claim(frame)) {
-      owner->Free(run, block);
-      owner->claim.Release();
-      return;
-    }
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimForFree(frame);
+  if (heap == nullptr) return owner->Remote(block);
+  if (owner == heap) {
+    heap->Free(run, block);
+  } else {
+    heap->FreeForeign(owner, run, block);
   }
-  owner->Remote(block, block);
+  heap->claim.Release();
 }
 
 // The claim was released in between, so look again: a handler may have come
@@ -185,32 +194,26 @@ void OnZeroSlow(Run* slab) {
   const ClaimFrame frame;
   if (heap == nullptr || !heap->claim.Claim(frame)) return;
   if (LoadRelaxed(&slab->owner) == reinterpret_cast<AO_t>(heap) &&
-      slab->used <= 0) {
+      slab->list.used <= 0) {
     heap->OnZero(slab);
   }
   heap->claim.Release();
 }
 
-void* AllocateZeroed(size_t size) {
+void* AllocateZeroedSlow(size_t size) {
   bool zeroed = false;
   void* ptr = IsLarge(size) ? AllocateSpan(1, size, &zeroed) : Allocate(size);
   if (ptr != nullptr && !zeroed) memset(ptr, 0, size);
   return ptr;
 }
 
-void* AllocateAligned(size_t alignment, size_t size) {
-  if (alignment <= kGranule) return Allocate(size);
-  if (size == 0) size = 1;
-  // A slab begins at a unit of whichever arena it comes from; the smaller one
-  // bounds what its blocks can promise.
-  if (alignment <= memory::kStaticUnitBytes && size <= kMaxSmall) {
-    const int size_class = AlignedClassOf(size, alignment);
-    const size_t class_size =
-        size_class < kNumClasses ? ClassSize(size_class) : kMaxSmall + 1;
-    if (!IsLarge(class_size)) return Allocate(class_size);
+void* AllocateAlignedSlow(size_t alignment, size_t size) {
+  if (alignment <= memory::kStaticUnitBytes && size <= kMaxSmall &&
+      memory::MmapEnabled()) {
+    return Allocate(AlignedSize(size, alignment));
   }
   bool zeroed;
-  return AllocateSpan(alignment, size, &zeroed);
+  return AllocateSpan(alignment, size == 0 ? 1 : size, &zeroed);
 }
 
 void* Reallocate(void* ptr, size_t size, const char* call) {

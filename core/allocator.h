@@ -7,6 +7,8 @@
 #ifndef AOMALLOC_CORE_ALLOCATOR_H_
 #define AOMALLOC_CORE_ALLOCATOR_H_
 
+#include <string.h>
+
 #include <cstddef>
 
 #include "core/claim.h"
@@ -17,8 +19,14 @@
 
 namespace aomalloc {
 
+// In the static heap larger blocks are spans: a slab of them would take pages
+// that a small heap wants elsewhere.
+constexpr size_t kMaxStaticSmall = 4096;
+
 void* AllocateSlow(size_t size);
-void FreeSlow(void* ptr, const char* call);
+void* AllocateZeroedSlow(size_t size);
+void* AllocateAlignedSlow(size_t alignment, size_t size);
+void FreeSlow(void* ptr, Run* run, const char* call);
 void OnZeroSlow(Run* slab);
 
 // A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
@@ -51,7 +59,7 @@ enum class LocalFree { kDone, kZero, kNotOurs };
   }
   const ClaimFrame frame;
   if (Unlikely(!heap->claim.Claim(frame))) return LocalFree::kNotOurs;
-  const bool zero = slab::Push(slab, block);
+  const bool zero = slab::Push(&slab->list, block);
   heap->claim.Release();
   return Unlikely(zero) ? LocalFree::kZero : LocalFree::kDone;
 }
@@ -66,7 +74,7 @@ enum class LocalFree { kDone, kZero, kNotOurs };
     run = primary.unit();
   } else {
     run = memory::RunInStatic(ptr);
-    if (Unlikely(run == nullptr)) return FreeSlow(ptr, call);
+    if (Unlikely(run == nullptr)) return FreeSlow(ptr, nullptr, call);
   }
   switch (FreeLocal(run, static_cast<Block*>(ptr))) {
     case LocalFree::kDone:
@@ -74,15 +82,27 @@ enum class LocalFree { kDone, kZero, kNotOurs };
     case LocalFree::kZero:
       return OnZeroSlow(run);
     case LocalFree::kNotOurs:
-      return FreeSlow(ptr, call);
+      return FreeSlow(ptr, run, call);
   }
 }
 
 // As Allocate, but the block reads as zero.
-void* AllocateZeroed(size_t size);
+inline void* AllocateZeroed(size_t size) {
+  if (Unlikely(size > kMaxStaticSmall)) return AllocateZeroedSlow(size);
+  void* ptr = Allocate(size);
+  return Likely(ptr != nullptr) ? memset(ptr, 0, size) : nullptr;
+}
 
 // As Allocate, but aligned to `alignment`, a power of two.
-void* AllocateAligned(size_t alignment, size_t size);
+inline void* AllocateAligned(size_t alignment, size_t size) {
+  // A slab begins at a unit of whichever arena it comes from; the smaller one
+  // bounds what its blocks can promise. What is small in any arena has a class.
+  static_assert(kMaxStaticSmall <= memory::kStaticUnitBytes);
+  if (Likely(alignment <= kMaxStaticSmall && size <= kMaxStaticSmall)) {
+    return Allocate(AlignedSize(size, alignment));
+  }
+  return AllocateAlignedSlow(alignment, size);
+}
 
 // Changes the size of a block, which may move; its contents are kept up to the
 // smaller of the sizes. Null, with errno ENOMEM, when there is no memory; then

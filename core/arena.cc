@@ -189,6 +189,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
     taken.zeroed = BeginUse(start, count);
     taken.run = table_ + start;
     taken.run->units = static_cast<uint32_t>(count);
+    taken.run->base = AddressOf(taken.run);
     return taken;
   }
 }

@@ -46,7 +46,7 @@ class Arena {
   };
 
   // Takes `count` > 0 units whose address is a multiple of `alignment` (a power
-  // of two). Sets only `units` of the descriptor.
+  // of two). Sets only `units` and `base` of the descriptor.
   Taken Take(size_t count, size_t alignment);
 
   // Makes the units below `end` and their descriptors accessible. False when

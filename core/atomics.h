@@ -79,6 +79,15 @@ inline void SetBits(AtomicWord* word, AO_t mask) { AO_or(word, mask); }
 // thread and its own signal handlers, on every machine.
 inline void CompilerBarrier() { AO_compiler_barrier(); }
 
+// Stores what makes a change real, after everything before and before
+// everything after, as the thread's own signal handlers see it.
+template <typename T>
+inline void Commit(T* word, T value) {
+  CompilerBarrier();
+  *const_cast<volatile T*>(word) = value;
+  CompilerBarrier();
+}
+
 // A stack that only two operations touch: anybody pushes a chain, and one
 // taker at a time removes everything. Nothing is ever popped singly, so the
 // head can be compared by address alone (no ABA: a push that succeeds has

@@ -34,13 +34,15 @@ Run Heap::no_slab_;
 
 Block* Heap::Refill(SizeClass size_class) {
   Mending mending(&mending_);
+  if (Block* block = PopForeign(size_class)) return block;
+  KeepMore(size_class);
   DrainChain();
   while (true) {
     Run* head = head_[size_class];
     if (head == &no_slab_) return nullptr;
-    if (head->free != nullptr || slab::Carve(head)) {
+    if (head->list.free != nullptr || slab::Carve(head)) {
       AOMALLOC_CHECK(slab::IsValid(head));
-      return slab::Pop(head);
+      return slab::Pop(&head->list);
     }
     filled_ = size_class;
     Retire(head);
@@ -53,7 +55,9 @@ Block* Heap::Grow(SizeClass size_class) {
   if (slab == nullptr) return nullptr;
   slab::Carve(slab);
   Link(slab);
-  return slab::Pop(slab);
+  // While there is something to do, blocks may as well get home.
+  outbox_.Flush();
+  return slab::Pop(&slab->list);
 }
 
 void Heap::OnZero(Run* slab) {
@@ -67,11 +71,18 @@ void Heap::OnZero(Run* slab) {
   AOMALLOC_CHECK(slab::IsValid(slab));
 }
 
+void Heap::SetHead(SizeClass size_class, Run* slab) {
+  if (serving_[size_class] != &foreign_[size_class]) {
+    serving_[size_class] = &slab->list;
+  }
+  head_[size_class] = slab;
+}
+
 // Makes `slab` the one that malloc uses. It is first on its list.
 void Heap::MakeHead(SizeClass size_class, Run* slab) {
   const int in_use = slab::InUse(slab);
   slab::Split(slab, in_use, in_use + 1);
-  head_[size_class] = slab;
+  SetHead(size_class, slab);
 }
 
 // Puts a slab with free blocks on its list: behind the head, which is warm.
@@ -94,7 +105,7 @@ void Heap::Unlink(Run* slab) {
     if (slab->next != nullptr) {
       MakeHead(slab->size_class, slab->next);
     } else {
-      head_[slab->size_class] = &no_slab_;
+      SetHead(slab->size_class, &no_slab_);
     }
   }
   slab->listed = false;
@@ -130,8 +141,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
     slab[i].units = i;
     slab[i].kind = RunKind::kInterior;
   }
-  slab::Init(slab, arena->AddressOf(slab), slab->units * arena->unit_bytes(),
-             size_class);
+  slab::Init(slab, slab->units * arena->unit_bytes(), size_class);
   slab->kind = RunKind::kSlab;
   // From here on it is ours; Repair finds it by this word.
   StoreRelease(&slab->owner, reinterpret_cast<AO_t>(this));
@@ -144,7 +154,7 @@ void Heap::Discard(Run* slab) {
   StoreRelease(&slab->owner, 0);
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   Arena* arena = memory::ArenaOfRun(slab);
-  if (arena->mapped() && runs_.Keep(slab)) return memory::PurgeIfDue(arena);
+  if (arena->mapped() && runs_.Keep(slab)) return memory::PurgeIfPending(slab);
   memory::Return(arena, slab, /*dirty=*/true);
 }
 
@@ -156,24 +166,75 @@ void Heap::Drain() {
 
 void Heap::DrainChain() {
   if (draining_ == nullptr) {
-    Block* head = remote_.Peek();
+    RemoteBatch* head = remote_.Peek();
     do {
       if (head == nullptr) return;
-      slab::Commit(&draining_, head);
+      Commit(&draining_, head);
       // Another push since: note the new head and try again. The pushers make
       // progress.
     } while (!remote_.TakeAll(head) && ((head = remote_.Peek()), true));
   }
   while (draining_ != nullptr) {
-    Block* block = draining_;
-    slab::Commit(&draining_, block->next);
-    Free(memory::RunAt(block), block);
+    RemoteBatch* batch = draining_;
+    __builtin_prefetch(batch->next);
+    // From the end, and out of the list before it is free.
+    while (batch->count > 0) {
+      Block* block = batch->blocks()[batch->count - 1];
+      Commit(&batch->count, batch->count - 1);
+      Free(memory::RunAt(block), block);
+    }
+    Commit(&draining_, batch->next);
+    Free(memory::RunAt(batch), reinterpret_cast<Block*>(batch));
   }
+}
+
+// A block of another heap, if malloc has not just come to their end.
+Block* Heap::PopForeign(SizeClass size_class) {
+  FreeList* list = &foreign_[size_class];
+  if (list->free == nullptr) {
+    list->used = 0;
+    serving_[size_class] = &head_[size_class]->list;
+    return nullptr;
+  }
+  serving_[size_class] = list;
+  return slab::Pop(list);
+}
+
+// A class that needs blocks may keep more of those that come along.
+void Heap::KeepMore(SizeClass size_class) {
+  constexpr size_t kStep = 8;
+  constexpr size_t kMost = 248;
+  const size_t size = ClassSize(size_class);
+  const size_t more = allowed_[size_class] + kStep;
+  const bool shares_lines = size % 64 != 0 && size < 256;
+  if (shares_lines || more > kMost || more * size > kForeignBytesOfClass ||
+      foreign_bytes_ + kStep * size > kForeignBytes) {
+    return;
+  }
+  foreign_bytes_ += kStep * size;
+  allowed_[size_class] = static_cast<uint8_t>(more);
+}
+
+// Sends all blocks of other heaps home.
+void Heap::SendForeign() {
+  for (int i = 0; i < kNumClasses; ++i) {
+    allowed_[i] = 0;
+    serving_[i] = &head_[i]->list;
+    while (Block* block = slab::Pop(&foreign_[i])) {
+      const Run* slab = memory::RunAt(block);
+      outbox_.Add(reinterpret_cast<Heap*>(LoadRelaxed(&slab->owner)), block,
+                  slab::BlockSize(slab));
+    }
+    foreign_[i].used = 0;
+  }
+  foreign_bytes_ = 0;
+  outbox_.Flush();
 }
 
 void Heap::Trim() {
   Mending mending(&mending_);
   DrainChain();
+  SendForeign();
   for (Run* head : head_) {
     // A head is not given back when its last block is freed.
     if (head == &no_slab_ || slab::InUse(head) > 0) continue;
@@ -186,7 +247,7 @@ void Heap::Trim() {
 void Heap::Repair() {
   runs_.Recount();
   if (draining_ != nullptr) {
-    for (Block* b = remote_.Peek(); b != nullptr; b = b->next) {
+    for (RemoteBatch* b = remote_.Peek(); b != nullptr; b = b->next) {
       if (b == draining_) {
         draining_ = nullptr;  // it was noted, but never taken
         break;
@@ -201,7 +262,10 @@ void Heap::Repair() {
 }
 
 void Heap::RebuildLists() {
-  for (Run*& head : head_) head = &no_slab_;
+  for (int i = 0; i < kNumClasses; ++i) {
+    head_[i] = &no_slab_;
+    serving_[i] = &no_slab_.list;
+  }
   Arena* arena;
   for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
     const size_t end = arena->committed_units();

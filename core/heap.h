@@ -6,10 +6,17 @@
 //
 // Remote frees: a block whose heap the caller has no claim on is pushed on the
 // heap's remote list, one compare-and-swap, and is then in the heap's hands
-// alone. The heap drains the list when it has to refill. Draining first notes
-// the chain in `draining_` and then empties the list, so an operation that is
-// abandoned between the two loses nothing: Repair looks whether the chain is
-// still on the list.
+// alone, with all the blocks that are listed in it. The heap drains the list
+// when it has to refill. Draining first notes the chain in `draining_` and then
+// empties the list, so an operation that is abandoned between the two loses
+// nothing: Repair looks whether the chain is still on the list.
+//
+// Blocks of other heaps: what this heap's thread frees of another's blocks it
+// keeps for its own next mallocs, as far as they are likely to come; the rest
+// goes home by way of the outbox (outbox.h). A kept block is still in use as
+// far as its slab is concerned, so nobody need be told. Only blocks that share
+// no cache line with a neighbour to speak of are kept, or two threads would
+// come to write to one line.
 //
 // Interruption: the slabs (slab.h) are right at every instruction. The lists
 // of slabs are not, while they are changed; `mending_` says so, and who takes
@@ -20,6 +27,7 @@
 
 #include "core/claim.h"
 #include "core/likely.h"
+#include "core/outbox.h"
 #include "core/run.h"
 #include "core/run_cache.h"
 #include "core/size_class.h"
@@ -30,17 +38,20 @@ namespace aomalloc {
 class alignas(64) Heap {
  public:
   constexpr explicit Heap(Heap* next) : next_in_registry(next) {
-    for (int i = 0; i < kNumClasses; ++i) head_[i] = &no_slab_;
+    for (int i = 0; i < kNumClasses; ++i) {
+      head_[i] = &no_slab_;
+      serving_[i] = &no_slab_.list;
+    }
   }
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
   // --- With the claim.
 
-  // A block from the slab at hand; null when it has none left.
-  Block* Pop(SizeClass size_class) { return slab::Pop(head_[size_class]); }
+  // A block from the list at hand; null when it has none left.
+  Block* Pop(SizeClass size_class) { return slab::Pop(serving_[size_class]); }
 
-  // A block from another slab of this heap, after bringing remote frees home;
+  // A block from another list of this heap, after bringing remote frees home;
   // null when there is none.
   Block* Refill(SizeClass size_class);
 
@@ -68,13 +79,24 @@ class alignas(64) Heap {
 
   // Frees a block of a slab of this heap.
   void Free(Run* slab, Block* block) {
-    if (Unlikely(slab::Push(slab, block))) OnZero(slab);
+    if (Unlikely(slab::Push(&slab->list, block))) OnZero(slab);
+  }
+
+  // Frees a block of a slab of another heap: keeps it for this heap's thread to
+  // allocate again, or puts it in the outbox.
+  void FreeForeign(Heap* owner, const Run* slab, Block* block) {
+    FreeList* list = &foreign_[slab->size_class];
+    if (list->used > -allowed_[slab->size_class]) {
+      slab::Push(list, block);
+    } else {
+      outbox_.Add(owner, block, slab::BlockSize(slab));
+    }
   }
 
   // Brings remote frees home.
   void Drain();
 
-  // Gives back slabs that are empty, and kept runs.
+  // Gives back slabs that are empty, kept runs and blocks of other heaps.
   void Trim();
 
   // Free runs for large blocks.
@@ -88,8 +110,17 @@ class alignas(64) Heap {
 
   // --- Without.
 
-  // Frees the blocks from `first` to `last`, linked by `next`.
-  void Remote(Block* first, Block* last) { remote_.Push(first, last); }
+  // Frees the blocks from `first` to `last`, linked by `next`, and those that
+  // are listed in them.
+  void Remote(RemoteBatch* first, RemoteBatch* last) {
+    remote_.Push(first, last);
+  }
+  // Frees one block.
+  void Remote(Block* block) {
+    auto* batch = reinterpret_cast<RemoteBatch*>(block);
+    batch->count = 0;
+    remote_.Push(batch, batch);
+  }
   bool HasRemote() const { return remote_.Peek() != nullptr; }
 
   AtomicWord holder = 0;  // the thread that holds the heap (thread.h), or 0
@@ -100,7 +131,11 @@ class alignas(64) Heap {
   void Link(Run* slab);
   void Unlink(Run* slab);
   void Retire(Run* slab);
+  void SetHead(SizeClass size_class, Run* slab);
   void MakeHead(SizeClass size_class, Run* slab);
+  Block* PopForeign(SizeClass size_class);
+  void KeepMore(SizeClass size_class);
+  void SendForeign();
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainChain();
@@ -113,14 +148,25 @@ class alignas(64) Heap {
 
   static constexpr uint8_t kMaxBorrowed = 4;
 
-  bool mending_ = false;       // the lists below are being changed
-  Block* draining_ = nullptr;  // taken off the remote list, still to be freed
+  // Blocks of other heaps that this one may keep, in all and in a class.
+  static constexpr size_t kForeignBytes = size_t{512} << 10;
+  static constexpr size_t kForeignBytesOfClass = size_t{32} << 10;
+
+  bool mending_ = false;  // the lists below are being changed
+  // Taken off the remote list, still to be freed.
+  RemoteBatch* draining_ = nullptr;
+  // What malloc pops from: the list of head_, or foreign_.
+  FreeList* serving_[kNumClasses] = {};
   Run* head_[kNumClasses] = {};
+  FreeList foreign_[kNumClasses];  // `used` is minus the number of blocks
   RunCache runs_;
+  Outbox outbox_;
+  size_t foreign_bytes_ = 0;           // what allowed_ may add up to
+  uint8_t allowed_[kNumClasses] = {};  // blocks that foreign_ may have
   SizeClass filled_ = kNumClasses;  // the last of which a slab was found full
   uint8_t borrowed_[kNumClasses] = {};  // how often ClassToServe chose another
   // On a line of its own: others write it all the time.
-  alignas(64) PushList<Block> remote_;
+  alignas(64) PushList<RemoteBatch> remote_;
 };
 
 }  // namespace aomalloc

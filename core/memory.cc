@@ -30,7 +30,6 @@ constexpr AO_t kPurgeDelayMs = 100;
 // More than this beyond it is not kept even that long: the program may go
 // silent, and there is nobody else to come back.
 constexpr size_t kEagerBytes = size_t{64} << 20;
-AtomicWord purge_due_ms;  // 0: nothing to purge
 
 Arena* MappedAt(int index) {
   return reinterpret_cast<Arena*>(LoadAcquire(&mapped_arenas[index]));
@@ -141,6 +140,7 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
+AtomicWord purge_due_ms;
 
 // On pages of its own, whatever the page size.
 alignas(65536) char static_heap[kStaticUnits * kStaticUnitBytes];
@@ -222,9 +222,7 @@ Arena* ArenaOf(const void* address) {
   return nullptr;
 }
 
-Run* RunAt(const void* address) {
-  const InPrimary primary(address);
-  if (primary) return primary.unit();
+Run* RunAtSlow(const void* address) {
   Run* run = RunInStatic(address);
   if (run != nullptr) return run;
   const Arena* arena = ArenaOf(address);

@@ -98,18 +98,30 @@ struct Taken {
   Arena* arena = nullptr;
   bool zeroed = false;  // the memory is known to be zero
 
-  char* address() const { return arena->AddressOf(run); }
+  char* address() const { return run->base; }
 };
 
 Taken Take(const Request& request);
 
-// Gives a run of `arena` back, and does PurgeIfDue. `dirty` tells that it may be
-// other than zero.
+// Gives a run of `arena` back, and does PurgeIfDue. `dirty` tells that it may
+// be other than zero.
 void Return(Arena* arena, Run* run, bool dirty);
+
+// The arena that holds an address or a descriptor; null for foreign ones.
+Arena* ArenaOf(const void* address);
+Arena* ArenaOfRun(const Run* run);
 
 // Has the system take back what has been free in a mapped arena for a while. To
 // be called now and then; cheap when there is little.
 void PurgeIfDue(Arena* arena);
+
+// When something is to be purged, in os::CoarseMilliseconds; 0: nothing is.
+extern AtomicWord purge_due_ms __attribute__((visibility("hidden")));
+
+// PurgeIfDue for where no memory was returned, but might have been.
+inline void PurgeIfPending(const Run* run) {
+  if (Unlikely(LoadRelaxed(&purge_due_ms) != 0)) PurgeIfDue(ArenaOfRun(run));
+}
 
 // Gives free memory back to the system now. True if there was some.
 bool Trim();
@@ -117,11 +129,12 @@ bool Trim();
 // The run that holds `address`: a slab's or a span's first unit. For an address
 // behind the first unit of a span, or in free memory, some unit whose kind is
 // kFree; for foreign ones null.
-Run* RunAt(const void* address);
-
-// The arena that holds an address or a descriptor; null for foreign ones.
-Arena* ArenaOf(const void* address);
-Arena* ArenaOfRun(const Run* run);
+Run* RunAtSlow(const void* address);
+inline Run* RunAt(const void* address) {
+  const InPrimary primary(address);
+  return Likely(static_cast<bool>(primary)) ? primary.unit()
+                                            : RunAtSlow(address);
+}
 
 // The i-th arena, the static heap first; null behind the last.
 Arena* ArenaAt(int index);

@@ -37,6 +37,13 @@ struct Block {
   Block* next;
 };
 
+// Free blocks of one size class, last in, first out; `used` goes up with each
+// that is taken and down with each that is put back.
+struct FreeList {
+  Block* free = nullptr;
+  int32_t used = 0;
+};
+
 enum class RunKind : uint8_t {
   kFree,      // no run starts here (also: inside a span)
   kSlab,      // a slab starts here
@@ -56,17 +63,16 @@ enum class RunKind : uint8_t {
 // reads the one while the owner writes the other.
 struct alignas(128) Run {
   AtomicWord owner;         // Heap*; 0 for spans
-  char* base;               // address of the first block
+  char* base;               // its address
   uint32_t units;           // length of the run, in units
   uint16_t block_granules;  // block size in granules
   uint16_t capacity;        // blocks that fit
   SizeClass size_class;
   RunKind kind;
 
-  alignas(64) Block* free;  // last in, first out
-  Run* next;                // the owner's list of slabs of this class
-  Run* prev;
-  int32_t used;  // blocks in use, and `beyond` more: see slab.h
+  alignas(64) FreeList list;  // `used` of its blocks, and `beyond` more, are in
+  Run* next;                  // use: see slab.h
+  Run* prev;                  // the owner's list of slabs of this class
   int16_t beyond;
   uint16_t carved;  // blocks that have ever been on the free list
   bool listed;      // on its owner's list for its class

@@ -21,23 +21,7 @@ bool TakeShare() {
   return true;
 }
 
-void Commit(Run** word, Run* value) {
-  CompilerBarrier();
-  *const_cast<Run* volatile*>(word) = value;
-  CompilerBarrier();
-}
-
 }  // namespace
-
-Run* RunCache::Take(size_t units) {
-  if (units > kMaxUnits) return nullptr;
-  Run** list = &kept_[units - 1];
-  Run* run = *list;
-  if (run == nullptr) return nullptr;
-  Commit(list, run->next);
-  units_ -= run->units;
-  return run;
-}
 
 bool RunCache::Keep(Run* run) {
   if (run->units > kMaxUnits) return false;

@@ -23,7 +23,15 @@ class RunCache {
 
   // A run of so many units; null if none is kept. Its memory may be other than
   // zero.
-  Run* Take(size_t units);
+  Run* Take(size_t units) {
+    if (units > kMaxUnits) return nullptr;
+    Run** list = &kept_[units - 1];
+    Run* run = *list;
+    if (run == nullptr) return nullptr;
+    Commit(list, run->next);
+    units_ -= run->units;
+    return run;
+  }
 
   // Keeps a mapped run. False if it may not.
   bool Keep(Run* run);

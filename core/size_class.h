@@ -71,14 +71,13 @@ constexpr SizeClass LenderOf(SizeClass size_class) {
   return ClassOf(lender);
 }
 
-// The smallest class of at least `size` bytes whose blocks are all aligned to
-// `alignment` (a power of two) when the first is; kNumClasses if there is none.
-constexpr int AlignedClassOf(size_t size, size_t alignment) {
-  int size_class = ClassOf(size);
-  while (size_class < kNumClasses && ClassSize(size_class) % alignment != 0) {
-    ++size_class;
-  }
-  return size_class;
+// What to ask for instead of `size` bytes, both at most kMaxSmall, to get a
+// class whose blocks are all aligned to `alignment` (a power of two) when the
+// first is. A multiple of the alignment does: either the steps between classes
+// there are multiples of it too, or it is a class itself.
+constexpr size_t AlignedSize(size_t size, size_t alignment) {
+  const size_t rounded = (size + alignment - 1) & ~(alignment - 1);
+  return rounded != 0 ? rounded : alignment;
 }
 
 }  // namespace aomalloc

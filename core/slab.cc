@@ -7,6 +7,9 @@ namespace {
 
 constexpr size_t kCarveBytes = 4096;
 
+// BlockStart is exact.
+static_assert(memory::kMappedUnitBytes <= (uint64_t{1} << 32) / kMaxSmall);
+
 // The fewest pages for which what is left over is at most a sixteenth; more
 // pages would tie up memory in classes that have few blocks.
 constexpr size_t StaticUnits(size_t block_size) {
@@ -40,36 +43,18 @@ constexpr StaticUnitsTable MakeStaticUnits() {
 
 constexpr StaticUnitsTable kStaticUnits = MakeStaticUnits();
 
-// 2^32 divided by each block size, rounded up: to divide by multiplying, as a
-// free by another thread does. Exact for dividends below 2^32 / kMaxSmall.
-struct ReciprocalTable {
-  uint64_t of[kNumClasses];
-};
-
-constexpr ReciprocalTable MakeReciprocals() {
-  ReciprocalTable table{};
-  for (int i = 0; i < kNumClasses; ++i) {
-    table.of[i] = (uint64_t{1} << 32) / ClassSize(i) + 1;
-  }
-  return table;
-}
-
-constexpr ReciprocalTable kReciprocals = MakeReciprocals();
-static_assert(memory::kMappedUnitBytes <= (uint64_t{1} << 32) / kMaxSmall);
-
 }  // namespace
 
 size_t StaticBytes(SizeClass size_class) {
   return kStaticUnits.units[size_class] * memory::kStaticUnitBytes;
 }
 
-void Init(Run* slab, char* base, size_t bytes, SizeClass size_class) {
+void Init(Run* slab, size_t bytes, SizeClass size_class) {
   const size_t size = ClassSize(size_class);
-  slab->free = nullptr;
-  slab->base = base;
+  slab->list.free = nullptr;
   slab->next = nullptr;
   slab->prev = nullptr;
-  slab->used = 0;
+  slab->list.used = 0;
   slab->carved = 0;
   slab->capacity = static_cast<uint16_t>(bytes / size);
   slab->beyond = 0;
@@ -91,29 +76,22 @@ bool Carve(Run* slab) {
     reinterpret_cast<Block*>(block)->next =
         reinterpret_cast<Block*>(block + size);
   }
-  reinterpret_cast<Block*>(last)->next = slab->free;
+  reinterpret_cast<Block*>(last)->next = slab->list.free;
   // Counted first: stopped in between, the blocks are lost until the slab is
   // repaired or emptied, but never carved twice.
   slab->carved = static_cast<uint16_t>(slab->carved + count);
-  Commit(&slab->free, reinterpret_cast<Block*>(first));
+  Commit(&slab->list.free, reinterpret_cast<Block*>(first));
   return true;
 }
 
 size_t CountFree(const Run* slab) {
   size_t count = 0;
   // Bounded: a program that frees a block twice can tie the list into a ring.
-  for (const Block* block = slab->free;
+  for (const Block* block = slab->list.free;
        block != nullptr && count < slab->carved; block = block->next) {
     ++count;
   }
   return count;
-}
-
-char* BlockStart(const Run* slab, const void* address) {
-  const size_t offset =
-      static_cast<size_t>(static_cast<const char*>(address) - slab->base);
-  const size_t index = offset * kReciprocals.of[slab->size_class] >> 32;
-  return slab->base + index * BlockSize(slab);
 }
 
 bool IsValid(const Run* slab) {
@@ -122,7 +100,8 @@ bool IsValid(const Run* slab) {
     return false;
   }
   size_t free = 0;
-  for (const Block* block = slab->free; block != nullptr; block = block->next) {
+  for (const Block* block = slab->list.free; block != nullptr;
+       block = block->next) {
     const char* address = reinterpret_cast<const char*>(block);
     if (address < slab->base ||
         address >= slab->base + slab->carved * BlockSize(slab) ||

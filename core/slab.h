@@ -29,28 +29,21 @@
 
 namespace aomalloc::slab {
 
-// Keeps the compiler from moving the store that commits.
-inline void Commit(Block** word, Block* value) {
-  CompilerBarrier();
-  *const_cast<Block* volatile*>(word) = value;
-  CompilerBarrier();
-}
-
 // Takes a block off the free list; null if it is empty.
-inline Block* Pop(Run* slab) {
-  Block* block = slab->free;
+inline Block* Pop(FreeList* list) {
+  Block* block = list->free;
   if (Unlikely(block == nullptr)) return nullptr;
-  Commit(&slab->free, block->next);
-  ++slab->used;
+  Commit(&list->free, block->next);
+  ++list->used;
   return block;
 }
 
 // Puts a block on the free list. True if `used` is 0 now; or below, when the
 // operation that had to act on 0 was abandoned before it did.
-inline bool Push(Run* slab, Block* block) {
-  const bool zero = --slab->used <= 0;
-  block->next = slab->free;
-  Commit(&slab->free, block);
+inline bool Push(FreeList* list, Block* block) {
+  const bool zero = --list->used <= 0;
+  block->next = list->free;
+  Commit(&list->free, block);
   return zero;
 }
 
@@ -58,20 +51,20 @@ inline size_t BlockSize(const Run* slab) {
   return slab->block_granules * kGranule;
 }
 
-// Makes a slab for `size_class` of a run whose memory begins at `base` and has
-// `bytes`. Not listed, nothing carved.
-void Init(Run* slab, char* base, size_t bytes, SizeClass size_class);
+// Makes a slab for `size_class` of a run that has `bytes`. Not listed, nothing
+// carved.
+void Init(Run* slab, size_t bytes, SizeClass size_class);
 
 // Carves some blocks, about a page of them. False if all are carved already.
 bool Carve(Run* slab);
 
 // The blocks in use.
-inline int InUse(const Run* slab) { return slab->used + slab->beyond; }
+inline int InUse(const Run* slab) { return slab->list.used + slab->beyond; }
 
 // Splits the count of blocks in use, so that `used` is 0 after so many frees.
 inline void Split(Run* slab, int in_use, int used) {
   slab->beyond = static_cast<int16_t>(in_use - used);
-  slab->used = used;
+  slab->list.used = used;
 }
 
 // How many frees make a retired slab worth listing again. Few, or much memory
@@ -89,8 +82,34 @@ size_t CountFree(const Run* slab);
 // that little is left over behind the last block.
 size_t StaticBytes(SizeClass size_class);
 
+namespace internal {
+
+// 2^32 divided by each block size, rounded up: to divide by multiplying, as a
+// free by another thread does. Exact for dividends below 2^32 / kMaxSmall.
+struct ReciprocalTable {
+  uint64_t of[kNumClasses];
+};
+
+constexpr ReciprocalTable MakeReciprocals() {
+  ReciprocalTable table{};
+  for (int i = 0; i < kNumClasses; ++i) {
+    table.of[i] = (uint64_t{1} << 32) / ClassSize(i) + 1;
+  }
+  return table;
+}
+
+inline constexpr ReciprocalTable kReciprocals = MakeReciprocals();
+
+}  // namespace internal
+
 // The start of the block that holds `address`, which is in the slab.
-char* BlockStart(const Run* slab, const void* address);
+inline char* BlockStart(const Run* slab, const void* address) {
+  const size_t offset =
+      static_cast<size_t>(static_cast<const char*>(address) - slab->base);
+  const size_t index =
+      offset * internal::kReciprocals.of[slab->size_class] >> 32;
+  return slab->base + index * BlockSize(slab);
+}
 
 // The slab's invariants: counts agree, free blocks lie where blocks lie.
 bool IsValid(const Run* slab);

@@ -23,6 +23,9 @@ AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 // What ThisThread returns; 0 until it is asked.
 __thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
 
+// Frees of this thread while it held no heap.
+__thread uint8_t frees_without_heap __attribute__((tls_model("initial-exec")));
+
 // Thread-local variables of two threads are further apart than 64 bytes, and
 // user addresses are below 2^47.
 AO_t TokenWith(AO_t id) {
@@ -195,6 +198,16 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
     RegisterExit();
   }
   return heap;
+}
+
+Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
+  constexpr uint8_t kMany = 200;
+  if (frees_without_heap < kMany) {
+    ++frees_without_heap;
+    return nullptr;
+  }
+  frees_without_heap = 0;
+  return ClaimHeap(frame);
 }
 
 void DrainIdleHeap(const ClaimFrame& frame) {

@@ -37,6 +37,16 @@ AO_t ThisThread();
 // is no memory for a heap. Signal-safe.
 Heap* ClaimHeap(const ClaimFrame& frame);
 
+// Claims the current heap for a block of another; null when it is claimed, or
+// when there is none: a late free in a thread that ends must not make it hold
+// one. A thread that frees many gets one, to gather them in.
+Heap* ClaimForFreeSlow(const ClaimFrame& frame);
+inline Heap* ClaimForFree(const ClaimFrame& frame) {
+  Heap* heap = current;
+  if (Unlikely(heap == nullptr)) return ClaimForFreeSlow(frame);
+  return Likely(heap->claim.Claim(frame)) ? heap : nullptr;
+}
+
 // Gives back the empty slabs of all heaps that the calling thread holds or
 // nobody does, after draining them.
 void TrimHeaps();

@@ -95,7 +95,7 @@ TEST_F(HeapTest, ASlabIsRetiredWhenFullListedWhenWorthItAndGivenBackWhenEmpty) {
 TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   std::set<Block*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.insert(Take(500));
-  for (Block* block : blocks) heap_->Remote(block, block);
+  for (Block* block : blocks) heap_->Remote(block);
   EXPECT_TRUE(heap_->HasRemote());
   const size_t slabs = Slabs().size();
   size_t reused = 0;
@@ -107,7 +107,7 @@ TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   EXPECT_EQ(reused, 1000u);
   EXPECT_FALSE(heap_->HasRemote());
   EXPECT_LE(Slabs().size(), slabs + 1);
-  for (Block* block : again) heap_->Remote(block, block);
+  for (Block* block : again) heap_->Remote(block);
   heap_->Drain();
   heap_->Trim();
   EXPECT_TRUE(Slabs().empty()) << "drained blocks did not all arrive";
@@ -129,7 +129,7 @@ TEST_F(HeapTest, IsValidAfterEveryOperation) {
       auto [block, size] = held[index];
       ASSERT_TRUE(IsFilled(block, size, static_cast<uint8_t>(size)));
       if (choice % 3 == 0) {
-        heap_->Remote(block, block);
+        heap_->Remote(block);
       } else {
         Give(block);
       }
@@ -166,10 +166,10 @@ TEST_F(HeapTest, DamageIsSeen) {
     EXPECT_FALSE(heap_->IsValid());
     slab->listed = true;
     ++slab->beyond;
-    --slab->used;
+    --slab->list.used;
     EXPECT_FALSE(heap_->IsValid());
     --slab->beyond;
-    ++slab->used;
+    ++slab->list.used;
     EXPECT_TRUE(heap_->IsValid());
   }
 }
@@ -268,7 +268,7 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
     heap_ = new Heap(nullptr);
     TakeSome();
     while (held_.size() > 4) {  // a slab becomes empty, one is left
-      heap_->Remote(held_.back().first, held_.back().first);
+      heap_->Remote(held_.back().first);
       held_.pop_back();
     }
     abandoned =

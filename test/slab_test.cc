@@ -19,7 +19,8 @@ alignas(64) char memory_of_slab[kBytes];
 class SlabTest : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    slab::Init(&slab_, memory_of_slab, kBytes, size_class());
+    slab_.base = memory_of_slab;
+    slab::Init(&slab_, kBytes, size_class());
     slab_.kind = RunKind::kSlab;
   }
   SizeClass size_class() const { return static_cast<SizeClass>(GetParam()); }
@@ -27,8 +28,8 @@ class SlabTest : public testing::TestWithParam<int> {
 
   // As a heap does; the slab is on no list.
   Block* Take() {
-    if (slab_.free == nullptr && !slab::Carve(&slab_)) return nullptr;
-    return slab::Pop(&slab_);
+    if (slab_.list.free == nullptr && !slab::Carve(&slab_)) return nullptr;
+    return slab::Pop(&slab_.list);
   }
 
   Descriptor slab_{};
@@ -40,7 +41,7 @@ TEST_P(SlabTest, BeginsEmpty) {
   EXPECT_EQ(slab::CountFree(&slab_), 0u);
   EXPECT_EQ(slab::BlockSize(&slab_), size());
   EXPECT_EQ(slab_.capacity, kBytes / size());
-  EXPECT_EQ(slab::Pop(&slab_), nullptr);
+  EXPECT_EQ(slab::Pop(&slab_.list), nullptr);
 }
 
 TEST_P(SlabTest, CarvesAllItsBlocksBitByBit) {
@@ -93,7 +94,7 @@ TEST_P(SlabTest, StaysValidUnderAnyOrder) {
       held.push_back(block);
     } else if (!held.empty()) {
       const size_t index = random.Below(held.size());
-      const bool zero = slab::Push(&slab_, held[index]);
+      const bool zero = slab::Push(&slab_.list, held[index]);
       held[index] = held.back();
       held.pop_back();
       ASSERT_EQ(zero, held.empty());
@@ -107,7 +108,7 @@ TEST_P(SlabTest, StaysValidUnderAnyOrder) {
 TEST_P(SlabTest, DamageIsSeen) {
   Block* block = Take();
   ASSERT_NE(block, nullptr);
-  slab::Push(&slab_, block);
+  slab::Push(&slab_.list, block);
   ASSERT_TRUE(slab::IsValid(&slab_));
   // A block that is free twice; a link to elsewhere; a block too many.
   block->next = block;
@@ -117,9 +118,9 @@ TEST_P(SlabTest, DamageIsSeen) {
   block->next = reinterpret_cast<Block*>(memory_of_slab + 8);
   EXPECT_FALSE(slab::IsValid(&slab_));
   block->next = nullptr;
-  slab_.used += slab_.carved + 1;
+  slab_.list.used += slab_.carved + 1;
   EXPECT_FALSE(slab::IsValid(&slab_));
-  slab_.used -= slab_.carved + 1;
+  slab_.list.used -= slab_.carved + 1;
   slab_.kind = RunKind::kSpan;
   EXPECT_FALSE(slab::IsValid(&slab_));
 }

@@ -1,0 +1,19 @@
+#include "core/outbox.h"
+
+#include "core/heap.h"
+
+namespace aomalloc {
+void Outbox::Send(Lane* lane) {
+  RemoteBatch* first = lane->first;
+  RemoteBatch* last = lane->last;
+  Commit<RemoteBatch*>(&lane->first, nullptr);
+  lane->owner->Remote(first, last);
+}
+
+void Outbox::Flush() {
+  for (Lane& lane : lanes_) {
+    if (lane.first != nullptr) Send(&lane);
+  }
+}
+
+}  // namespace aomalloc

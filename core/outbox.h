@@ -1,0 +1,98 @@
+// Outboxes: blocks of other heaps that this heap's thread has freed, on their
+// way home. They are gathered by owner and sent many at a time, so that a
+// remote free costs a fraction of a compare-and-swap; and the owner finds them
+// listed in an array, not linked through cache lines that are far away.
+//
+// Who touches what: as with all of a heap, the operation that holds its claim,
+// by plain loads and stores. What is sent belongs to the owner from the
+// compare-and-swap on.
+//
+// Interruption: Add commits with the store to `count` or to `first`; abandoned
+// before, it loses its block. Abandoned in the few instructions between taking
+// a lane's batches off and pushing them, Send loses these: kMaxBlocks blocks or
+// kMaxBytes at most.
+#ifndef AOMALLOC_CORE_OUTBOX_H_
+#define AOMALLOC_CORE_OUTBOX_H_
+
+#include "core/run.h"
+
+namespace aomalloc {
+
+// A remotely freed block, on its way to its owner. Others that go the same way
+// are listed in it, as many as it has room for.
+struct RemoteBatch {
+  RemoteBatch* next;
+  size_t count;  // of blocks()
+
+  Block** blocks() { return reinterpret_cast<Block**>(this + 1); }
+};
+static_assert(sizeof(RemoteBatch) <= ClassSize(0), "fits any block");
+
+class Outbox {
+ public:
+  // What a lane holds before it is sent.
+  static constexpr uint32_t kMaxBlocks = 64;
+  static constexpr uint32_t kMaxBytes = 16384;
+
+  // Takes a block of `size` bytes that belongs to `owner`.
+  void Add(Heap* owner, Block* block, size_t size);
+
+  // Sends everything.
+  void Flush();
+
+ private:
+  // What goes to one owner.
+  struct Lane {
+    Heap* owner;
+    RemoteBatch* first;  // with room left, if any has; null if there is none
+    RemoteBatch* last;
+    uint32_t room;    // blocks that `first` can still list
+    uint32_t blocks;  // in all batches
+    uint32_t bytes;
+  };
+  static constexpr int kLaneBits = 2;
+
+  // Heaps lie side by side: which of them it is shows in the high bits only.
+  static size_t LaneOf(const Heap* owner) {
+    return reinterpret_cast<uintptr_t>(owner) * 0x9E3779B97F4A7C15u >>
+           (64 - kLaneBits);
+  }
+  static void Send(Lane* lane);
+
+  Lane lanes_[1 << kLaneBits] = {};
+};
+
+inline void Outbox::Add(Heap* owner, Block* block, size_t size) {
+  Lane* lane = &lanes_[LaneOf(owner)];
+  if (lane->owner != owner) {
+    if (lane->first != nullptr) Send(lane);
+    lane->owner = owner;
+  }
+  RemoteBatch* batch = lane->first;
+  if (batch != nullptr && lane->room > 0) {
+    --lane->room;
+    batch->blocks()[batch->count] = block;
+    Commit(&batch->count, batch->count + 1);
+  } else {
+    auto* fresh = reinterpret_cast<RemoteBatch*>(block);
+    __builtin_prefetch(fresh, 1);
+    fresh->next = batch;
+    fresh->count = 0;
+    if (batch == nullptr) {
+      lane->last = fresh;
+      lane->blocks = 0;
+      lane->bytes = 0;
+    }
+    lane->room = 0;  // until `first` is the block that has it
+    Commit(&lane->first, fresh);
+    lane->room =
+        static_cast<uint32_t>((size - sizeof(RemoteBatch)) / sizeof(Block*));
+  }
+  ++lane->blocks;
+  lane->bytes += static_cast<uint32_t>(size);
+  if (lane->blocks >= kMaxBlocks || lane->bytes >= kMaxBytes) Send(lane);
+}
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_OUTBOX_H_
