@@ -273,7 +273,7 @@ Statistics Count() {
 bool HeapsAreValid() {
   const ClaimFrame frame;
   for (Heap* heap = thread::Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+       heap = thread::Next(heap)) {
     if (LoadRelaxed(&heap->holder) != thread::ThisThread()) continue;
     if (!heap->claim.Claim(frame)) return false;
     const bool valid = heap->IsValid();

@@ -32,6 +32,19 @@ class Mending {
 
 Run Heap::no_slab_;
 
+void Heap::Prepare() {
+  EmptyLists();
+  filled_ = kNumClasses;
+  Commit(&prepared_, true);
+}
+
+void Heap::EmptyLists() {
+  for (int i = 0; i < kNumClasses; ++i) {
+    head_[i] = &no_slab_;
+    serving_[i] = &no_slab_.list;
+  }
+}
+
 Block* Heap::Refill(SizeClass size_class) {
   Mending mending(&mending_);
   if (Block* block = PopForeign(size_class)) return block;
@@ -262,10 +275,7 @@ void Heap::Repair() {
 }
 
 void Heap::RebuildLists() {
-  for (int i = 0; i < kNumClasses; ++i) {
-    head_[i] = &no_slab_;
-    serving_[i] = &no_slab_.list;
-  }
+  EmptyLists();
   Arena* arena;
   for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
     const size_t end = arena->committed_units();
@@ -292,6 +302,7 @@ void Heap::Relist(Run* slab) {
 }
 
 bool Heap::IsValid() const {
+  if (!prepared_) return true;
   if (mending_) return false;
   for (int i = 0; i < kNumClasses; ++i) {
     if (head_[i] == &no_slab_) continue;

@@ -37,16 +37,18 @@ namespace aomalloc {
 
 class alignas(64) Heap {
  public:
-  constexpr explicit Heap(Heap* next) : next_in_registry(next) {
-    for (int i = 0; i < kNumClasses; ++i) {
-      head_[i] = &no_slab_;
-      serving_[i] = &no_slab_.list;
-    }
-  }
+  // All zero, so that heaps in static storage cost nothing until they are used.
+  constexpr Heap() = default;
+  explicit Heap(Heap* next) : next_in_registry(next) { Prepare(); }
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
   // --- With the claim.
+
+  // What is left to be done for a heap that is all zero; nothing is lost when
+  // it is done again. Everything below wants it.
+  bool IsPrepared() const { return prepared_; }
+  void Prepare();
 
   // A block from the list at hand; null when it has none left.
   Block* Pop(SizeClass size_class) { return slab::Pop(serving_[size_class]); }
@@ -125,9 +127,10 @@ class alignas(64) Heap {
 
   AtomicWord holder = 0;  // the thread that holds the heap (thread.h), or 0
   ClaimWord claim;
-  Heap* next_in_registry;  // written before the heap is published
+  Heap* next_in_registry = nullptr;  // written before the heap is published
 
  private:
+  void EmptyLists();
   void Link(Run* slab);
   void Unlink(Run* slab);
   void Retire(Run* slab);
@@ -152,18 +155,19 @@ class alignas(64) Heap {
   static constexpr size_t kForeignBytes = size_t{512} << 10;
   static constexpr size_t kForeignBytesOfClass = size_t{32} << 10;
 
+  bool prepared_ = false;
   bool mending_ = false;  // the lists below are being changed
   // Taken off the remote list, still to be freed.
   RemoteBatch* draining_ = nullptr;
   // What malloc pops from: the list of head_, or foreign_.
   FreeList* serving_[kNumClasses] = {};
   Run* head_[kNumClasses] = {};
-  FreeList foreign_[kNumClasses];  // `used` is minus the number of blocks
+  FreeList foreign_[kNumClasses] = {};  // `used` is minus the number of blocks
   RunCache runs_;
   Outbox outbox_;
   size_t foreign_bytes_ = 0;           // what allowed_ may add up to
   uint8_t allowed_[kNumClasses] = {};  // blocks that foreign_ may have
-  SizeClass filled_ = kNumClasses;  // the last of which a slab was found full
+  SizeClass filled_ = 0;  // the last of which a slab was found full
   uint8_t borrowed_[kNumClasses] = {};  // how often ClassToServe chose another
   // On a line of its own: others write it all the time.
   alignas(64) PushList<RemoteBatch> remote_;

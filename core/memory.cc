@@ -142,8 +142,9 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
 AtomicWord primary_base = kNoPrimary;
 AtomicWord purge_due_ms;
 
-// On pages of its own, whatever the page size.
-alignas(65536) char static_heap[kStaticUnits * kStaticUnitBytes];
+// Of the units' alignment, and not more: a loader takes longer over a library
+// that is to be aligned to more than a page.
+alignas(kStaticUnitBytes) char static_heap[kStaticUnits * kStaticUnitBytes];
 Run static_table[kStaticUnits];
 
 void EnableMmap() { StoreRelaxed(&mmap_enabled, 1); }

@@ -40,8 +40,8 @@ struct Block {
 // Free blocks of one size class, last in, first out; `used` goes up with each
 // that is taken and down with each that is put back.
 struct FreeList {
-  Block* free = nullptr;
-  int32_t used = 0;
+  Block* free;
+  int32_t used;
 };
 
 enum class RunKind : uint8_t {

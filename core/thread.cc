@@ -14,8 +14,8 @@ namespace {
 
 // Enough for a small program and its handlers: no memory need be found for
 // them, not even when the dynamic loader calls.
-Heap first_heaps[4] = {Heap(&first_heaps[1]), Heap(&first_heaps[2]),
-                       Heap(&first_heaps[3]), Heap(nullptr)};
+constexpr int kFirstHeaps = 4;
+Heap first_heaps[kFirstHeaps];
 AtomicWord registry = 0;     // Heap*; 0 stands for first_heaps
 AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
@@ -51,8 +51,14 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   return memory::MmapEnabled() && !os::Holds(self, static_cast<unsigned>(seen));
 }
 
+bool Claim(Heap* heap, const ClaimFrame& frame) {
+  if (!heap->claim.Claim(frame)) return false;
+  if (!heap->IsPrepared()) heap->Prepare();
+  return true;
+}
+
 bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
-  if (heap->claim.Claim(frame)) return true;
+  if (Claim(heap, frame)) return true;
   const AO_t seen = heap->claim.Peek();
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
   if (!heap->claim.TakeOver(seen, frame)) return false;
@@ -61,8 +67,7 @@ bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
 }
 
 Heap* ClaimHeld(const ClaimFrame& frame) {
-  for (Heap* heap = Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     if (LoadRelaxed(&heap->holder) == ThisThread() &&
         ClaimOrTakeOver(heap, frame)) {
       return heap;
@@ -73,8 +78,7 @@ Heap* ClaimHeld(const ClaimFrame& frame) {
 
 // Makes this thread hold a heap that nobody does.
 bool Acquire() {
-  for (Heap* heap = Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     // Acquire: we continue what its last holder did.
     if (LoadRelaxed(&heap->holder) == 0 &&
         CasAcquire(&heap->holder, 0, ThisThread())) {
@@ -86,8 +90,7 @@ bool Acquire() {
 
 // Makes this thread hold a heap of one that vanished.
 bool AcquireFromDead(const ClaimFrame& frame) {
-  for (Heap* heap = Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     const AO_t holder = LoadAcquire(&heap->holder);
     if (holder == 0 || !liveness::IsDead(IdOf(holder))) continue;
     // Looked at while nobody can claim the heap: a claim seen later might be
@@ -107,8 +110,7 @@ bool AcquireFromDead(const ClaimFrame& frame) {
 // one of the parent. A handler that comes in between does all of this again.
 void RecordId() {
   token = TokenWith(liveness::ThreadId());
-  for (Heap* heap = Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     const AO_t holder = LoadRelaxed(&heap->holder);
     if (holder != 0 && holder - IdOf(holder) == TokenWith(0)) {
       CasFull(&heap->holder, holder, token);
@@ -179,6 +181,14 @@ AO_t ThisThread() {
   return token;
 }
 
+Heap* Next(const Heap* heap) {
+  // The first heaps are in static storage, and all zero there.
+  const bool is_first = heap >= first_heaps && heap < first_heaps + kFirstHeaps;
+  if (!is_first) return heap->next_in_registry;
+  return heap + 1 < first_heaps + kFirstHeaps ? const_cast<Heap*>(heap + 1)
+                                              : nullptr;
+}
+
 Heap* Registry() {
   const AO_t head = LoadAcquire(&registry);
   return head == 0 ? first_heaps : AsHeap(head);
@@ -213,7 +223,7 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
 void DrainIdleHeap(const ClaimFrame& frame) {
   Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
   if (heap == nullptr) heap = Registry();
-  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(heap->next_in_registry));
+  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
   if (LoadRelaxed(&heap->holder) != 0 || !heap->HasRemote() ||
       !CasAcquire(&heap->holder, 0, ThisThread())) {
     return;
@@ -225,15 +235,14 @@ void DrainIdleHeap(const ClaimFrame& frame) {
 
 void TrimHeaps() {
   const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     const AO_t holder = LoadRelaxed(&heap->holder);
     if (holder == ThisThread()) {
       if (!ClaimOrTakeOver(heap, frame)) continue;
       heap->Trim();
       heap->claim.Release();
     } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
-               heap->claim.Claim(frame)) {
+               Claim(heap, frame)) {
       heap->Trim();
       Release(heap, frame);
     }
@@ -242,10 +251,9 @@ void TrimHeaps() {
 
 void ReleaseHeaps() {
   const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr;
-       heap = heap->next_in_registry) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     if (LoadRelaxed(&heap->holder) != ThisThread()) continue;
-    if (!heap->claim.Claim(frame)) {
+    if (!Claim(heap, frame)) {
       // The thread ends: whoever claimed it will not come back.
       const AO_t seen = heap->claim.Peek();
       if (!heap->claim.TakeOver(seen, frame)) continue;

@@ -55,8 +55,10 @@ void TrimHeaps();
 // frees; so that memory freed to heaps of ended threads comes back.
 void DrainIdleHeap(const ClaimFrame& frame);
 
-// The first heap of the registry; see Heap::next_in_registry.
+// The heaps of the registry: the first, and the one after a heap; null after
+// the last.
 Heap* Registry();
+Heap* Next(const Heap* heap);
 
 // Releases all heaps of the calling thread, as at its end.
 void ReleaseHeaps();

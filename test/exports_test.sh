@@ -80,6 +80,15 @@ stack_is_not_executable() {
   [[ $(awk '$1 == "GNU_STACK" { print $7 }' segments) == RW ]]
 }
 
+# Before any constructor runs, blocks are handed out already: nothing is left to
+# be initialised but the options. (The other entry is the compiler's own.)
+no_static_constructors() {
+  local size
+  size=$(readelf -SW "$library" | sed 's/^ *\[ *[0-9]*\]//' |
+    awk '$1 == ".init_array" { print strtonum("0x" $5) }')
+  [[ $size ]] && ((size <= 16))
+}
+
 nothing_is_writable_and_executable() {
   ! grep -E '^ +LOAD.* RWE ' segments
 }
@@ -100,6 +109,7 @@ for name in \
   thread_local_storage_is_static \
   has_its_name \
   stack_is_not_executable \
+  no_static_constructors \
   nothing_is_writable_and_executable; do
   check "$name"
 done

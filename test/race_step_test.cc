@@ -80,7 +80,7 @@ TEST(RaceStepTest, TwoThatHaveThemselvesToldOfTheirEndShareAKey) {
                    });
       heap->claim.Release();
     }).join();
-    for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry) {
+    for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) {
       EXPECT_EQ(LoadRelaxed(&h->holder), 0u);
     }
     EXPECT_EQ(KeysLeft(), keys - 1);

@@ -201,7 +201,7 @@ TEST_F(ThreadTest, HandlersNestToAnyDepth) {
         << "a heap was claimed twice";
   }
   int heaps = 0;
-  for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry) {
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) {
     heaps += LoadRelaxed(&h->holder) == thread::ThisThread();
   }
   EXPECT_LE(heaps, kDepth + 1) << "every round took heaps of its own";

@@ -22,7 +22,7 @@ AO_t IdOf(const Heap* heap) {
 
 size_t CountHeaps() {
   size_t count = 0;
-  for (Heap* h = thread::Registry(); h != nullptr; h = h->next_in_registry) {
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) {
     ++count;
   }
   return count;
