@@ -32,10 +32,15 @@ auto WithReclaim(const Attempt& attempt) {
 // A span made of a run that the thread's heap has kept, or null.
 char* TakeKept(size_t size) {
   constexpr size_t kUnit = memory::kMappedUnitBytes;
-  Heap* heap = thread::current;
-  if (size > RunCache::kMaxUnits * kUnit || heap == nullptr) return nullptr;
+  if (size > RunCache::kMaxUnits * kUnit) return nullptr;
   const ClaimFrame frame;
-  if (!heap->claim.Claim(frame)) return nullptr;
+  Heap* heap = thread::current;
+  if (Unlikely(heap == nullptr)) {
+    heap = thread::ClaimHeap(frame);  // for when it is freed
+    if (heap == nullptr) return nullptr;
+  } else if (Unlikely(!heap->claim.Claim(frame))) {
+    return nullptr;
+  }
   Run* run = heap->runs().Take((size + kUnit - 1) / kUnit);
   heap->claim.Release();
   if (run == nullptr) return nullptr;

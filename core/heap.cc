@@ -216,11 +216,11 @@ Block* Heap::PopForeign(SizeClass size_class) {
 // A class that needs blocks may keep more of those that come along.
 void Heap::KeepMore(SizeClass size_class) {
   constexpr size_t kStep = 8;
-  constexpr size_t kMost = 248;
   const size_t size = ClassSize(size_class);
   const size_t more = allowed_[size_class] + kStep;
   const bool shares_lines = size % 64 != 0 && size < 256;
-  if (shares_lines || more > kMost || more * size > kForeignBytesOfClass ||
+  if (shares_lines || more > kMostForeign ||
+      more * size > kForeignBytesOfClass ||
       foreign_bytes_ + kStep * size > kForeignBytes) {
     return;
   }
@@ -228,8 +228,8 @@ void Heap::KeepMore(SizeClass size_class) {
   allowed_[size_class] = static_cast<uint8_t>(more);
 }
 
-// Sends all blocks of other heaps home.
 void Heap::SendForeign() {
+  Mending mending(&mending_);
   for (int i = 0; i < kNumClasses; ++i) {
     allowed_[i] = 0;
     serving_[i] = &head_[i]->list;
@@ -258,6 +258,7 @@ void Heap::Trim() {
 }
 
 void Heap::Repair() {
+  if (!prepared_) Prepare();
   runs_.Recount();
   if (draining_ != nullptr) {
     for (RemoteBatch* b = remote_.Peek(); b != nullptr; b = b->next) {
@@ -301,10 +302,29 @@ void Heap::Relist(Run* slab) {
   }
 }
 
+// True if the blocks that are kept of a class are of that class, and not ours.
+bool Heap::ForeignIsValid(int size_class) const {
+  size_t count = 0;
+  for (const Block* block = foreign_[size_class].free; block != nullptr;
+       block = block->next) {
+    const Run* slab = memory::RunAt(block);
+    if (slab == nullptr || slab->kind != RunKind::kSlab ||
+        slab->size_class != size_class ||
+        slab::BlockStart(slab, block) != reinterpret_cast<const char*>(block) ||
+        LoadRelaxed(&slab->owner) == reinterpret_cast<AO_t>(this) ||
+        ++count > kMostForeign) {
+      return false;
+    }
+  }
+  return serving_[size_class] == &foreign_[size_class] ||
+         serving_[size_class] == &head_[size_class]->list;
+}
+
 bool Heap::IsValid() const {
   if (!prepared_) return true;
   if (mending_) return false;
   for (int i = 0; i < kNumClasses; ++i) {
+    if (!ForeignIsValid(i)) return false;
     if (head_[i] == &no_slab_) continue;
     if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
     for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {

@@ -98,6 +98,9 @@ class alignas(64) Heap {
   // Brings remote frees home.
   void Drain();
 
+  // Sends all blocks of other heaps home.
+  void SendForeign();
+
   // Gives back slabs that are empty, kept runs and blocks of other heaps.
   void Trim();
 
@@ -130,6 +133,7 @@ class alignas(64) Heap {
   Heap* next_in_registry = nullptr;  // written before the heap is published
 
  private:
+  bool ForeignIsValid(int size_class) const;
   void EmptyLists();
   void Link(Run* slab);
   void Unlink(Run* slab);
@@ -138,7 +142,6 @@ class alignas(64) Heap {
   void MakeHead(SizeClass size_class, Run* slab);
   Block* PopForeign(SizeClass size_class);
   void KeepMore(SizeClass size_class);
-  void SendForeign();
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainChain();
@@ -154,6 +157,7 @@ class alignas(64) Heap {
   // Blocks of other heaps that this one may keep, in all and in a class.
   static constexpr size_t kForeignBytes = size_t{512} << 10;
   static constexpr size_t kForeignBytesOfClass = size_t{32} << 10;
+  static constexpr size_t kMostForeign = 248;
 
   bool prepared_ = false;
   bool mending_ = false;  // the lists below are being changed

@@ -155,6 +155,24 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   heap->claim.ReleaseIf(frame);
 }
 
+// Calls `visit` with each heap that this thread holds, or nobody does, claimed.
+template <typename Visit>
+void ForEachReachable(Visit visit) {
+  const ClaimFrame frame;
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    const AO_t holder = LoadRelaxed(&heap->holder);
+    if (holder == ThisThread()) {
+      if (!ClaimOrTakeOver(heap, frame)) continue;
+      visit(heap);
+      heap->claim.Release();
+    } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
+               Claim(heap, frame)) {
+      visit(heap);
+      Release(heap, frame);
+    }
+  }
+}
+
 void AtThreadExit(void*) { ReleaseHeaps(); }
 
 // Sees to it that AtThreadExit runs in this thread.
@@ -234,19 +252,9 @@ void DrainIdleHeap(const ClaimFrame& frame) {
 }
 
 void TrimHeaps() {
-  const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    const AO_t holder = LoadRelaxed(&heap->holder);
-    if (holder == ThisThread()) {
-      if (!ClaimOrTakeOver(heap, frame)) continue;
-      heap->Trim();
-      heap->claim.Release();
-    } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
-               Claim(heap, frame)) {
-      heap->Trim();
-      Release(heap, frame);
-    }
-  }
+  // What one sends home another finds there.
+  ForEachReachable([](Heap* heap) { heap->SendForeign(); });
+  ForEachReachable([](Heap* heap) { heap->Trim(); });
 }
 
 void ReleaseHeaps() {

@@ -67,6 +67,58 @@ void TakeSmallFromPeer() {
   Warm(64);
   OnPeer([] { Hold(Take(64), 64); });
 }
+void TakeManyFromPeer() { OnPeer([] { Fill(kRare, 10); }); }
+// This thread needs no such block, and so keeps none.
+void GiveSomeOfPeer() {
+  Warm(64);
+  TakeManyFromPeer();
+  Give(blocks[0]);
+  Hold(blocks[1], kRare);
+}
+// As many as are sent at a time.
+void GiveManyOfPeer() {
+  Warm(64);
+  TakeManyFromPeer();
+  for (int i = 0; i < 7; ++i) Give(blocks[i]);
+  Hold(blocks[7], kRare);
+}
+// Of more threads than there are lanes.
+void GiveSomeOfTwo() {
+  Warm(64);
+  for (int i = 0; i < 8; ++i) {
+    pthread_t thread;
+    pthread_create(&thread, nullptr, [](void* block) -> void* {
+      *static_cast<void**>(block) = Take(kRare);
+      return nullptr;
+    }, &blocks[i]);
+    pthread_join(thread, nullptr);
+  }
+  for (int i = 0; i < 7; ++i) Give(blocks[i]);
+  Hold(blocks[7], kRare);
+}
+void NeedAndHoldOneOfPeer() {
+  Take(kRare);
+  TakeManyFromPeer();
+  Hold(blocks[0], kRare);
+}
+// Three blocks of the peer are kept, and none of this thread's own is left.
+void KeepSomeOfPeer() {
+  Fill(kRare, Full());
+  TakeManyFromPeer();
+  for (int i = 0; i < 3; ++i) Give(blocks[i]);
+}
+void UseUpSomeOfPeer() {
+  KeepSomeOfPeer();
+  for (int i = 0; i < 3; ++i) Take(kRare);
+}
+// One more, and the thread gets a heap to gather them.
+void FreeWithoutHeap() {
+  for (int round = 0; round < 2; ++round) {
+    OnPeer([] { Fill(64, 100); });
+    for (int i = 0; i < 100; ++i) Give(blocks[i]);
+  }
+  OnPeer([] { Hold(Take(64), 64); });
+}
 void TakeFew() { Fill(kRare, 1); }
 void TakeSlabFull() { Fill(kRare, Full()); }
 void TakeMoreThanSlab() { Fill(kRare, Full() + 1); }
@@ -96,6 +148,7 @@ void LetPeerEmptySlab() {
   Fill(kRare, 2 * SlabBlocks());
   OnPeer([] {
     for (size_t i = 0; i < SlabBlocks(); ++i) Give(blocks[i]);
+    malloc_trim(0);  // sends them
   });
 }
 void TakeSpan() { Warm(64), Hold(Take(Big()), Big()); }
@@ -333,11 +386,11 @@ const Scenario kScenarios[] = {
   {"malloc_span_reused", kStatic, 20000, nullptr, DirtySpan, MallocBig, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
   {"malloc_span_kept", kMapped, 20000, nullptr, DirtySpan, MallocBig, Keep,
-   {"RunCache4Take"}, {"memory4Take"}, kSpanLoss},
+   {"AllocateSpan"}, {"memory4Take"}, kSpanLoss},
   {"malloc_huge_reused", kMapped, 20000, nullptr, DirtyHuge, Malloc2M, Keep,
    {"memory4Take", "CountDirty"}, {}, size_t{3} << 20},
   {"malloc_slab_kept", kMapped, kRare, nullptr, KeepSlab, Malloc<kRare>, Keep,
-   {"TakeSlab", "RunCache4Take"}, {"memory4Take"}, 0},
+   {"TakeSlab"}, {"memory4Take"}, 0},
   {"malloc_huge", kMapped, 20000, nullptr, WarmUp, MallocHuge, Keep,
    {"CommitUpTo", "os6Commit"}, {}, size_t{9} << 20},
   {"malloc_runs_out", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUp, Malloc<64>, Keep,
@@ -352,6 +405,20 @@ const Scenario kScenarios[] = {
    {"Heap6OnZero", "Discard", "RunCache4Keep"}, {}, 0},
   {"free_remote", kBoth, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
    {"FreeSlow"}, {"OnZero"}, 0},
+  {"free_remote_listed", kBoth, 64, nullptr, GiveSomeOfPeer, Free, nullptr,
+   {"FreeSlow"}, {"Send"}, 0},
+  {"free_remote_sends", kBoth | kOursOnly, 64, nullptr, GiveManyOfPeer, Free, nullptr,
+   {"FreeSlow", "Outbox4Send"}, {}, 10 * kRare},
+  {"free_remote_evicts", kBoth | kOursOnly, 64, nullptr, GiveSomeOfTwo, Free, nullptr,
+   {"FreeSlow"}, {}, 10 * kRare},
+  {"free_remote_keeps", kBoth, kRare, nullptr, NeedAndHoldOneOfPeer, Free, nullptr,
+   {"FreeSlow"}, {"Send"}, 0},
+  {"free_gets_heap", kBoth | kOursOnly, 64, nullptr, FreeWithoutHeap, Free, nullptr,
+   {"FreeSlow", "ClaimForFreeSlow", "ClaimHeap"}, {}, 0},
+  {"malloc_of_peer", kBoth | kOursOnly, kRare, nullptr, KeepSomeOfPeer, Malloc<kRare>, Keep,
+   {"Heap6Refill", "PopForeign"}, {"slab5Carve"}, 0},
+  {"malloc_after_peer", kBoth | kOursOnly, kRare, nullptr, UseUpSomeOfPeer, Malloc<kRare>, Keep,
+   {"Heap6Refill", "PopForeign"}, {}, 0},
   {"free_span", kStatic, 20000, nullptr, TakeSpan, Free, nullptr,
    {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
   {"free_span_and_keep", kMapped, 20000, nullptr, TakeSpan, Free, nullptr,
@@ -363,13 +430,13 @@ const Scenario kScenarios[] = {
   {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, TakeSpan, Free, nullptr,
    {"PurgeExcess", "PurgeUnits", "os5Purge"}, {}, kSpanLoss},
   {"calloc_small", kBoth, 200, nullptr, WarmAll, CallocSmall, KeepZeroed,
-   {"AllocateZeroed"}, {}, 0},
+   {"calloc"}, {"AllocateZeroedSlow"}, 0},
   {"calloc_span", kBoth, 20000, nullptr, WarmUp, CallocBig, KeepZeroed,
    {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
   {"calloc_dirty_span", kStatic, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
    {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
   {"calloc_span_kept", kMapped, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
-   {"AllocateZeroed", "RunCache4Take"}, {}, kSpanLoss},
+   {"AllocateZeroed"}, {"memory4Take"}, kSpanLoss},
   {"realloc_same", kBoth, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
    {"Reallocate"}, {}, 0},
   {"realloc_moves", kBoth, 64, nullptr, TakeSmall, Realloc<1000>, KeepContents,
@@ -385,13 +452,13 @@ const Scenario kScenarios[] = {
   {"realloc_span_to_small", kBoth, 100, nullptr, TakeSpan, Realloc<100>, KeepContents,
    {"Reallocate", "FreeSlow"}, {}, kSpanLoss},
   {"memalign", kBoth, 256, nullptr, WarmUp, Memalign, Keep,
-   {"AllocateAligned"}, {}, 0},
+   {"align"}, {"AllocateAlignedSlow"}, 0},
   {"memalign_page", kBoth, 4096, nullptr, WarmUp, MemalignPage, Keep,
-   {"AllocateAligned"}, {}, 0},
+   {"align"}, {"AllocateAlignedSlow"}, 0},
   {"memalign_span", kBoth, 5000, nullptr, WarmUp, MemalignSpan, Keep,
-   {"AllocateAligned", "memory4Take"}, {}, size_t{2} << 20},
+   {"AllocateAlignedSlow", "memory4Take"}, {}, size_t{2} << 20},
   {"posix_memalign", kBoth, 100, nullptr, WarmUp, PosixMemalign, Keep,
-   {"AllocateAligned"}, {}, 0},
+   {"align"}, {"AllocateAlignedSlow"}, 0},
   {"usable_size", kBoth, 64, nullptr, TakeSmall, UsableSize, GiveBack,
    {"UsableSize"}, {}, 0},
   {"ao_malloc", kBoth | kOursOnly, 64, nullptr, WarmUp, AoMalloc, Keep,
