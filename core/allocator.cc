@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/os.h"
+#include "core/purge.h"
 #include "core/report.h"
 
 namespace aomalloc {
@@ -61,7 +62,7 @@ void ReturnSpan(Run* run) {
     if (heap->claim.Claim(frame)) {
       const bool kept = heap->runs().Keep(run);
       heap->claim.Release();
-      if (kept) return memory::PurgeIfPending(run);
+      if (kept) return purge::IfPending(run);
     }
   }
   memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);

@@ -76,7 +76,9 @@ class Arena {
             unit_shift_);
   }
   bool Owns(const Run* run) const {
-    return run >= table_ && run < table_ + units_;
+    return reinterpret_cast<uintptr_t>(run) -
+               reinterpret_cast<uintptr_t>(table_) <
+           units_ * sizeof(Run);
   }
   char* AddressOf(const Run* run) const {
     return base_ + (static_cast<size_t>(run - table_) << unit_shift_);

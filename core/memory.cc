@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/os.h"
+#include "core/purge.h"
 #include "core/report.h"
 
 namespace aomalloc::memory {
@@ -22,14 +23,6 @@ AtomicWord mapped_arenas[kMaxMapped];  // Arena*, filled from the front
 
 AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;
-
-// What may stay free and dirty: a little, and in proportion to what is in use.
-constexpr size_t kIdleBytes = size_t{2} << 20;
-constexpr size_t kIdleFraction = 10;
-constexpr AO_t kPurgeDelayMs = 100;
-// More than this beyond it is not kept even that long: the program may go
-// silent, and there is nobody else to come back.
-constexpr size_t kEagerBytes = size_t{64} << 20;
 
 Arena* MappedAt(int index) {
   return reinterpret_cast<Arena*>(LoadAcquire(&mapped_arenas[index]));
@@ -128,7 +121,10 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
       Arena* arena = MappedAt(slot);
       if (arena == nullptr) break;
       const Arena::Taken taken = arena->Take(arena->UnitsFor(bytes), alignment);
-      if (taken.run != nullptr) return {taken.run, arena, taken.zeroed};
+      if (taken.run != nullptr) {
+        if (taken.zeroed) purge::TookFresh();
+        return {taken.run, arena, taken.zeroed};
+      }
       if (taken.refused) return Taken();
     }
     size_t room = bytes;
@@ -140,7 +136,6 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
-AtomicWord purge_due_ms;
 
 // Of the units' alignment, and not more: a loader takes longer over a library
 // that is to be aligned to more than a page.
@@ -176,28 +171,7 @@ Taken Take(const Request& request) {
 
 void Return(Arena* arena, Run* run, bool dirty) {
   arena->Return(run, dirty);
-  if (arena->mapped()) PurgeIfDue(arena);
-}
-
-void PurgeIfDue(Arena* arena) {
-  const size_t allowed =
-      kIdleBytes / kMappedUnitBytes + arena->used_units() / kIdleFraction;
-  const size_t dirty_now = arena->dirty_units();
-  if (dirty_now <= allowed) return;
-  if (dirty_now > allowed + kEagerBytes / kMappedUnitBytes) {
-    arena->PurgeExcess(allowed);
-    return;
-  }
-  // Not at once: what was just freed is likely wanted again. The clock is read
-  // only while there is too much. Stopped after taking the due time away, a
-  // thread leaves it to the next Return to set a new one.
-  const AO_t now = os::CoarseMilliseconds();
-  const AO_t due = LoadRelaxed(&purge_due_ms);
-  if (due == 0) {
-    CasFull(&purge_due_ms, 0, now + kPurgeDelayMs);
-  } else if (now >= due && CasFull(&purge_due_ms, due, 0)) {
-    arena->PurgeExcess(allowed);
-  }
+  if (arena->mapped()) purge::IfDue(arena);
 }
 
 bool Trim() {

@@ -103,25 +103,13 @@ struct Taken {
 
 Taken Take(const Request& request);
 
-// Gives a run of `arena` back, and does PurgeIfDue. `dirty` tells that it may
-// be other than zero.
+// Gives a run of `arena` back, and purges what is due. `dirty` tells that it
+// may be other than zero.
 void Return(Arena* arena, Run* run, bool dirty);
 
 // The arena that holds an address or a descriptor; null for foreign ones.
 Arena* ArenaOf(const void* address);
 Arena* ArenaOfRun(const Run* run);
-
-// Has the system take back what has been free in a mapped arena for a while. To
-// be called now and then; cheap when there is little.
-void PurgeIfDue(Arena* arena);
-
-// When something is to be purged, in os::CoarseMilliseconds; 0: nothing is.
-extern AtomicWord purge_due_ms __attribute__((visibility("hidden")));
-
-// PurgeIfDue for where no memory was returned, but might have been.
-inline void PurgeIfPending(const Run* run) {
-  if (Unlikely(LoadRelaxed(&purge_due_ms) != 0)) PurgeIfDue(ArenaOfRun(run));
-}
 
 // Gives free memory back to the system now. True if there was some.
 bool Trim();

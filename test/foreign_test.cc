@@ -149,6 +149,20 @@ TEST_F(ForeignTest, OwnersDoNotMix) {
   }
 }
 
+TEST_F(ForeignTest, DamageIsSeen) {
+  constexpr size_t kSize = 1024;
+  Take(other_, kSize);
+  Block* block = TakeMany(kSize, 1)[0];
+  FreeByOther(block);
+  ASSERT_FALSE(owner_->HasRemote());
+  auto* slab = memory::RunAt(block);
+  EXPECT_TRUE(other_->IsValid());
+  ++slab->size_class;
+  EXPECT_FALSE(other_->IsValid());
+  --slab->size_class;
+  EXPECT_TRUE(other_->IsValid());
+}
+
 #if defined(__x86_64__)
 
 // A free, a batch that is sent, an allocation of a kept block, each abandoned

@@ -40,7 +40,7 @@ TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   char* const address = taken.address();
   memset(address, 0xA5, kBytes);
   EXPECT_EQ(ResidentPages(address, kBytes), kBytes / os::PageSize());
-  memory::Return(taken.arena, taken.run, /*dirty=*/true);
+  taken.arena->Return(taken.run, /*dirty=*/true);
   EXPECT_TRUE(memory::Trim());
   EXPECT_EQ(ResidentPages(address, kBytes), 0u);
   EXPECT_EQ(taken.arena->dirty_units(), 0u);
@@ -82,6 +82,28 @@ TEST_F(PurgeTest, WhatIsFreedAndWantedAgainIsKeptForAMoment) {
   EXPECT_EQ(again.address(), taken.address());
   EXPECT_FALSE(again.zeroed);
   memory::Return(again.arena, again.run, true);
+}
+
+// The program may go silent.
+TEST_F(PurgeTest, MuchIsPurgedAtOnce) {
+  constexpr size_t kBytes = size_t{64} << 20;
+  memory::Trim();
+  const memory::Taken taken = Take(kBytes);
+  memset(taken.address(), 1, kBytes);
+  memory::Return(taken.arena, taken.run, true);
+  EXPECT_LE(ResidentPages(taken.address(), kBytes),
+            (size_t{2} << 20) / os::PageSize());
+}
+
+// What is freed and taken over and over is not purged each time.
+TEST_F(PurgeTest, HowMuchIsMuchIsLearnt) {
+  constexpr size_t kBytes = size_t{16} << 20;
+  EXPECT_TRUE(Eventually([&] {
+    const memory::Taken taken = Take(kBytes);
+    memset(taken.address(), 1, kBytes);
+    memory::Return(taken.arena, taken.run, true);
+    return !taken.zeroed;
+  }));
 }
 
 TEST_F(PurgeTest, ExcessIsPurgedAfterAWhile) {

@@ -1,0 +1,77 @@
+#include "core/purge.h"
+
+#include "core/os.h"
+
+namespace aomalloc::purge {
+namespace {
+
+constexpr size_t Units(size_t bytes) {
+  return bytes / memory::kMappedUnitBytes;
+}
+
+// What may stay free and dirty, beside a fraction of what is in use.
+constexpr size_t kIdleUnits = Units(size_t{512} << 10);
+constexpr size_t kIdleFraction = 10;
+constexpr AO_t kDelayMs = 100;
+
+// What may stay that long on top of it: the least, and the most that is learnt.
+constexpr size_t kLeastUnits = Units(size_t{512} << 10);
+constexpr size_t kMostUnits = Units(size_t{64} << 20);
+// For so long what was learnt is remembered.
+constexpr AO_t kMemoryMs = 1000;
+
+// Reading the clock is a system call: not each time.
+constexpr AO_t kCallsAClock = 8;
+
+AtomicWord calls;
+AtomicWord learnt_units = kLeastUnits;  // what may stay, as learnt
+AtomicWord learnt_ms;                   // when; 0: never
+AtomicWord eager_units;                 // purged at once, and not regretted
+
+}  // namespace
+
+AtomicWord due_ms;
+AtomicWord purged_ms;
+
+void IfDue(Arena* arena) {
+  const size_t allowed = kIdleUnits + arena->used_units() / kIdleFraction;
+  const size_t dirty = arena->dirty_units();
+  if (dirty <= allowed) return;
+  const AO_t call = LoadRelaxed(&calls) + 1;
+  StoreRelaxed(&calls, call);
+  if (dirty <= allowed + LoadRelaxed(&learnt_units) &&
+      call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {
+    return;
+  }
+  const AO_t now = os::CoarseMilliseconds();
+  if (now - LoadRelaxed(&learnt_ms) > kMemoryMs) {
+    StoreRelaxed(&learnt_units, kLeastUnits);
+  }
+  if (dirty > allowed + LoadRelaxed(&learnt_units)) {
+    AddRelaxed(&eager_units, dirty - allowed);
+  } else {
+    // Stopped after taking the due time away, a thread leaves it to the next
+    // to set a new one.
+    const AO_t due = LoadRelaxed(&due_ms);
+    if (due == 0) CasFull(&due_ms, 0, now + kDelayMs);
+    if (due == 0 || now < due || !CasFull(&due_ms, due, 0)) return;
+  }
+  StoreRelaxed(&purged_ms, now);
+  arena->PurgeExcess(allowed);
+}
+
+void Regret() {
+  const AO_t then = LoadRelaxed(&purged_ms);
+  const size_t eager = LoadRelaxed(&eager_units);
+  StoreRelaxed(&purged_ms, 0);
+  StoreRelaxed(&eager_units, 0);
+  const AO_t now = os::CoarseMilliseconds();
+  if (now - then >= kDelayMs) return;
+  StoreRelaxed(&learnt_ms, now);
+  if (eager == 0) return;
+  const size_t learnt = LoadRelaxed(&learnt_units);
+  const size_t more = 2 * (eager > learnt ? eager : learnt);
+  StoreRelaxed(&learnt_units, more < kMostUnits ? more : kMostUnits);
+}
+
+}  // namespace aomalloc::purge
