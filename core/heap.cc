@@ -49,7 +49,7 @@ void Heap::EmptyLists() {
 Block* Heap::Refill(SizeClass size_class) {
   Mending mending(&mending_);
   if (Block* block = PopForeign(size_class)) return block;
-  KeepMore(size_class);
+  foreign_.KeepMore(size_class);
   DrainChain();
   while (true) {
     Run* head = head_[size_class];
@@ -70,7 +70,7 @@ Block* Heap::Grow(SizeClass size_class) {
   slab::Carve(slab);
   Link(slab);
   // While there is something to do, blocks may as well get home.
-  outbox_.Flush();
+  foreign_.Send();
   return slab::Pop(&slab->list);
 }
 
@@ -86,7 +86,7 @@ void Heap::OnZero(Run* slab) {
 }
 
 void Heap::SetHead(SizeClass size_class, Run* slab) {
-  if (serving_[size_class] != &foreign_[size_class]) {
+  if (serving_[size_class] != foreign_.Kept(size_class)) {
     serving_[size_class] = &slab->list;
   }
   head_[size_class] = slab;
@@ -204,7 +204,7 @@ void Heap::DrainChain() {
 
 // A block of another heap, if malloc has not just come to their end.
 Block* Heap::PopForeign(SizeClass size_class) {
-  FreeList* list = &foreign_[size_class];
+  FreeList* list = foreign_.Kept(size_class);
   if (list->free == nullptr) {
     list->used = 0;
     serving_[size_class] = &head_[size_class]->list;
@@ -214,35 +214,10 @@ Block* Heap::PopForeign(SizeClass size_class) {
   return slab::Pop(list);
 }
 
-// A class that needs blocks may keep more of those that come along.
-void Heap::KeepMore(SizeClass size_class) {
-  constexpr size_t kStep = 8;
-  const size_t size = ClassSize(size_class);
-  const size_t more = allowed_[size_class] + kStep;
-  const bool shares_lines = size % 64 != 0 && size < 256;
-  if (shares_lines || more > kMostForeign ||
-      more * size > kForeignBytesOfClass ||
-      foreign_bytes_ + kStep * size > kForeignBytes) {
-    return;
-  }
-  foreign_bytes_ += kStep * size;
-  allowed_[size_class] = static_cast<uint8_t>(more);
-}
-
 void Heap::SendForeign() {
   Mending mending(&mending_);
-  for (int i = 0; i < kNumClasses; ++i) {
-    allowed_[i] = 0;
-    serving_[i] = &head_[i]->list;
-    while (Block* block = slab::Pop(&foreign_[i])) {
-      const Run* slab = memory::RunAt(block);
-      outbox_.Add(reinterpret_cast<Heap*>(LoadRelaxed(&slab->owner)), block,
-                  slab::BlockSize(slab));
-    }
-    foreign_[i].used = 0;
-  }
-  foreign_bytes_ = 0;
-  outbox_.Flush();
+  for (int i = 0; i < kNumClasses; ++i) serving_[i] = &head_[i]->list;
+  foreign_.SendAll();
 }
 
 void Heap::Trim() {
@@ -303,29 +278,12 @@ void Heap::Relist(Run* slab) {
   }
 }
 
-// True if the blocks that are kept of a class are of that class, and not ours.
-bool Heap::ForeignIsValid(int size_class) const {
-  size_t count = 0;
-  for (const Block* block = foreign_[size_class].free; block != nullptr;
-       block = block->next) {
-    const Run* slab = memory::RunAt(block);
-    if (slab == nullptr || slab->kind != RunKind::kSlab ||
-        slab->size_class != size_class ||
-        slab::BlockStart(slab, block) != reinterpret_cast<const char*>(block) ||
-        LoadRelaxed(&slab->owner) == reinterpret_cast<AO_t>(this) ||
-        ++count > kMostForeign) {
-      return false;
-    }
-  }
-  return serving_[size_class] == &foreign_[size_class] ||
-         serving_[size_class] == &head_[size_class]->list;
-}
-
 bool Heap::IsValid() const {
   if (!prepared_) return true;
   if (mending_) return false;
+  bool valid = foreign_.IsValid(this);
   for (int i = 0; i < kNumClasses; ++i) {
-    if (!ForeignIsValid(i)) return false;
+    valid &= serving_[i] == foreign_.Kept(i) || serving_[i] == &head_[i]->list;
     if (head_[i] == &no_slab_) continue;
     if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
     for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {
@@ -337,7 +295,7 @@ bool Heap::IsValid() const {
       }
     }
   }
-  return true;
+  return valid;
 }
 
 }  // namespace aomalloc

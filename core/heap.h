@@ -11,13 +11,6 @@
 // empties the list, so an operation that is abandoned between the two loses
 // nothing: Repair looks whether the chain is still on the list.
 //
-// Blocks of other heaps: what this heap's thread frees of another's blocks it
-// keeps for its own next mallocs, as far as they are likely to come; the rest
-// goes home by way of the outbox (outbox.h). A kept block is still in use as
-// far as its slab is concerned, so nobody need be told. Only blocks that share
-// no cache line with a neighbour to speak of are kept, or two threads would
-// come to write to one line.
-//
 // Interruption: the slabs (slab.h) are right at every instruction. The lists
 // of slabs are not, while they are changed; `mending_` says so, and who takes
 // the heap over rebuilds them from the descriptors. At most the block, or the
@@ -26,8 +19,8 @@
 #define AOMALLOC_CORE_HEAP_H_
 
 #include "core/claim.h"
+#include "core/foreign.h"
 #include "core/likely.h"
-#include "core/outbox.h"
 #include "core/run.h"
 #include "core/run_cache.h"
 #include "core/size_class.h"
@@ -84,15 +77,9 @@ class alignas(64) Heap {
     if (Unlikely(slab::Push(&slab->list, block))) OnZero(slab);
   }
 
-  // Frees a block of a slab of another heap: keeps it for this heap's thread to
-  // allocate again, or puts it in the outbox.
+  // Frees a block of a slab of another heap.
   void FreeForeign(Heap* owner, const Run* slab, Block* block) {
-    FreeList* list = &foreign_[slab->size_class];
-    if (list->used > -allowed_[slab->size_class]) {
-      slab::Push(list, block);
-    } else {
-      outbox_.Add(owner, block, slab::BlockSize(slab));
-    }
+    foreign_.Add(owner, slab, block);
   }
 
   // Brings remote frees home.
@@ -133,7 +120,6 @@ class alignas(64) Heap {
   Heap* next_in_registry = nullptr;  // written before the heap is published
 
  private:
-  bool ForeignIsValid(int size_class) const;
   void EmptyLists();
   void Link(Run* slab);
   void Unlink(Run* slab);
@@ -141,7 +127,6 @@ class alignas(64) Heap {
   void SetHead(SizeClass size_class, Run* slab);
   void MakeHead(SizeClass size_class, Run* slab);
   Block* PopForeign(SizeClass size_class);
-  void KeepMore(SizeClass size_class);
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainChain();
@@ -154,23 +139,15 @@ class alignas(64) Heap {
 
   static constexpr uint8_t kMaxBorrowed = 4;
 
-  // Blocks of other heaps that this one may keep, in all and in a class.
-  static constexpr size_t kForeignBytes = size_t{512} << 10;
-  static constexpr size_t kForeignBytesOfClass = size_t{32} << 10;
-  static constexpr size_t kMostForeign = 248;
-
   bool prepared_ = false;
   bool mending_ = false;  // the lists below are being changed
   // Taken off the remote list, still to be freed.
   RemoteBatch* draining_ = nullptr;
-  // What malloc pops from: the list of head_, or foreign_.
+  // What malloc pops from: the list of head_, or kept blocks of other heaps.
   FreeList* serving_[kNumClasses] = {};
   Run* head_[kNumClasses] = {};
-  FreeList foreign_[kNumClasses] = {};  // `used` is minus the number of blocks
+  ForeignBlocks foreign_;
   RunCache runs_;
-  Outbox outbox_;
-  size_t foreign_bytes_ = 0;           // what allowed_ may add up to
-  uint8_t allowed_[kNumClasses] = {};  // blocks that foreign_ may have
   SizeClass filled_ = 0;  // the last of which a slab was found full
   uint8_t borrowed_[kNumClasses] = {};  // how often ClassToServe chose another
   // On a line of its own: others write it all the time.

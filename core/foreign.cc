@@ -1,0 +1,58 @@
+#include "core/foreign.h"
+
+#include "core/memory.h"
+
+namespace aomalloc {
+namespace {
+
+AO_t OwnerOf(const Run* slab) { return LoadRelaxed(&slab->owner); }
+
+}  // namespace
+
+void ForeignBlocks::KeepMore(SizeClass size_class) {
+  constexpr size_t kStep = 8;
+  const size_t size = ClassSize(size_class);
+  const size_t more = allowed_[size_class] + kStep;
+  const bool shares_lines = size % 64 != 0 && size < 256;
+  if (shares_lines || more > kMostBlocks || more * size > kMostBytesOfClass ||
+      allowed_bytes_ + kStep * size > kMostBytes) {
+    return;
+  }
+  allowed_bytes_ += kStep * size;
+  allowed_[size_class] = static_cast<uint8_t>(more);
+}
+
+void ForeignBlocks::SendAll() {
+  for (int i = 0; i < kNumClasses; ++i) {
+    allowed_[i] = 0;
+    while (Block* block = slab::Pop(&kept_[i])) {
+      const Run* slab = memory::RunAt(block);
+      outbox_.Add(reinterpret_cast<Heap*>(OwnerOf(slab)), block,
+                  slab::BlockSize(slab));
+    }
+    kept_[i].used = 0;
+  }
+  allowed_bytes_ = 0;
+  outbox_.Flush();
+}
+
+bool ForeignBlocks::IsValid(const Heap* heap) const {
+  for (int i = 0; i < kNumClasses; ++i) {
+    size_t count = 0;
+    for (const Block* block = kept_[i].free; block != nullptr;
+         block = block->next) {
+      const Run* slab = memory::RunAt(block);
+      if (slab == nullptr || slab->kind != RunKind::kSlab ||
+          slab->size_class != i ||
+          slab::BlockStart(slab, block) !=
+              reinterpret_cast<const char*>(block) ||
+          OwnerOf(slab) == reinterpret_cast<AO_t>(heap) ||
+          ++count > kMostBlocks) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+}  // namespace aomalloc
