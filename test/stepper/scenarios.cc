@@ -238,10 +238,11 @@ void UseUp() {
 
 // --- Preparations.
 
-// Leaves more free memory than may stay, and lets the delay pass.
+// Leaves more free memory than may stay for long, though not so much that it is
+// purged at once, and lets the delay pass.
 void LetPurgeFallDue() {
-  void* spans[3];
-  for (void*& span : spans) span = malloc(2 << 20);
+  void* spans[17];  // one more than a heap keeps
+  for (void*& span : spans) span = malloc(65536);
   for (void* span : spans) free(span);
   const timespec delay = {0, 130 * 1000000};
   nanosleep(&delay, nullptr);
@@ -261,6 +262,10 @@ void Allocated(void* ptr) {
 template <size_t kSize>
 void Malloc() {
   Allocated(malloc(kSize));
+}
+// So often that the clock is read.
+void FreeMany() {
+  for (int i = 0; i < 8; ++i) free(malloc(65536));
 }
 void MallocBig() { Allocated(malloc(Big())); }
 void Malloc2M() { Allocated(malloc(2 << 20)); }
@@ -426,8 +431,8 @@ const Scenario kScenarios[] = {
   {"free_span_flushes", kMapped, 20000, nullptr, LeaveCacheFull, Free, nullptr,
    {"RunCache5Flush", "Arena6Return"}, {}, kSpanLoss},
   {"free_huge", kMapped, 20000, nullptr, TakeHuge, Free, nullptr,
-   {"memory6Return", "Arena6Return"}, {}, size_t{3} << 20},
-  {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, TakeSpan, Free, nullptr,
+   {"memory6Return", "Arena6Return", "PurgeExcess"}, {}, size_t{3} << 20},
+  {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, WarmUp, FreeMany, nullptr,
    {"PurgeExcess", "PurgeUnits", "os5Purge"}, {}, kSpanLoss},
   {"calloc_small", kBoth, 200, nullptr, WarmAll, CallocSmall, KeepZeroed,
    {"calloc"}, {"AllocateZeroedSlow"}, 0},
