@@ -51,6 +51,7 @@ class Outbox {
     uint32_t bytes;
   };
   static constexpr int kLaneBits = 2;
+  static constexpr size_t kWord = sizeof(void*);  // what a listed block takes
 
   // Heaps lie side by side: which of them it is shows in the high bits only.
   static size_t LaneOf(const Heap* owner) {
@@ -85,8 +86,7 @@ inline void Outbox::Add(Heap* owner, Block* block, size_t size) {
     }
     lane->room = 0;  // until `first` is the block that has it
     Commit(&lane->first, fresh);
-    lane->room =
-        static_cast<uint32_t>((size - sizeof(RemoteBatch)) / sizeof(Block*));
+    lane->room = static_cast<uint32_t>((size - sizeof(RemoteBatch)) / kWord);
   }
   ++lane->blocks;
   lane->bytes += static_cast<uint32_t>(size);
