@@ -16,7 +16,8 @@
 //   claim       the right of one operation to work on a heap (claim.h)
 //   remote free a free by somebody who has no claim on the block's heap: the
 //               block is pushed on that heap's list and waits there
-//   batch       remotely freed blocks that go home together, listed in one of them
+//   batch       remotely freed blocks that go home together, listed in one
+//               of them
 //   outbox      batches of a heap's thread that are still to be sent
 //   foreign     of another heap, when somebody has freed it
 //   drain       to bring the remote frees home to their slabs
