@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/os.h"
-#include "core/purge.h"
 #include "core/report.h"
 
 namespace aomalloc {
@@ -62,7 +61,7 @@ void ReturnSpan(Run* run) {
     if (heap->claim.Claim(frame)) {
       const bool kept = heap->runs().Keep(run);
       heap->claim.Release();
-      if (kept) return purge::IfPending(run);
+      if (kept) return memory::PurgeIfPending(run);
     }
   }
   memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);

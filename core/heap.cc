@@ -3,7 +3,6 @@
 #include "core/check.h"
 #include "core/memory.h"
 #include "core/os.h"
-#include "core/purge.h"
 
 namespace aomalloc {
 namespace {
@@ -168,7 +167,7 @@ void Heap::Discard(Run* slab) {
   StoreRelease(&slab->owner, 0);
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   Arena* arena = memory::ArenaOfRun(slab);
-  if (arena->mapped() && runs_.Keep(slab)) return purge::IfPending(slab);
+  if (arena->mapped() && runs_.Keep(slab)) return memory::PurgeIfPending(slab);
   memory::Return(arena, slab, /*dirty=*/true);
 }
 

@@ -3,7 +3,6 @@
 #include <new>
 
 #include "core/os.h"
-#include "core/purge.h"
 #include "core/report.h"
 
 namespace aomalloc::memory {

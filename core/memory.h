@@ -9,6 +9,7 @@
 
 #include "core/arena.h"
 #include "core/likely.h"
+#include "core/purge.h"
 
 namespace aomalloc::memory {
 
@@ -110,6 +111,12 @@ void Return(Arena* arena, Run* run, bool dirty);
 // The arena that holds an address or a descriptor; null for foreign ones.
 Arena* ArenaOf(const void* address);
 Arena* ArenaOfRun(const Run* run);
+
+// Purges what is due, where no memory was returned, but might have been: near
+// to `run`.
+inline void PurgeIfPending(const Run* run) {
+  if (Unlikely(purge::IsPending())) purge::IfDue(ArenaOfRun(run));
+}
 
 // Gives free memory back to the system now. True if there was some.
 bool Trim();

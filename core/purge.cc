@@ -5,18 +5,14 @@
 namespace aomalloc::purge {
 namespace {
 
-constexpr size_t Units(size_t bytes) {
-  return bytes / memory::kMappedUnitBytes;
-}
-
 // What may stay free and dirty, beside a fraction of what is in use.
-constexpr size_t kIdleUnits = Units(size_t{512} << 10);
+constexpr size_t kIdleBytes = size_t{512} << 10;
 constexpr size_t kIdleFraction = 10;
 constexpr AO_t kDelayMs = 100;
 
 // What may stay that long on top of it: the least, and the most that is learnt.
-constexpr size_t kLeastUnits = Units(size_t{512} << 10);
-constexpr size_t kMostUnits = Units(size_t{64} << 20);
+constexpr size_t kLeastBytes = size_t{512} << 10;
+constexpr size_t kMostBytes = size_t{64} << 20;
 // For so long what was learnt is remembered.
 constexpr AO_t kMemoryMs = 1000;
 
@@ -24,9 +20,9 @@ constexpr AO_t kMemoryMs = 1000;
 constexpr AO_t kCallsAClock = 8;
 
 AtomicWord calls;
-AtomicWord learnt_units = kLeastUnits;  // what may stay, as learnt
+AtomicWord learnt_bytes = kLeastBytes;  // what may stay, as learnt
 AtomicWord learnt_ms;                   // when; 0: never
-AtomicWord eager_units;                 // purged at once, and not regretted
+AtomicWord eager_bytes;                 // purged at once, and not regretted
 
 }  // namespace
 
@@ -34,21 +30,23 @@ AtomicWord due_ms;
 AtomicWord purged_ms;
 
 void IfDue(Arena* arena) {
-  const size_t allowed = kIdleUnits + arena->used_units() / kIdleFraction;
-  const size_t dirty = arena->dirty_units();
+  const size_t unit = arena->unit_bytes();
+  const size_t allowed =
+      kIdleBytes + arena->used_units() / kIdleFraction * unit;
+  const size_t dirty = arena->dirty_units() * unit;
   if (dirty <= allowed) return;
   const AO_t call = LoadRelaxed(&calls) + 1;
   StoreRelaxed(&calls, call);
-  if (dirty <= allowed + LoadRelaxed(&learnt_units) &&
+  if (dirty <= allowed + LoadRelaxed(&learnt_bytes) &&
       call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {
     return;
   }
   const AO_t now = os::CoarseMilliseconds();
   if (now - LoadRelaxed(&learnt_ms) > kMemoryMs) {
-    StoreRelaxed(&learnt_units, kLeastUnits);
+    StoreRelaxed(&learnt_bytes, kLeastBytes);
   }
-  if (dirty > allowed + LoadRelaxed(&learnt_units)) {
-    AddRelaxed(&eager_units, dirty - allowed);
+  if (dirty > allowed + LoadRelaxed(&learnt_bytes)) {
+    AddRelaxed(&eager_bytes, dirty - allowed);
   } else {
     // Stopped after taking the due time away, a thread leaves it to the next
     // to set a new one.
@@ -57,21 +55,21 @@ void IfDue(Arena* arena) {
     if (due == 0 || now < due || !CasFull(&due_ms, due, 0)) return;
   }
   StoreRelaxed(&purged_ms, now);
-  arena->PurgeExcess(allowed);
+  arena->PurgeExcess(allowed / unit);
 }
 
 void Regret() {
   const AO_t then = LoadRelaxed(&purged_ms);
-  const size_t eager = LoadRelaxed(&eager_units);
+  const size_t eager = LoadRelaxed(&eager_bytes);
   StoreRelaxed(&purged_ms, 0);
-  StoreRelaxed(&eager_units, 0);
+  StoreRelaxed(&eager_bytes, 0);
   const AO_t now = os::CoarseMilliseconds();
   if (now - then >= kDelayMs) return;
   StoreRelaxed(&learnt_ms, now);
   if (eager == 0) return;
-  const size_t learnt = LoadRelaxed(&learnt_units);
+  const size_t learnt = LoadRelaxed(&learnt_bytes);
   const size_t more = 2 * (eager > learnt ? eager : learnt);
-  StoreRelaxed(&learnt_units, more < kMostUnits ? more : kMostUnits);
+  StoreRelaxed(&learnt_bytes, more < kMostBytes ? more : kMostBytes);
 }
 
 }  // namespace aomalloc::purge

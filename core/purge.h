@@ -15,7 +15,6 @@
 
 #include "core/arena.h"
 #include "core/likely.h"
-#include "core/memory.h"
 
 namespace aomalloc::purge {
 
@@ -29,10 +28,8 @@ extern AtomicWord purged_ms __attribute__((visibility("hidden")));
 // To be called when memory of a mapped arena was returned.
 void IfDue(Arena* arena);
 
-// The same where none was returned, but might have been: near to `run`.
-inline void IfPending(const Run* run) {
-  if (Unlikely(LoadRelaxed(&due_ms) != 0)) IfDue(memory::ArenaOfRun(run));
-}
+// Whether IfDue may have something to do where no memory was returned.
+inline bool IsPending() { return LoadRelaxed(&due_ms) != 0; }
 
 // To be called when memory is taken that has to come from the system.
 void Regret();

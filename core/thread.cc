@@ -51,6 +51,7 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   return memory::MmapEnabled() && !os::Holds(self, static_cast<unsigned>(seen));
 }
 
+// Claims a heap that this thread holds, perhaps for the first time.
 bool Claim(Heap* heap, const ClaimFrame& frame) {
   if (!heap->claim.Claim(frame)) return false;
   if (!heap->IsPrepared()) heap->Prepare();

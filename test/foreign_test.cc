@@ -7,6 +7,7 @@
 
 #include "core/heap.h"
 #include "core/memory.h"
+#include "test/heaps.h"
 #include "test/step.h"
 #include "test/testing.h"
 
@@ -25,17 +26,10 @@ class ForeignTest : public testing::TestWithParam<size_t> {
     other_ = new Heap(nullptr);
   }
 
-  static Block* Take(Heap* heap, size_t size) {
-    const SizeClass c = ClassOf(size);
-    Block* block = heap->Pop(c);
-    if (block == nullptr) block = heap->Refill(c);
-    if (block == nullptr) block = heap->Grow(c);
-    return block;
-  }
   std::vector<Block*> TakeMany(size_t size, size_t count) {
     std::vector<Block*> blocks;
     while (blocks.size() < count) {
-      blocks.push_back(Take(owner_, size));
+      blocks.push_back(TakeFrom(owner_, size));
       Fill(blocks.back(), size, 0x5a);
     }
     return blocks;
@@ -43,17 +37,7 @@ class ForeignTest : public testing::TestWithParam<size_t> {
   void FreeByOther(Block* block) {
     other_->FreeForeign(owner_, memory::RunAt(block), block);
   }
-  size_t SlabsOfOwner() const {
-    size_t count = 0;
-    Arena* arena;
-    for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
-      for (size_t unit = 0; unit < arena->committed_units(); ++unit) {
-        count += LoadRelaxed(&arena->table()[unit].owner) ==
-                 reinterpret_cast<AO_t>(owner_);
-      }
-    }
-    return count;
-  }
+  size_t SlabsOfOwner() const { return SlabsOf(owner_).size(); }
   bool AllIsValid() const { return owner_->IsValid() && other_->IsValid(); }
 
   Heap* owner_ = nullptr;
@@ -89,7 +73,7 @@ TEST_P(ForeignTest, AreAllocatedAgainByWhoNeedsThem) {
   size_t again = 0;
   std::vector<Block*> own;
   for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 200; ++i) own.push_back(Take(other_, size));
+    for (int i = 0; i < 200; ++i) own.push_back(TakeFrom(other_, size));
     for (int i = 0; i < 200; ++i) {
       FreeByOther(blocks.back());
       blocks.pop_back();
@@ -97,7 +81,7 @@ TEST_P(ForeignTest, AreAllocatedAgainByWhoNeedsThem) {
     ASSERT_TRUE(AllIsValid());
   }
   for (int i = 0; i < 300; ++i) {
-    own.push_back(Take(other_, size));
+    own.push_back(TakeFrom(other_, size));
     Fill(own.back(), size, 0x77);
     again += foreign.count(own.back());
   }
@@ -135,7 +119,7 @@ TEST_F(ForeignTest, OwnersDoNotMix) {
   std::vector<std::pair<Heap*, Block*>> held;
   for (int i = 0; i < 5000; ++i) {
     Heap* heap = owners[random.Below(kOwners)];
-    held.emplace_back(heap, Take(heap, 16 + random.SkewedBelow(5000)));
+    held.emplace_back(heap, TakeFrom(heap, 16 + random.SkewedBelow(5000)));
   }
   for (auto [heap, block] : held) {
     other_->FreeForeign(heap, memory::RunAt(block), block);
@@ -151,7 +135,7 @@ TEST_F(ForeignTest, OwnersDoNotMix) {
 
 TEST_F(ForeignTest, DamageIsSeen) {
   constexpr size_t kSize = 1024;
-  Take(other_, kSize);
+  TakeFrom(other_, kSize);
   Block* block = TakeMany(kSize, 1)[0];
   FreeByOther(block);
   ASSERT_FALSE(owner_->HasRemote());
@@ -176,7 +160,7 @@ TEST_F(ForeignTest, AbandonedAnywhere) {
     while (abandoned) {
       SCOPED_TRACE(testing::Message() << "after " << limit << " instructions");
       Renew();
-      if (keeps) Take(other_, kSize);
+      if (keeps) TakeFrom(other_, kSize);
       const std::vector<Block*> blocks = TakeMany(kSize, 40);
       for (size_t i = 0; i < 15; ++i) FreeByOther(blocks[i]);
       Block* taken = nullptr;
@@ -184,7 +168,7 @@ TEST_F(ForeignTest, AbandonedAnywhere) {
           [&] {
             FreeByOther(blocks[15]);
             FreeByOther(blocks[16]);
-            taken = Take(other_, kSize);
+            taken = TakeFrom(other_, kSize);
             owner_->Drain();
           },
           limit += Stepper::kStride);
@@ -199,7 +183,7 @@ TEST_F(ForeignTest, AbandonedAnywhere) {
       owner_->Drain();
       std::set<Block*> again;
       for (int i = 0; i < 60; ++i) {
-        Block* block = Take(owner_, kSize);
+        Block* block = TakeFrom(owner_, kSize);
         ASSERT_NE(block, taken) << "handed out twice";
         ASSERT_TRUE(again.insert(block).second) << "handed out twice";
       }

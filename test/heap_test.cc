@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/memory.h"
+#include "test/heaps.h"
 #include "test/step.h"
 #include "test/testing.h"
 
@@ -25,29 +26,9 @@ class HeapTest : public testing::Test {
   }
 
   Block* Take(size_t size) { return TakeFrom(heap_, size); }
-  static Block* TakeFrom(Heap* heap, size_t size) {
-    const SizeClass c = ClassOf(size);
-    Block* block = heap->Pop(c);
-    if (block == nullptr) block = heap->Refill(c);
-    if (block == nullptr) block = heap->Grow(c);
-    return block;
-  }
   void Give(Block* block) { heap_->Free(memory::RunAt(block), block); }
 
-  // Slabs that belong to the heap, retired ones included.
-  std::vector<Descriptor*> Slabs() const {
-    std::vector<Descriptor*> slabs;
-    Arena* arena;
-    for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
-      for (size_t unit = 0; unit < arena->committed_units(); ++unit) {
-        Descriptor* run = arena->table() + unit;
-        if (LoadRelaxed(&run->owner) == reinterpret_cast<AO_t>(heap_)) {
-          slabs.push_back(run);
-        }
-      }
-    }
-    return slabs;
-  }
+  std::vector<Descriptor*> Slabs() const { return SlabsOf(heap_); }
 
   bool AllIsValid() const {
     for (const Descriptor* slab : Slabs()) {

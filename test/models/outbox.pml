@@ -5,10 +5,11 @@
 // all the blocks that are listed in it".
 //
 // A thread frees blocks of another's heap into a lane, where a block can list
-// one other, but for the first, which is too small, and sends them, two and more at a time; the owner drains them.  Any
-// operation of either may be abandoned at any step; what another operation finds
-// then must be right: no block is freed twice or handed on in two ways, and what
-// is lost is what the abandoned operation had in hand.
+// one other, but for the first, which is too small, and sends them, two and more
+// at a time; the owner drains them.  Any operation of either may be abandoned at
+// any step; what another operation finds then must be right: no block is freed
+// twice or handed on in two ways, and what is lost is what the abandoned
+// operation had in hand.
 //
 // finite:
 // fails: -DBROKEN_COUNT_FIRST     counts a block, then lists it

@@ -82,19 +82,21 @@ void GiveManyOfPeer() {
   for (int i = 0; i < 7; ++i) Give(blocks[i]);
   Hold(blocks[7], kRare);
 }
-// Of more threads than there are lanes.
-void GiveSomeOfTwo() {
+// Blocks of more heaps than an outbox has lanes.
+constexpr int kOwners = 8;
+pthread_barrier_t all_have_one;
+void TakeOneOfEach() {
   Warm(64);
-  for (int i = 0; i < 8; ++i) {
-    pthread_t thread;
-    pthread_create(&thread, nullptr, [](void* block) -> void* {
-      *static_cast<void**>(block) = Take(kRare);
+  pthread_t threads[kOwners];
+  pthread_barrier_init(&all_have_one, nullptr, kOwners);
+  for (int i = 0; i < kOwners; ++i) {
+    pthread_create(&threads[i], nullptr, [](void* block) -> void* {
+      *static_cast<void**>(block) = malloc(kRare);
+      pthread_barrier_wait(&all_have_one);
       return nullptr;
     }, &blocks[i]);
-    pthread_join(thread, nullptr);
   }
-  for (int i = 0; i < 7; ++i) Give(blocks[i]);
-  Hold(blocks[7], kRare);
+  for (pthread_t thread : threads) pthread_join(thread, nullptr);
 }
 void NeedAndHoldOneOfPeer() {
   Take(kRare);
@@ -263,6 +265,9 @@ template <size_t kSize>
 void Malloc() {
   Allocated(malloc(kSize));
 }
+void FreeOneOfEach() {
+  for (int i = 0; i < kOwners; ++i) free(blocks[i]);
+}
 // So often that the clock is read.
 void FreeMany() {
   for (int i = 0; i < 8; ++i) free(malloc(65536));
@@ -414,8 +419,8 @@ const Scenario kScenarios[] = {
    {"FreeSlow"}, {"Send"}, 0},
   {"free_remote_sends", kBoth | kOursOnly, 64, nullptr, GiveManyOfPeer, Free, nullptr,
    {"FreeSlow", "Outbox4Send"}, {}, 10 * kRare},
-  {"free_remote_evicts", kBoth | kOursOnly, 64, nullptr, GiveSomeOfTwo, Free, nullptr,
-   {"FreeSlow"}, {}, 10 * kRare},
+  {"free_remote_evicts", kBoth | kOursOnly, 64, nullptr, TakeOneOfEach, FreeOneOfEach, nullptr,
+   {"FreeSlow", "Outbox4Send"}, {}, 20 * kRare},  // what it did not come to free, too
   {"free_remote_keeps", kBoth, kRare, nullptr, NeedAndHoldOneOfPeer, Free, nullptr,
    {"FreeSlow"}, {"Send"}, 0},
   {"free_gets_heap", kBoth | kOursOnly, 64, nullptr, FreeWithoutHeap, Free, nullptr,
