@@ -144,11 +144,11 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
   const size_t units = arena->UnitsFor(size);
   const size_t old_bytes = SpanBytes(run);
   if (units <= run->units && size > old_bytes / 2) {
-    arena->Resize(run, units);
+    memory::Resize(arena, run, units);
     return ptr;
   }
   if (units <= run->units) return nullptr;
-  if (arena->Resize(run, units)) return ptr;
+  if (memory::Resize(arena, run, units)) return ptr;
   if (!arena->mapped() || old_bytes < kMovePagesBytes) return nullptr;
   bool zeroed;
   void* moved = TrySpan(1, size, &zeroed);

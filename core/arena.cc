@@ -41,29 +41,30 @@ size_t Arena::NextUsed(size_t from, size_t end) const {
   return end;
 }
 
-// The first free unit at or above `from`, or the number of units.
-size_t Arena::NextFree(size_t from) const {
-  for (size_t word = from / kWordBits; word < WordsUpTo(units_); ++word) {
-    const AO_t bits = ~LoadRelaxed(&used_[word]) & MaskIn(word, from, units_);
+// The first free unit in [from, end), or `end`.
+size_t Arena::NextFree(size_t from, size_t end) const {
+  for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
+    const AO_t bits = ~LoadRelaxed(&used_[word]) & MaskIn(word, from, end);
     if (bits != 0) {
       return word * kWordBits + CountTrailingZeros(bits);
     }
   }
-  return units_;
+  return end;
 }
 
 // The lowest run of free units at or above `from`; what it finds is a guess
 // until it is claimed.
 size_t Arena::FindFree(size_t from, size_t count, size_t alignment) const {
+  const size_t end = this->end();
   size_t start = from;
   while (true) {
-    start = NextFree(start);
+    start = NextFree(start, end);
     if (alignment > unit_bytes()) {
       const uintptr_t address =
           reinterpret_cast<uintptr_t>(base_) + (start << unit_shift_);
       start += ((~address + 1) & (alignment - 1)) >> unit_shift_;
     }
-    if (start >= units_ || count > units_ - start) return kNone;
+    if (start >= end || count > end - start) return kNone;
     const size_t used = NextUsed(start, start + count);
     if (used == start + count) return start;
     start = used + 1;
@@ -163,7 +164,6 @@ bool Arena::BeginUse(size_t start, size_t count) {
 
 Arena::Taken Arena::Take(size_t count, size_t alignment) {
   Taken taken;
-  if (count > units_) return taken;
   size_t from = LoadRelaxed(&first_free_);
   while (true) {
     const size_t start = FindFree(from, count, alignment);
@@ -220,7 +220,7 @@ bool Arena::Resize(Run* run, size_t count) {
   }
   const size_t end = start + old_count;
   const size_t more = count - old_count;
-  if (more > units_ - end || !Claim(end, more)) return false;
+  if (end + more > this->end() || !Claim(end, more)) return false;
   if (!CommitUpTo(end + more)) {
     Unclaim(end, more);
     return false;

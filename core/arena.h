@@ -26,18 +26,17 @@ namespace aomalloc {
 
 class Arena {
  public:
-  // An arena over memory that is there already and reads as zero. `table` and
-  // the two bitmaps too; one bit a unit, in whole words.
+  // An arena over memory that is reserved, and reads as zero when it is
+  // committed. `table` and the two bitmaps too; one bit a unit, in whole words.
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
-                  AtomicWord* used, AtomicWord* dirty, bool mapped)
-      : base_(base),
-        units_(units),
-        unit_shift_(unit_shift),
-        mapped_(mapped),
-        table_(table),
-        used_(used),
-        dirty_(dirty),
-        committed_(mapped ? 0 : units) {}
+                  AtomicWord* used, AtomicWord* dirty)
+      : Arena(base, units, unit_shift, table, used, dirty, true, 0) {}
+
+  // An arena over memory that is there already, of which the first `committed`
+  // units may be used.
+  constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
+                  AtomicWord* used, AtomicWord* dirty, size_t committed)
+      : Arena(base, units, unit_shift, table, used, dirty, false, committed) {}
 
   struct Taken {
     Run* run = nullptr;    // null: there is none
@@ -48,6 +47,12 @@ class Arena {
   // Takes `count` > 0 units whose address is a multiple of `alignment` (a power
   // of two). Sets only `units` and `base` of the descriptor.
   Taken Take(size_t count, size_t alignment);
+
+  // Of memory that is there already, has the first `count` units used from now
+  // on, or all if there are fewer. Those in use stay so.
+  void CommitOnly(size_t count) {
+    StoreRelaxed(&committed_, count < units_ ? count : units_);
+  }
 
   // Makes the units below `end` and their descriptors accessible. False when
   // the system has no memory to promise. Idempotent: who is stopped half way
@@ -105,9 +110,23 @@ class Arena {
   static constexpr size_t kWordBits = 64;
   static constexpr size_t kNone = ~size_t{0};
 
+  constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
+                  AtomicWord* used, AtomicWord* dirty, bool mapped,
+                  size_t committed)
+      : base_(base),
+        units_(units),
+        unit_shift_(unit_shift),
+        mapped_(mapped),
+        table_(table),
+        used_(used),
+        dirty_(dirty),
+        committed_(committed) {}
+
+  // Units from here on cannot be had.
+  size_t end() const { return mapped_ ? units_ : LoadRelaxed(&committed_); }
   size_t FindFree(size_t from, size_t count, size_t alignment) const;
   size_t NextUsed(size_t from, size_t end) const;
-  size_t NextFree(size_t from) const;
+  size_t NextFree(size_t from, size_t end) const;
   bool Claim(size_t start, size_t count);
   void Unclaim(size_t start, size_t count);
   bool BeginUse(size_t start, size_t count);

@@ -14,7 +14,8 @@ void ForeignBlocks::KeepMore(SizeClass size_class) {
   const size_t size = ClassSize(size_class);
   const size_t more = allowed_[size_class] + kStep;
   const bool shares_lines = size % 64 != 0 && size < 256;
-  if (shares_lines || more > kMostBlocks || more * size > kMostBytesOfClass ||
+  if (memory::IsScarce() || shares_lines || more > kMostBlocks ||
+      more * size > kMostBytesOfClass ||
       allowed_bytes_ + kStep * size > kMostBytes) {
     return;
   }

@@ -2,6 +2,7 @@
 
 #include <new>
 
+#include "core/ceiling.h"
 #include "core/os.h"
 #include "core/report.h"
 
@@ -12,7 +13,8 @@ constexpr size_t kStaticWords = (kStaticUnits + 63) / 64;
 AtomicWord static_used[kStaticWords];
 AtomicWord static_dirty[kStaticWords];
 Arena static_arena(static_heap, kStaticUnits, kStaticUnitShift, static_table,
-                   static_used, static_dirty, /*mapped=*/false);
+                   static_used, static_dirty,
+                   AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes);
 
 // Each piece of limited address space is a quarter of what there is already,
 // so that few suffice for any amount.
@@ -54,8 +56,7 @@ Arena* MakeArena(size_t data_bytes) {
   auto* used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
   auto* dirty = used + bitmap_bytes / sizeof(AO_t);
   auto* table = reinterpret_cast<Run*>(base - kTableGap - table_bytes);
-  return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty,
-                           /*mapped=*/true);
+  return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty);
 }
 
 // Frees an arena that was not published.
@@ -132,6 +133,15 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
   }
 }
 
+// Free memory that was not purged yet counts too, when there is a ceiling: what
+// is beyond it goes.
+void PurgeForCeiling() {
+  for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
+    const size_t allowed = ceiling::Room() / kMappedUnitBytes;
+    if (MappedAt(i)->dirty_units() > allowed) MappedAt(i)->PurgeExcess(allowed);
+  }
+}
+
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
@@ -143,6 +153,16 @@ Run static_table[kStaticUnits];
 
 void EnableMmap() { StoreRelaxed(&mmap_enabled, 1); }
 bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
+bool IsScarce() { return !MmapEnabled() || ceiling::IsSet(); }
+
+void SetStaticHeap(size_t bytes) {
+  static_arena.CommitOnly(bytes >> kStaticUnitShift);
+}
+
+void SetLimit(size_t bytes) {
+  ceiling::Set(bytes, static_arena.used_units() * kStaticUnitBytes);
+}
+
 void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
 
 void Exhausted() {
@@ -152,24 +172,45 @@ void Exhausted() {
   }
   Line()
       .Text("the static heap of ")
-      .Decimal(AOMALLOC_STATIC_HEAP_BYTES)
+      .Decimal(static_arena.committed_units() * kStaticUnitBytes)
       .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
       .Write();
 }
 
 Taken Take(const Request& request) {
   if (MmapEnabled()) {
-    const Taken taken = TakeMapped(request.mapped_bytes, request.alignment);
-    if (taken.run != nullptr) return taken;
+    const size_t bytes = RoundUp(request.mapped_bytes, kMappedUnitBytes);
+    if (ceiling::Reserve(bytes)) {
+      if (Unlikely(ceiling::IsSet())) PurgeForCeiling();
+      const Taken taken = TakeMapped(bytes, request.alignment);
+      if (taken.run != nullptr) return taken;
+      ceiling::Release(bytes);
+    }
   }
   // The static heap is the only one, or the last resort.
-  const Arena::Taken taken = static_arena.Take(
-      static_arena.UnitsFor(request.static_bytes), request.alignment);
+  const size_t bytes = RoundUp(request.static_bytes, kStaticUnitBytes);
+  if (!ceiling::Reserve(bytes)) return Taken();
+  const Arena::Taken taken =
+      static_arena.Take(static_arena.UnitsFor(bytes), request.alignment);
+  if (taken.run == nullptr) ceiling::Release(bytes);
   return {taken.run, &static_arena, taken.zeroed};
 }
 
+bool Resize(Arena* arena, Run* run, size_t units) {
+  const size_t old_units = run->units;
+  const int shift = arena->mapped() ? kMappedUnitShift : kStaticUnitShift;
+  const size_t more = units > old_units ? (units - old_units) << shift : 0;
+  if (more != 0 && !ceiling::Reserve(more)) return false;
+  const bool resized = arena->Resize(run, units);
+  if (!resized) ceiling::Release(more);
+  if (units < old_units) ceiling::Release((old_units - units) << shift);
+  return resized;
+}
+
 void Return(Arena* arena, Run* run, bool dirty) {
+  const size_t bytes = run->units * arena->unit_bytes();
   arena->Return(run, dirty);
+  ceiling::Release(bytes);
   if (arena->mapped()) purge::IfDue(arena);
 }
 

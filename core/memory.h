@@ -13,9 +13,14 @@
 
 namespace aomalloc::memory {
 
-// Build setting: bytes in the static heap.
+// Build settings: what of the static heap may be used unless SetStaticHeap says
+// otherwise, in bytes; and the most that it can say, in MiB. More than this
+// would be felt where address space or commitments are limited.
 #ifndef AOMALLOC_STATIC_HEAP_BYTES
 #define AOMALLOC_STATIC_HEAP_BYTES 2097152
+#endif
+#ifndef AOMALLOC_STATIC_ARRAY_MIB
+#define AOMALLOC_STATIC_ARRAY_MIB 16
 #endif
 
 constexpr int kMappedUnitShift = 16;
@@ -63,7 +68,9 @@ class InPrimary {
 };
 
 // The static heap and its descriptors.
-constexpr size_t kStaticUnits = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
+constexpr size_t kStaticUnits =
+    (size_t{AOMALLOC_STATIC_ARRAY_MIB} << 20) / kStaticUnitBytes;
+static_assert(AOMALLOC_STATIC_HEAP_BYTES <= kStaticUnits * kStaticUnitBytes);
 extern char static_heap[kStaticUnits * kStaticUnitBytes]
     __attribute__((visibility("hidden")));
 extern Run static_table[kStaticUnits] __attribute__((visibility("hidden")));
@@ -81,6 +88,19 @@ inline Run* RunInStatic(const void* address) {
 // From now on the system may be asked for memory.
 void EnableMmap();
 bool MmapEnabled();
+
+// True if there is only so much memory: no thread should hold back what others
+// may need.
+bool IsScarce();
+
+// Lets so many bytes of the static heap be used, in whole units, at most what
+// is built in. To be called before there are threads; what is in use stays.
+void SetStaticHeap(size_t bytes);
+
+// Lets so many bytes be in use, in the static heap and in mapped memory
+// together; what is asked for beyond is refused. To be called once, before
+// there are threads.
+void SetLimit(size_t bytes);
 
 // Has the first request that fails for want of mmap say so on stderr. To be
 // told of each request that fails.
@@ -103,6 +123,9 @@ struct Taken {
 };
 
 Taken Take(const Request& request);
+
+// Grows or shrinks a run at its end, in place. False if it cannot grow.
+bool Resize(Arena* arena, Run* run, size_t units);
 
 // Gives a run of `arena` back, and purges what is due. `dirty` tells that it
 // may be other than zero.

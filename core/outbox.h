@@ -9,8 +9,8 @@
 //
 // Interruption: Add commits with the store to `count` or to `first`; abandoned
 // before, it loses its block. Abandoned in the few instructions between taking
-// a lane's batches off and pushing them, Send loses these: kMaxBlocks blocks, or
-// kMaxBytes and a block more, at most.
+// a lane's batches off and pushing them, Send loses these: kMaxBlocks blocks,
+// or kMaxBytes and a block more, at most.
 #ifndef AOMALLOC_CORE_OUTBOX_H_
 #define AOMALLOC_CORE_OUTBOX_H_
 

@@ -24,7 +24,7 @@ bool TakeShare() {
 }  // namespace
 
 bool RunCache::Keep(Run* run) {
-  if (run->units > kMaxUnits) return false;
+  if (run->units > kMaxUnits || memory::IsScarce()) return false;
   if (!has_share_) {
     has_share_ = TakeShare();
     if (!has_share_) return false;

@@ -1,30 +1,62 @@
 // The environment, read once, before any other constructor of the process: the
 // library is linked with -z initfirst.
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/auxv.h>
 
 #include "core/memory.h"
 #include "core/report.h"
+#include "preload/values.h"
 
 namespace {
 
-constexpr const char kEnableMmap[] = "AO_MALLOC_ENABLE_MMAP";
+namespace memory = aomalloc::memory;
+using aomalloc::preload::ParseBool;
+using aomalloc::preload::ParseSize;
 
-char ToLower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+bool SetEnableMmap(const char* value) {
+  bool enable;
+  if (!ParseBool(value, &enable)) return false;
+  if (enable) memory::EnableMmap();
+  return true;
 }
 
-bool EqualsIgnoringCase(const char* a, const char* b) {
-  while (*a != '\0' && ToLower(*a) == ToLower(*b)) ++a, ++b;
-  return *a == '\0' && *b == '\0';
-}
-
-bool IsOneOf(const char* value, const char* const (&words)[4]) {
-  for (const char* word : words) {
-    if (EqualsIgnoringCase(value, word)) return true;
+bool SetStaticHeap(const char* value) {
+  size_t bytes;
+  if (!ParseSize(value, memory::kStaticUnitBytes, sizeof(memory::static_heap),
+                 &bytes)) {
+    return false;
   }
-  return false;
+  memory::SetStaticHeap(bytes);
+  return true;
 }
+
+bool SetLimit(const char* value) {
+  size_t bytes;
+  if (!ParseSize(value, memory::kMappedUnitBytes, SIZE_MAX, &bytes)) {
+    return false;
+  }
+  memory::SetLimit(bytes);
+  return true;
+}
+
+#define TEXT_OF_ARGUMENT(x) #x
+#define TEXT_OF(macro) TEXT_OF_ARGUMENT(macro)
+
+// One row for each variable. `set` is not called with an empty value, which
+// counts as unset, and returns false for one that it does not understand.
+struct Option {
+  const char* name;
+  bool (*set)(const char* value);
+  const char* values;  // as an error message lists them
+};
+constexpr Option kOptions[] = {
+    {"AO_MALLOC_ENABLE_MMAP", SetEnableMmap,
+     "one of 1, true, yes, on, 0, false, no, off"},
+    {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
+     "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},
+    {"AO_MALLOC_LIMIT", SetLimit, "a size from 64K, such as 512M or 2G"},
+};
 
 // The value of `name` in `environment`, or null. Not getenv: libc's own
 // constructors may not have run yet.
@@ -38,31 +70,25 @@ const char* Find(char** environment, const char* name) {
   return nullptr;
 }
 
-bool Enables(const char* value) {
-  if (value == nullptr || *value == '\0') return false;
-  if (IsOneOf(value, {"1", "true", "yes", "on"})) return true;
-  if (!IsOneOf(value, {"0", "false", "no", "off"})) {
-    aomalloc::Line()
-        .Text(kEnableMmap)
-        .Text("=")
-        .Text(value)
-        .Text(" is not one of 1, true, yes, on, 0, false, no, off; ignored")
-        .Write();
-  }
-  return false;
-}
-
 // The dynamic loader passes main's arguments to constructors.
 __attribute__((constructor)) void ReadEnvironment(int, char**,
                                                   char** environment) {
   // A program that runs with more rights than its caller takes no orders from
   // the caller's environment, and says nothing.
   if (getauxval(AT_SECURE) != 0) return;
-  if (Enables(Find(environment, kEnableMmap))) {
-    aomalloc::memory::EnableMmap();
-  } else {
-    aomalloc::memory::AnnounceExhaustion();
+  for (const Option& option : kOptions) {
+    const char* value = Find(environment, option.name);
+    if (value == nullptr || *value == '\0' || option.set(value)) continue;
+    aomalloc::Line()
+        .Text(option.name)
+        .Text("=")
+        .Text(value)
+        .Text(" is not ")
+        .Text(option.values)
+        .Text("; ignored")
+        .Write();
   }
+  if (!memory::MmapEnabled()) memory::AnnounceExhaustion();
 }
 
 }  // namespace

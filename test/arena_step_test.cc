@@ -21,7 +21,7 @@ struct TestArena {
   AtomicWord used[4] = {};
   AtomicWord dirty[4] = {};
   Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty,
-              /*mapped=*/false};
+              kUnits};
 };
 
 // Runs in one word of bits, and in two.

@@ -29,7 +29,7 @@ struct TestArena {
   AtomicWord used[kWords] = {};
   AtomicWord dirty[kWords] = {};
   Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty,
-              /*mapped=*/false};
+              kUnits};
 
   size_t Index(const Descriptor* run) const {
     return static_cast<size_t>(run - table);

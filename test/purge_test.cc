@@ -153,7 +153,7 @@ TEST_F(PurgeTest, RefusedMemoryIsNotKept) {
       static_cast<Descriptor*>(os::Reserve(kUnits * sizeof(Descriptor), kUnit));
   auto* base = static_cast<char*>(os::Reserve(kUnits * kUnit, kUnit));
   ASSERT_NE(base, nullptr);
-  Arena arena(base, kUnits, memory::kMappedUnitShift, table, used, dirty, true);
+  Arena arena(base, kUnits, memory::kMappedUnitShift, table, used, dirty);
   EXPECT_EQ(arena.committed_units(), 0u);
   EXPECT_NE(arena.Take(10, 1).run, nullptr);
   os::Unreserve(base + 120 * kUnit, 136 * kUnit);
