@@ -13,15 +13,15 @@ namespace {
 // From here on moving pages is cheaper than copying them.
 constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
-// What `attempt` returns; if that is null, what it returns after a second try
-// with the memory of empty slabs given back. Null, with errno, when there is
-// none. The caller has no claim.
+// What `attempt(false)` returns; if that is null, what `attempt(true)` returns
+// with the memory of empty slabs given back: the last resort. Null, with errno,
+// when there is none. The caller has no claim.
 template <typename Attempt>
 auto WithReclaim(const Attempt& attempt) {
-  auto result = attempt();
+  auto result = attempt(false);
   if (result != nullptr) return result;
   thread::TrimHeaps();
-  result = attempt();
+  result = attempt(true);
   if (result == nullptr) {
     memory::Exhausted();
     errno = ENOMEM;
@@ -86,11 +86,12 @@ char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
     char* kept = TakeKept(size);
     if (Likely(kept != nullptr)) return kept;
   }
-  return WithReclaim([&] { return TrySpan(alignment, size, zeroed); });
+  return WithReclaim([&](bool) { return TrySpan(alignment, size, zeroed); });
 }
 
-// A block for a size that fits a class; null when there is no memory.
-Block* TryBlock(size_t size) {
+// A block for a size that fits a class; null when there is no memory. As a last
+// resort a larger block serves.
+Block* TryBlock(size_t size, bool last_resort) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimHeap(frame);
   if (heap == nullptr) return nullptr;
@@ -101,14 +102,10 @@ Block* TryBlock(size_t size) {
     // Before asking for memory, see that some comes back.
     thread::DrainIdleHeap(frame);
     block = heap->Grow(size_class);
+    if (block == nullptr && last_resort) block = heap->PopLarger(ClassOf(size));
   }
   heap->claim.Release();
   return block;
-}
-
-// True for sizes that are served by spans.
-bool IsLarge(size_t size) {
-  return size > kMaxSmall || (size > kMaxStaticSmall && !memory::MmapEnabled());
 }
 
 size_t SpanBytes(const Run* run) {
@@ -167,8 +164,9 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
 
 void* AllocateSlow(size_t size) {
   bool zeroed;
-  if (IsLarge(size)) return AllocateSpan(1, size, &zeroed);
-  return WithReclaim([&] { return TryBlock(size); });
+  if (size > kMaxSmall) return AllocateSpan(1, size, &zeroed);
+  return WithReclaim(
+      [&](bool last_resort) { return TryBlock(size, last_resort); });
 }
 
 // `run` is null if it is neither in the primary arena nor in the static heap.
@@ -206,17 +204,13 @@ void OnZeroSlow(Run* slab) {
 }
 
 void* AllocateZeroedSlow(size_t size) {
-  bool zeroed = false;
-  void* ptr = IsLarge(size) ? AllocateSpan(1, size, &zeroed) : Allocate(size);
+  bool zeroed;
+  void* ptr = AllocateSpan(1, size, &zeroed);
   if (ptr != nullptr && !zeroed) memset(ptr, 0, size);
   return ptr;
 }
 
 void* AllocateAlignedSlow(size_t alignment, size_t size) {
-  if (alignment <= memory::kStaticUnitBytes && size <= kMaxSmall &&
-      memory::MmapEnabled()) {
-    return Allocate(AlignedSize(size, alignment));
-  }
   bool zeroed;
   return AllocateSpan(alignment, size == 0 ? 1 : size, &zeroed);
 }
@@ -232,7 +226,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     return ptr;
   }
   void* moved = Allocate(size);
-  if (moved == nullptr) return nullptr;
+  if (moved == nullptr) return size <= old_size ? ptr : nullptr;
   // CheckedRun has seen to it that ptr is not null.
   // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   memcpy(moved, ptr, old_size < size ? old_size : size);

@@ -19,10 +19,6 @@
 
 namespace aomalloc {
 
-// In the static heap larger blocks are spans: a slab of them would take pages
-// that a small heap wants elsewhere.
-constexpr size_t kMaxStaticSmall = 4096;
-
 void* AllocateSlow(size_t size);
 void* AllocateZeroedSlow(size_t size);
 void* AllocateAlignedSlow(size_t alignment, size_t size);
@@ -88,7 +84,7 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 
 // As Allocate, but the block reads as zero.
 inline void* AllocateZeroed(size_t size) {
-  if (Unlikely(size > kMaxStaticSmall)) return AllocateZeroedSlow(size);
+  if (Unlikely(size > kMaxSmall)) return AllocateZeroedSlow(size);
   void* ptr = Allocate(size);
   return Likely(ptr != nullptr) ? memset(ptr, 0, size) : nullptr;
 }
@@ -96,9 +92,8 @@ inline void* AllocateZeroed(size_t size) {
 // As Allocate, but aligned to `alignment`, a power of two.
 inline void* AllocateAligned(size_t alignment, size_t size) {
   // A slab begins at a unit of whichever arena it comes from; the smaller one
-  // bounds what its blocks can promise. What is small in any arena has a class.
-  static_assert(kMaxStaticSmall <= memory::kStaticUnitBytes);
-  if (Likely(alignment <= kMaxStaticSmall && size <= kMaxStaticSmall)) {
+  // bounds what its blocks can promise.
+  if (Likely(alignment <= memory::kStaticUnitBytes && size <= kMaxSmall)) {
     return Allocate(AlignedSize(size, alignment));
   }
   return AllocateAlignedSlow(alignment, size);

@@ -73,6 +73,20 @@ Block* Heap::Grow(SizeClass size_class) {
   return slab::Pop(&slab->list);
 }
 
+Block* Heap::PopLarger(SizeClass size_class) {
+  // The lowest bit of a size, up to a page, is what its blocks are aligned to.
+  const size_t size = ClassSize(size_class) | memory::kStaticUnitBytes;
+  const size_t alignment = size & (~size + 1);
+  for (int larger = size_class + 1; larger < kNumClasses; ++larger) {
+    if (ClassSize(larger) % alignment != 0) continue;
+    const auto c = static_cast<SizeClass>(larger);
+    Block* block = Pop(c);
+    if (block == nullptr) block = Refill(c);
+    if (block != nullptr) return block;
+  }
+  return nullptr;
+}
+
 void Heap::OnZero(Run* slab) {
   Mending mending(&mending_);
   if (slab->listed) Unlink(slab);
@@ -137,10 +151,19 @@ void Heap::Retire(Run* slab) {
 Run* Heap::TakeSlab(SizeClass size_class) {
   Run* slab = runs_.Take(1);
   if (slab == nullptr) {
-    const memory::Taken taken = memory::Take(
-        {memory::kMappedUnitBytes, slab::StaticBytes(size_class), 1});
+    const size_t least = slab::LeastStaticBytes(size_class);
+    // Of a class that borrows from nobody the first few slabs are short ones.
+    const bool is_short =
+        LenderOf(size_class) == size_class && IsFew(size_class);
+    size_t static_bytes = is_short ? least : slab::StaticBytes(size_class);
+    memory::Taken taken;
+    while ((taken = memory::Take({memory::kMappedUnitBytes, static_bytes, 1}))
+               .run == nullptr) {
+      // Where there is no room for many pages, there may be for a few.
+      if (static_bytes == least) return nullptr;
+      static_bytes = least;
+    }
     slab = taken.run;
-    if (slab == nullptr) return nullptr;
     // A slab after a full one is likely to be filled too: one system call then
     // costs less than a fault for each page. Of larger blocks not every page
     // may be wanted.

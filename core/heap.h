@@ -53,11 +53,11 @@ class alignas(64) Heap {
   // The class to serve a request from whose class is `size_class`: another one
   // (LenderOf) for the first few while it has no slab.
   SizeClass ClassToServe(SizeClass size_class) {
-    if (HasSlab(size_class) || borrowed_[size_class] == kMaxBorrowed) {
+    const SizeClass lender = LenderOf(size_class);
+    if (lender == size_class || HasSlab(size_class) || !IsFew(size_class)) {
       return size_class;
     }
-    ++borrowed_[size_class];
-    return LenderOf(size_class);
+    return lender;
   }
 
   // True if the class has a slab at hand, be it full.
@@ -67,6 +67,10 @@ class alignas(64) Heap {
 
   // A block from a new slab; null when there is no memory for one.
   Block* Grow(SizeClass size_class);
+
+  // A block of a larger class that is at least as well aligned, if the heap has
+  // one free.
+  Block* PopLarger(SizeClass size_class);
 
   // Does what is to be done about a slab of this heap of which slab::Push has
   // said that `used` is 0.
@@ -120,6 +124,12 @@ class alignas(64) Heap {
   Heap* next_in_registry = nullptr;  // written before the heap is published
 
  private:
+  // Counts, and says whether a class has been asked for only a few times.
+  bool IsFew(SizeClass size_class) {
+    if (asked_[size_class] == kFew) return false;
+    ++asked_[size_class];
+    return true;
+  }
   void EmptyLists();
   void Link(Run* slab);
   void Unlink(Run* slab);
@@ -137,7 +147,7 @@ class alignas(64) Heap {
   // never written.
   static Run no_slab_;
 
-  static constexpr uint8_t kMaxBorrowed = 4;
+  static constexpr uint8_t kFew = 4;
 
   bool prepared_ = false;
   bool mending_ = false;  // the lists below are being changed
@@ -148,8 +158,8 @@ class alignas(64) Heap {
   Run* head_[kNumClasses] = {};
   ForeignBlocks foreign_;
   RunCache runs_;
-  SizeClass filled_ = 0;  // the last of which a slab was found full
-  uint8_t borrowed_[kNumClasses] = {};  // how often ClassToServe chose another
+  SizeClass filled_ = 0;             // the last of which a slab was found full
+  uint8_t asked_[kNumClasses] = {};  // see IsFew
   // On a line of its own: others write it all the time.
   alignas(64) PushList<RemoteBatch> remote_;
 };

@@ -10,14 +10,16 @@ constexpr size_t kCarveBytes = 4096;
 // BlockStart is exact.
 static_assert(memory::kMappedUnitBytes <= (uint64_t{1} << 32) / kMaxSmall);
 
+constexpr size_t LeastStaticUnits(size_t block_size) {
+  return (block_size + memory::kStaticUnitBytes - 1) / memory::kStaticUnitBytes;
+}
+
 // The fewest pages for which what is left over is at most a sixteenth; more
 // pages would tie up memory in classes that have few blocks.
 constexpr size_t StaticUnits(size_t block_size) {
   size_t best = 1;
   size_t best_waste = ~size_t{0};
-  for (size_t units = (block_size + memory::kStaticUnitBytes - 1) /
-                      memory::kStaticUnitBytes;
-       units <= 8; ++units) {
+  for (size_t units = LeastStaticUnits(block_size); units <= 15; ++units) {
     const size_t bytes = units * memory::kStaticUnitBytes;
     const size_t waste = bytes % block_size * 1024 / bytes;
     if (waste < best_waste) {
@@ -47,6 +49,10 @@ constexpr StaticUnitsTable kStaticUnits = MakeStaticUnits();
 
 size_t StaticBytes(SizeClass size_class) {
   return kStaticUnits.units[size_class] * memory::kStaticUnitBytes;
+}
+
+size_t LeastStaticBytes(SizeClass size_class) {
+  return LeastStaticUnits(ClassSize(size_class)) * memory::kStaticUnitBytes;
 }
 
 void Init(Run* slab, size_t bytes, SizeClass size_class) {

@@ -81,8 +81,9 @@ inline int Worthwhile(const Run* slab) {
 size_t CountFree(const Run* slab);
 
 // Bytes a slab of this class takes in the static heap: a few pages, chosen so
-// that little is left over behind the last block.
+// that little is left over behind the last block. And the fewest that hold one.
 size_t StaticBytes(SizeClass size_class);
+size_t LeastStaticBytes(SizeClass size_class);
 
 namespace internal {
 

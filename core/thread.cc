@@ -16,6 +16,14 @@ namespace {
 // them, not even when the dynamic loader calls.
 constexpr int kFirstHeaps = 4;
 Heap first_heaps[kFirstHeaps];
+
+// For programs with more threads. They are added to the registry one by one, so
+// that who walks it need not pass by all. Heaps stay where they are for ever:
+// here they cut no hole into the static heap.
+constexpr AO_t kSpareHeaps = 60;
+Heap spare_heaps[kSpareHeaps];
+AtomicWord spares_used = 0;
+
 AtomicWord registry = 0;     // Heap*; 0 stands for first_heaps
 AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
@@ -120,8 +128,29 @@ void RecordId() {
   liveness::ProcessIsKnown();
 }
 
-// Adds a run of heaps to the registry, the first held by this thread.
+// Puts heaps, linked from `first` to `last`, on the registry. This thread holds
+// the first.
+void Register(Heap* first, Heap* last) {
+  StoreRelaxed(&first->holder, ThisThread());
+  AO_t head;
+  do {
+    head = LoadRelaxed(&registry);
+    last->next_in_registry = head == 0 ? first_heaps : AsHeap(head);
+    // Release: the heaps are published with it. Nothing is ever removed, so
+    // the head cannot come back.
+  } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(first)));
+}
+
+// Adds a heap to the registry, or a run of them. False when there is no memory
+// for one.
 bool AddHeaps() {
+  AO_t spare;
+  while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
+    // Stopped behind this, we lose one heap.
+    if (!CasAcquire(&spares_used, spare, spare + 1)) continue;
+    Register(&spare_heaps[spare], &spare_heaps[spare]);
+    return true;
+  }
   const memory::Taken taken =
       memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
   if (taken.run == nullptr) return false;
@@ -132,15 +161,7 @@ bool AddHeaps() {
   for (size_t i = count; i-- > 0;) {
     new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
   }
-  StoreRelaxed(&memory[0].holder, ThisThread());
-  Heap* last = &memory[count - 1];
-  AO_t head;
-  do {
-    head = LoadRelaxed(&registry);
-    last->next_in_registry = head == 0 ? first_heaps : AsHeap(head);
-    // Release: the heaps are published with it. Nothing is ever removed, so
-    // the head cannot come back.
-  } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(memory)));
+  Register(memory, &memory[count - 1]);
   return true;
 }
 

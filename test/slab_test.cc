@@ -129,11 +129,10 @@ TEST_P(SlabTest, TheStaticHeapWastesLittle) {
   const size_t bytes = slab::StaticBytes(size_class());
   EXPECT_EQ(bytes % memory::kStaticUnitBytes, 0u);
   EXPECT_GE(bytes, size());
-  EXPECT_LE(bytes, size_t{32} << 10);
-  // A block that is used by a slab there is at most a page.
-  if (size() <= 4096) {
-    EXPECT_LE(bytes % size(), bytes / 8) << "behind the last block";
-  }
+  EXPECT_LE(bytes, size_t{60} << 10);
+  EXPECT_LE(bytes % size(), bytes / 16) << "behind the last block";
+  EXPECT_GE(slab::LeastStaticBytes(size_class()), size());
+  EXPECT_LE(slab::LeastStaticBytes(size_class()), bytes);
 }
 
 INSTANTIATE_TEST_SUITE_P(AllClasses, SlabTest, testing::Range(0, kNumClasses));

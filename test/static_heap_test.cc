@@ -16,6 +16,8 @@ namespace {
 
 void FreeBlock(void* ptr) { Free(ptr, "test"); }
 
+constexpr size_t kHeap = AOMALLOC_STATIC_HEAP_BYTES;
+
 std::vector<void*> FillHeap(size_t size) {
   std::vector<void*> blocks;
   void* block;
@@ -25,11 +27,6 @@ std::vector<void*> FillHeap(size_t size) {
   }
   EXPECT_EQ(errno, ENOMEM);
   return blocks;
-}
-
-// Above a page, blocks are whole pages here.
-size_t Rounded(size_t size) {
-  return size <= 4096 ? size : (size + 4095) / 4096 * 4096;
 }
 
 void FreeAll(const std::vector<void*>& blocks) {
@@ -53,10 +50,49 @@ TEST_P(StaticHeapTest, MostOfItCanBeUsedAgainAndAgain) {
     const size_t size = GetParam();
     for (int round = 0; round < 5; ++round) {
       const std::vector<void*> blocks = FillHeap(size);
-      EXPECT_GE(blocks.size() * Rounded(size),
-                AOMALLOC_STATIC_HEAP_BYTES * 3 / 4);
+      EXPECT_GE(blocks.size() * size, kHeap * 3 / 4);
       FreeAll(blocks);
     }
+  });
+}
+
+// Each on a heap that the classes before it have used.
+TEST(StaticHeap, EachClassCanUseNineTenthsOfIt) {
+  OnFreshHeap([] {
+    for (int i = ClassOf(64); i < kNumClasses; ++i) {
+      const size_t size = ClassSize(i);
+      const std::vector<void*> blocks = FillHeap(size);
+      EXPECT_GE(blocks.size() * size, kHeap * 9 / 10) << size;
+      FreeAll(blocks);
+      void* half = Allocate(kHeap / 2);
+      EXPECT_NE(half, nullptr) << "blocks of " << size << " were there before";
+      FreeBlock(half);
+    }
+  });
+}
+
+// Where there is no page left, but a larger block.
+TEST(StaticHeap, ALargerBlockServesAsALastResort) {
+  OnFreshHeap([] {
+    void* other = Allocate(2048);  // keeps the slab from going
+    void* spare = Allocate(2048);
+    const std::vector<void*> large = FillHeap(32768);
+    const std::vector<void*> pages = FillHeap(4096);
+    EXPECT_EQ(Allocate(2048), nullptr);
+    FreeBlock(spare);
+    for (size_t size : {size_t{1000}, size_t{1}, size_t{2048}}) {
+      void* block = Allocate(size);
+      EXPECT_EQ(block, spare) << size << " bytes";
+      EXPECT_GE(UsableSize(block, "test"), size);
+      EXPECT_EQ(Allocate(size), nullptr) << "there was but one";
+      EXPECT_EQ(Reallocate(block, 1, "test"), block) << "it cannot move";
+      FreeBlock(block);
+    }
+    EXPECT_EQ(AllocateAligned(4096, 100), nullptr) << "it is not aligned so";
+    EXPECT_EQ(AllocateAligned(2048, 100), spare);
+    FreeBlock(other);
+    FreeAll(large);
+    FreeAll(pages);
   });
 }
 
