@@ -13,15 +13,15 @@ namespace {
 // From here on moving pages is cheaper than copying them.
 constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
-// What `attempt(false)` returns; if that is null, what `attempt(true)` returns
-// with the memory of empty slabs given back: the last resort. Null, with errno,
-// when there is none. The caller has no claim.
+// What `attempt` returns; if that is null, what it returns after a second try
+// with the memory of empty slabs given back. Null, with errno, when there is
+// none. The caller has no claim.
 template <typename Attempt>
 auto WithReclaim(const Attempt& attempt) {
-  auto result = attempt(false);
+  auto result = attempt();
   if (result != nullptr) return result;
   thread::TrimHeaps();
-  result = attempt(true);
+  result = attempt();
   if (result == nullptr) {
     memory::Exhausted();
     errno = ENOMEM;
@@ -86,12 +86,11 @@ char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
     char* kept = TakeKept(size);
     if (Likely(kept != nullptr)) return kept;
   }
-  return WithReclaim([&](bool) { return TrySpan(alignment, size, zeroed); });
+  return WithReclaim([&] { return TrySpan(alignment, size, zeroed); });
 }
 
-// A block for a size that fits a class; null when there is no memory. As a last
-// resort a larger block serves.
-Block* TryBlock(size_t size, bool last_resort) {
+// A block for a size that fits a class; null when there is no memory.
+Block* TryBlock(size_t size) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimHeap(frame);
   if (heap == nullptr) return nullptr;
@@ -102,7 +101,6 @@ Block* TryBlock(size_t size, bool last_resort) {
     // Before asking for memory, see that some comes back.
     thread::DrainIdleHeap(frame);
     block = heap->Grow(size_class);
-    if (block == nullptr && last_resort) block = heap->PopLarger(ClassOf(size));
   }
   heap->claim.Release();
   return block;
@@ -165,8 +163,7 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
 void* AllocateSlow(size_t size) {
   bool zeroed;
   if (size > kMaxSmall) return AllocateSpan(1, size, &zeroed);
-  return WithReclaim(
-      [&](bool last_resort) { return TryBlock(size, last_resort); });
+  return WithReclaim([&] { return TryBlock(size); });
 }
 
 // `run` is null if it is neither in the primary arena nor in the static heap.

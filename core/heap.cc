@@ -73,20 +73,6 @@ Block* Heap::Grow(SizeClass size_class) {
   return slab::Pop(&slab->list);
 }
 
-Block* Heap::PopLarger(SizeClass size_class) {
-  // The lowest bit of a size, up to a page, is what its blocks are aligned to.
-  const size_t size = ClassSize(size_class) | memory::kStaticUnitBytes;
-  const size_t alignment = size & (~size + 1);
-  for (int larger = size_class + 1; larger < kNumClasses; ++larger) {
-    if (ClassSize(larger) % alignment != 0) continue;
-    const auto c = static_cast<SizeClass>(larger);
-    Block* block = Pop(c);
-    if (block == nullptr) block = Refill(c);
-    if (block != nullptr) return block;
-  }
-  return nullptr;
-}
-
 void Heap::OnZero(Run* slab) {
   Mending mending(&mending_);
   if (slab->listed) Unlink(slab);

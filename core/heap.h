@@ -68,10 +68,6 @@ class alignas(64) Heap {
   // A block from a new slab; null when there is no memory for one.
   Block* Grow(SizeClass size_class);
 
-  // A block of a larger class that is at least as well aligned, if the heap has
-  // one free.
-  Block* PopLarger(SizeClass size_class);
-
   // Does what is to be done about a slab of this heap of which slab::Push has
   // said that `used` is 0.
   void OnZero(Run* slab);

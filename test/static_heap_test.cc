@@ -71,28 +71,44 @@ TEST(StaticHeap, EachClassCanUseNineTenthsOfIt) {
   });
 }
 
-// Where there is no page left, but a larger block.
-TEST(StaticHeap, ALargerBlockServesAsALastResort) {
+// A few pages are left, fewer than a slab of the class would like to have.
+TEST(StaticHeap, AShortSlabFitsWhereALongOneDoesNot) {
   OnFreshHeap([] {
-    void* other = Allocate(2048);  // keeps the slab from going
-    void* spare = Allocate(2048);
-    const std::vector<void*> large = FillHeap(32768);
-    const std::vector<void*> pages = FillHeap(4096);
-    EXPECT_EQ(Allocate(2048), nullptr);
-    FreeBlock(spare);
-    for (size_t size : {size_t{1000}, size_t{1}, size_t{2048}}) {
-      void* block = Allocate(size);
-      EXPECT_EQ(block, spare) << size << " bytes";
-      EXPECT_GE(UsableSize(block, "test"), size);
-      EXPECT_EQ(Allocate(size), nullptr) << "there was but one";
-      EXPECT_EQ(Reallocate(block, 1, "test"), block) << "it cannot move";
-      FreeBlock(block);
+    // More than a few, so that long slabs are in order.
+    constexpr size_t kSize = 4608;
+    std::vector<void*> blocks;
+    for (int i = 0; i < 20; ++i) blocks.push_back(Allocate(kSize));
+    while (void* block = Allocate(kSize)) blocks.push_back(block);
+    // Those of the first two blocks, in slabs of their own, are neighbours.
+    std::vector<void*> pages = FillHeap(4096);
+    FreeBlock(blocks[0]);
+    FreeBlock(blocks[1]);
+    while (void* page = Allocate(4096)) pages.push_back(page);
+    std::sort(pages.begin(), pages.end());
+    size_t i = 0;
+    while (static_cast<char*>(pages[i + 1]) - static_cast<char*>(pages[i]) !=
+           4096) {
+      ++i;
     }
-    EXPECT_EQ(AllocateAligned(4096, 100), nullptr) << "it is not aligned so";
-    EXPECT_EQ(AllocateAligned(2048, 100), spare);
-    FreeBlock(other);
-    FreeAll(large);
+    FreeBlock(pages[i]);
+    FreeBlock(pages[i + 1]);
+    pages.erase(pages.begin() + i, pages.begin() + i + 2);
+    void* block = Allocate(kSize);
+    EXPECT_NE(block, nullptr);
+    EXPECT_EQ(Allocate(kSize), nullptr) << "there was room for but one";
+    FreeBlock(block);
+    blocks.erase(blocks.begin(), blocks.begin() + 2);
+    FreeAll(blocks);
     FreeAll(pages);
+  });
+}
+
+TEST(StaticHeap, ABlockOfAFullHeapCanShrink) {
+  OnFreshHeap([] {
+    const std::vector<void*> blocks = FillHeap(4096);
+    errno = 0;
+    EXPECT_EQ(Reallocate(blocks[0], 16, "test"), blocks[0]) << "cannot move";
+    FreeAll(blocks);
   });
 }
 
