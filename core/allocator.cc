@@ -14,15 +14,21 @@ namespace {
 constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
 // What `attempt` returns; if that is null, what it returns after a second try
-// with the memory of empty slabs given back. Null, with errno, when there is
-// none. The caller has no claim.
+// with the memory of empty slabs given back. The caller has no claim.
 template <typename Attempt>
 auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
-  if (result != nullptr) return result;
-  thread::TrimHeaps();
-  result = attempt();
   if (result == nullptr) {
+    thread::TrimHeaps();
+    result = attempt();
+  }
+  return result;
+}
+
+// Passes on what malloc returns; sets errno if that is null.
+template <typename T>
+T* OrNoMemory(T* result) {
+  if (Unlikely(result == nullptr)) {
     memory::Exhausted();
     errno = ENOMEM;
   }
@@ -86,7 +92,8 @@ char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
     char* kept = TakeKept(size);
     if (Likely(kept != nullptr)) return kept;
   }
-  return WithReclaim([&] { return TrySpan(alignment, size, zeroed); });
+  return OrNoMemory(
+      WithReclaim([&] { return TrySpan(alignment, size, zeroed); }));
 }
 
 // A block for a size that fits a class; null when there is no memory.
@@ -163,7 +170,13 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
 void* AllocateSlow(size_t size) {
   bool zeroed;
   if (size > kMaxSmall) return AllocateSpan(1, size, &zeroed);
-  return WithReclaim([&] { return TryBlock(size); });
+  const auto attempt = [&] { return TryBlock(size); };
+  Block* block = WithReclaim(attempt);
+  if (block == nullptr) {
+    thread::RaidHeaps();
+    block = attempt();
+  }
+  return OrNoMemory(block);
 }
 
 // `run` is null if it is neither in the primary arena nor in the static heap.

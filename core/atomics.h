@@ -88,37 +88,50 @@ inline void Commit(T* word, T value) {
   CompilerBarrier();
 }
 
-// A stack that only two operations touch: anybody pushes a chain, and one
-// taker at a time removes everything. Nothing is ever popped singly, so the
-// head can be compared by address alone (no ABA: a push that succeeds has
-// linked to whatever the head is then, be it the same node come back).
+// A stack that only two operations touch: anybody pushes a chain, and a taker
+// removes everything. Nothing is ever popped singly, so the head can be
+// compared by address alone (no ABA: a push that succeeds has linked to
+// whatever the head is then, be it the same node come back; a take that
+// succeeds has what is linked then).
 //
-// `Node` has a member `Node* next`. The push commits with its
-// compare-and-swap; a pusher that stops before it has changed nothing, one
-// that stops after it is done.
+// Beside the head stand marks, one bit for each taker there may be at a time. A
+// take flips its taker's mark. So who comes after a taker that was stopped, and
+// knows the state that it saw, can tell whether it took.
+//
+// `Node` has a member `Node* next` and an alignment of at least 4. The push
+// commits with its compare-and-swap; a pusher that stops before it has changed
+// nothing, one that stops after it is done.
 template <typename Node>
 class PushList {
  public:
-  // Pushes the chain from `first` to `last` (linked by `next`).
-  void Push(Node* first, Node* last) {
-    AO_t head;
-    do {
-      head = LoadRelaxed(&head_);
-      last->next = reinterpret_cast<Node*>(head);
-      // Release: the taker must see the links and what was written before.
-    } while (!CasRelease(&head_, head, reinterpret_cast<AO_t>(first)));
+  // The head, null in an empty list, and the marks.
+  using State = AO_t;
+  static constexpr AO_t kMarks = 3;
+  static Node* Head(State state) {
+    return reinterpret_cast<Node*>(state & ~kMarks);
   }
 
-  // The node pushed last, or null. Acquire: its links may be followed.
-  Node* Peek() const { return reinterpret_cast<Node*>(LoadAcquire(&head_)); }
+  // Pushes the chain from `first` to `last` (linked by `next`).
+  void Push(Node* first, Node* last) {
+    State seen;
+    do {
+      seen = LoadRelaxed(&state_);
+      last->next = Head(seen);
+      // Release: the taker must see the links and what was written before.
+    } while (!CasRelease(&state_, seen,
+                         reinterpret_cast<AO_t>(first) | (seen & kMarks)));
+  }
 
-  // Empties the list if `head` is still its head.
-  bool TakeAll(Node* head) {
-    return CasAcquire(&head_, reinterpret_cast<AO_t>(head), 0);
+  // Acquire: the links of the head may be followed by who takes it.
+  State Look() const { return LoadAcquire(&state_); }
+
+  // Empties the list and flips `mark`, one bit, if the state is still `seen`.
+  bool TakeAll(State seen, AO_t mark) {
+    return CasAcquire(&state_, seen, (seen & kMarks) ^ mark);
   }
 
  private:
-  AtomicWord head_ = 0;
+  AtomicWord state_ = 0;
 };
 
 }  // namespace aomalloc

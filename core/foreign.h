@@ -27,12 +27,15 @@ class ForeignBlocks {
  public:
   // Keeps a block of a slab of `owner`, or puts it in the outbox.
   void Add(Heap* owner, const Run* slab, Block* block) {
-    FreeList* list = &kept_[slab->size_class];
-    if (list->used > -allowed_[slab->size_class]) {
-      slab::Push(list, block);
-    } else {
-      outbox_.Add(owner, block, slab::BlockSize(slab));
-    }
+    AddWith(allowed_[slab->size_class], owner, slab, block);
+  }
+
+  // The same with a block that malloc is in dire need of. A thread may fall
+  // asleep over what it keeps, so it is not much.
+  void AddRaided(Heap* owner, const Run* slab, Block* block) {
+    const size_t fit = kRaidedBytesOfClass / slab::BlockSize(slab);
+    const size_t allowed = fit < 1 ? 1 : fit > kMostBlocks ? kMostBlocks : fit;
+    AddWith(static_cast<int>(allowed), owner, slab, block);
   }
 
   // The blocks that are kept of a class; `used` is minus their number.
@@ -50,10 +53,20 @@ class ForeignBlocks {
   bool IsValid(const Heap* heap) const;
 
  private:
+  void AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
+    FreeList* list = &kept_[slab->size_class];
+    if (list->used > -allowed) {
+      slab::Push(list, block);
+    } else {
+      outbox_.Add(owner, block, slab::BlockSize(slab));
+    }
+  }
+
   // What may be kept, in all and of a class.
   static constexpr size_t kMostBytes = size_t{512} << 10;
   static constexpr size_t kMostBytesOfClass = size_t{32} << 10;
   static constexpr size_t kMostBlocks = 248;
+  static constexpr size_t kRaidedBytesOfClass = 4096;
 
   FreeList kept_[kNumClasses] = {};
   Outbox outbox_;

@@ -49,7 +49,7 @@ Block* Heap::Refill(SizeClass size_class) {
   Mending mending(&mending_);
   if (Block* block = PopForeign(size_class)) return block;
   foreign_.KeepMore(size_class);
-  DrainChain();
+  Drain();
   while (true) {
     Run* head = head_[size_class];
     if (head == &no_slab_) return nullptr;
@@ -181,33 +181,30 @@ void Heap::Discard(Run* slab) {
 }
 
 void Heap::Drain() {
-  if (draining_ == nullptr && !HasRemote()) return;
+  if (!inbox_.IsTaken() && !HasRemote()) return;
   Mending mending(&mending_);
-  DrainChain();
+  inbox_.Take();
+  DrainTaken();
 }
 
-void Heap::DrainChain() {
-  if (draining_ == nullptr) {
-    RemoteBatch* head = remote_.Peek();
-    do {
-      if (head == nullptr) return;
-      Commit(&draining_, head);
-      // Another push since: note the new head and try again. The pushers make
-      // progress.
-    } while (!remote_.TakeAll(head) && ((head = remote_.Peek()), true));
-  }
-  while (draining_ != nullptr) {
-    RemoteBatch* batch = draining_;
-    __builtin_prefetch(batch->next);
-    // From the end, and out of the list before it is free.
-    while (batch->count > 0) {
-      Block* block = batch->blocks()[batch->count - 1];
-      Commit(&batch->count, batch->count - 1);
-      Free(memory::RunAt(block), block);
+void Heap::DrainTaken() {
+  while (Block* block = inbox_.Next()) {
+    Run* slab = memory::RunAt(block);
+    auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&slab->owner));
+    if (owner == this) {
+      Free(slab, block);
+    } else {
+      foreign_.AddRaided(owner, slab, block);
     }
-    Commit(&draining_, batch->next);
-    Free(memory::RunAt(batch), reinterpret_cast<Block*>(batch));
   }
+}
+
+void Heap::Raid(Heap* victim) {
+  Drain();
+  Mending mending(&mending_);
+  inbox_.Raid(&victim->inbox_);
+  DrainTaken();
+  foreign_.Send();
 }
 
 // A block of another heap, if malloc has not just come to their end.
@@ -230,7 +227,7 @@ void Heap::SendForeign() {
 
 void Heap::Trim() {
   Mending mending(&mending_);
-  DrainChain();
+  Drain();
   SendForeign();
   for (Run* head : head_) {
     // A head is not given back when its last block is freed.
@@ -244,14 +241,7 @@ void Heap::Trim() {
 void Heap::Repair() {
   if (!prepared_) Prepare();
   runs_.Recount();
-  if (draining_ != nullptr) {
-    for (RemoteBatch* b = remote_.Peek(); b != nullptr; b = b->next) {
-      if (b == draining_) {
-        draining_ = nullptr;  // it was noted, but never taken
-        break;
-      }
-    }
-  }
+  inbox_.Repair();
   if (!mending_) return;
   RebuildLists();
   CompilerBarrier();

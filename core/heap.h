@@ -4,13 +4,6 @@
 // the thread room's (thread.h). Everything else belongs to the operation that
 // holds the claim, and is plain loads and stores.
 //
-// Remote frees: a block whose heap the caller has no claim on is pushed on the
-// heap's remote list, one compare-and-swap, and is then in the heap's hands
-// alone, with all the blocks that are listed in it. The heap drains the list
-// when it has to refill. Draining first notes the chain in `draining_` and then
-// empties the list, so an operation that is abandoned between the two loses
-// nothing: Repair looks whether the chain is still on the list.
-//
 // Interruption: the slabs (slab.h) are right at every instruction. The lists
 // of slabs are not, while they are changed; `mending_` says so, and who takes
 // the heap over rebuilds them from the descriptors. At most the block, or the
@@ -20,6 +13,7 @@
 
 #include "core/claim.h"
 #include "core/foreign.h"
+#include "core/inbox.h"
 #include "core/likely.h"
 #include "core/run.h"
 #include "core/run_cache.h"
@@ -85,6 +79,9 @@ class alignas(64) Heap {
   // Brings remote frees home.
   void Drain();
 
+  // Takes the remote frees of another heap, to allocate them.
+  void Raid(Heap* victim);
+
   // Sends all blocks of other heaps home.
   void SendForeign();
 
@@ -105,15 +102,15 @@ class alignas(64) Heap {
   // Frees the blocks from `first` to `last`, linked by `next`, and those that
   // are listed in them.
   void Remote(RemoteBatch* first, RemoteBatch* last) {
-    remote_.Push(first, last);
+    inbox_.Push(first, last);
   }
   // Frees one block.
   void Remote(Block* block) {
     auto* batch = reinterpret_cast<RemoteBatch*>(block);
     batch->count = 0;
-    remote_.Push(batch, batch);
+    inbox_.Push(batch, batch);
   }
-  bool HasRemote() const { return remote_.Peek() != nullptr; }
+  bool HasRemote() const { return !inbox_.IsEmpty(); }
 
   AtomicWord holder = 0;  // the thread that holds the heap (thread.h), or 0
   ClaimWord claim;
@@ -135,7 +132,7 @@ class alignas(64) Heap {
   Block* PopForeign(SizeClass size_class);
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
-  void DrainChain();
+  void DrainTaken();
   void RebuildLists();
   void Relist(Run* slab);
 
@@ -147,8 +144,6 @@ class alignas(64) Heap {
 
   bool prepared_ = false;
   bool mending_ = false;  // the lists below are being changed
-  // Taken off the remote list, still to be freed.
-  RemoteBatch* draining_ = nullptr;
   // What malloc pops from: the list of head_, or kept blocks of other heaps.
   FreeList* serving_[kNumClasses] = {};
   Run* head_[kNumClasses] = {};
@@ -156,8 +151,7 @@ class alignas(64) Heap {
   RunCache runs_;
   SizeClass filled_ = 0;             // the last of which a slab was found full
   uint8_t asked_[kNumClasses] = {};  // see IsFew
-  // On a line of its own: others write it all the time.
-  alignas(64) PushList<RemoteBatch> remote_;
+  Inbox inbox_;
 };
 
 }  // namespace aomalloc

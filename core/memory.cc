@@ -145,21 +145,25 @@ void PurgeForCeiling() {
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
+AtomicWord plenty = 0;
 
 // Of the units' alignment, and not more: a loader takes longer over a library
 // that is to be aligned to more than a page.
 alignas(kStaticUnitBytes) char static_heap[kStaticUnits * kStaticUnitBytes];
 Run static_table[kStaticUnits];
 
-void EnableMmap() { StoreRelaxed(&mmap_enabled, 1); }
+void EnableMmap() {
+  StoreRelaxed(&mmap_enabled, 1);
+  if (!ceiling::IsSet()) StoreRelaxed(&plenty, 1);
+}
 bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
-bool IsScarce() { return !MmapEnabled() || ceiling::IsSet(); }
 
 void SetStaticHeap(size_t bytes) {
   static_arena.CommitOnly(bytes >> kStaticUnitShift);
 }
 
 void SetLimit(size_t bytes) {
+  StoreRelaxed(&plenty, 0);
   ceiling::Set(bytes, static_arena.used_units() * kStaticUnitBytes);
 }
 

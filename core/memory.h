@@ -90,8 +90,9 @@ void EnableMmap();
 bool MmapEnabled();
 
 // True if there is only so much memory: no thread should hold back what others
-// may need.
-bool IsScarce();
+// may need. The word is 1 where it can grow without limit.
+extern AtomicWord plenty __attribute__((visibility("hidden")));
+inline bool IsScarce() { return LoadRelaxed(&plenty) == 0; }
 
 // Lets so many bytes of the static heap be used, in whole units, at most what
 // is built in. To be called before there are threads; what is in use stays.

@@ -14,6 +14,7 @@
 #ifndef AOMALLOC_CORE_OUTBOX_H_
 #define AOMALLOC_CORE_OUTBOX_H_
 
+#include "core/memory.h"
 #include "core/run.h"
 
 namespace aomalloc {
@@ -30,9 +31,10 @@ static_assert(sizeof(RemoteBatch) <= ClassSize(0), "fits any block");
 
 class Outbox {
  public:
-  // What a lane holds before it is sent.
+  // What a lane holds before it is sent; the last, where memory is scarce.
   static constexpr uint32_t kMaxBlocks = 64;
   static constexpr uint32_t kMaxBytes = 16384;
+  static constexpr uint32_t kMaxScarceBytes = 1024;
 
   // Takes a block of `size` bytes that belongs to `owner`.
   void Add(Heap* owner, Block* block, size_t size);
@@ -90,7 +92,8 @@ inline void Outbox::Add(Heap* owner, Block* block, size_t size) {
   }
   ++lane->blocks;
   lane->bytes += static_cast<uint32_t>(size);
-  if (lane->blocks >= kMaxBlocks || lane->bytes >= kMaxBytes) Send(lane);
+  const uint32_t most = memory::IsScarce() ? kMaxScarceBytes : kMaxBytes;
+  if (lane->blocks >= kMaxBlocks || lane->bytes >= most) Send(lane);
 }
 
 }  // namespace aomalloc

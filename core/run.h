@@ -20,6 +20,8 @@
 //               of them
 //   outbox      batches of a heap's thread that are still to be sent
 //   foreign     of another heap, when somebody has freed it
+//   inbox       a heap's remote frees, until it drains them
+//   raid        to take another heap's inbox, when memory is short
 //   drain       to bring the remote frees home to their slabs
 //   refill      what malloc does when the slab at hand is empty
 //   purge       to give the memory of free units back to the system

@@ -273,6 +273,16 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   Release(heap, frame);
 }
 
+void RaidHeaps() {
+  const ClaimFrame frame;
+  Heap* heap = ClaimHeap(frame);
+  if (heap == nullptr) return;
+  for (Heap* victim = Registry(); victim != nullptr; victim = Next(victim)) {
+    if (victim != heap && victim->HasRemote()) heap->Raid(victim);
+  }
+  heap->claim.Release();
+}
+
 void TrimHeaps() {
   // What one sends home another finds there.
   ForEachReachable([](Heap* heap) { heap->SendForeign(); });

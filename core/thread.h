@@ -51,6 +51,10 @@ inline Heap* ClaimForFree(const ClaimFrame& frame) {
 // nobody does, after draining them.
 void TrimHeaps();
 
+// Takes the remote frees of threads that may be asleep, for this one to
+// allocate.
+void RaidHeaps();
+
 // Drains a heap that no thread holds, if the next one in turn has remote
 // frees; so that memory freed to heaps of ended threads comes back.
 void DrainIdleHeap(const ClaimFrame& frame);

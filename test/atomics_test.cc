@@ -62,18 +62,35 @@ TEST(AtomicWordTest, NothingThatThreadsDoAtOnceIsLost) {
 TEST(PushListTest, LastInFirstOutAndTakenWhole) {
   Node nodes[4];
   PushList<Node> list;
-  EXPECT_EQ(list.Peek(), nullptr);
+  const auto head = [&] { return PushList<Node>::Head(list.Look()); };
+  EXPECT_EQ(head(), nullptr);
   list.Push(&nodes[0], &nodes[0]);
   nodes[2].next = &nodes[3];
   list.Push(&nodes[2], &nodes[3]);
-  EXPECT_EQ(list.Peek(), &nodes[2]);
+  EXPECT_EQ(head(), &nodes[2]);
   EXPECT_EQ(nodes[3].next, &nodes[0]);
   EXPECT_EQ(nodes[0].next, nullptr);
+  const AO_t before = list.Look();
   list.Push(&nodes[1], &nodes[1]);
-  EXPECT_FALSE(list.TakeAll(&nodes[2])) << "the head is another by now";
-  EXPECT_EQ(list.Peek(), &nodes[1]);
-  EXPECT_TRUE(list.TakeAll(&nodes[1]));
-  EXPECT_EQ(list.Peek(), nullptr);
+  EXPECT_FALSE(list.TakeAll(before, 1)) << "the head is another by now";
+  EXPECT_EQ(head(), &nodes[1]);
+  EXPECT_TRUE(list.TakeAll(list.Look(), 1));
+  EXPECT_EQ(head(), nullptr);
+}
+
+TEST(PushListTest, ATakeFlipsItsMarkAndNothingElseDoes) {
+  Node node;
+  PushList<Node> list;
+  AO_t marks = 0;
+  for (const AO_t mark : {1, 1, 2, 1, 2, 2, 1}) {
+    list.Push(&node, &node);
+    const AO_t state = list.Look();
+    EXPECT_EQ(state & PushList<Node>::kMarks, marks);
+    EXPECT_EQ(PushList<Node>::Head(state), &node);
+    EXPECT_TRUE(list.TakeAll(state, mark));
+    marks ^= mark;
+    EXPECT_EQ(list.Look(), marks);
+  }
 }
 
 TEST(PushListTest, PushesAtTheSameTimeAllArrive) {
@@ -86,7 +103,8 @@ TEST(PushListTest, PushesAtTheSameTimeAllArrive) {
     for (Node& node : nodes[id]) list.Push(&node, &node);
   });
   int received = 0;
-  for (Node* node = list.Peek(); node != nullptr; node = node->next) ++received;
+  for (Node* node = list.Head(list.Look()); node != nullptr; node = node->next)
+    ++received;
   EXPECT_EQ(received, kPushers * kNodes);
 }
 
@@ -129,8 +147,11 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
     }
     while (true) {
       const bool last = pushing == 0;
-      Node* head = list.Peek();
-      while (head != nullptr && !list.TakeAll(head)) head = list.Peek();
+      AO_t seen = list.Look();
+      while (list.Head(seen) != nullptr && !list.TakeAll(seen, 1)) {
+        seen = list.Look();
+      }
+      Node* head = list.Head(seen);
       while (head != nullptr) {
         Node* next = head->next;
         ++received;

@@ -14,7 +14,9 @@ struct Node {
   Node* next = nullptr;
 };
 
-int Length(const Node* node) {
+// Of a list in that state.
+int Length(AO_t state) {
+  const Node* node = PushList<Node>::Head(state);
   int length = 0;
   for (; node != nullptr && length < 100; node = node->next) ++length;
   return length;
@@ -31,7 +33,7 @@ TEST(PushListStepTest, APushMeetsAPush) {
                    steps = n;
                    if (n == at) list.Push(&theirs, &theirs);
                  });
-    ASSERT_EQ(Length(list.Peek()), 3) << at;
+    ASSERT_EQ(Length(list.Look()), 3) << at;
   }
   EXPECT_GT(steps, 4);
 }
@@ -49,13 +51,13 @@ TEST(PushListStepTest, APushMeetsATakeAndTheSameHeadAgain) {
                  [&](int n) {
                    steps = n;
                    if (n != at) return;
-                   Node* head = list.Peek();
-                   taken = Length(head);
-                   if (!list.TakeAll(head)) taken = 100;
+                   const AO_t seen = list.Look();
+                   taken = Length(seen);
+                   if (!list.TakeAll(seen, 1)) taken = 100;
                    list.Push(&second, &second);  // without `first`
                    --taken;
                  });
-    ASSERT_EQ(Length(list.Peek()) + taken, 3) << at;
+    ASSERT_EQ(Length(list.Look()) + taken, 3) << at;
   }
 }
 
@@ -65,15 +67,16 @@ TEST(PushListStepTest, ATakeMeetsAPush) {
     PushList<Node> list;
     Node first, theirs;
     list.Push(&first, &first);
+    const AO_t seen = list.Look();
     bool took = false;
-    Stepper::Run([&] { took = list.TakeAll(&first); },
+    Stepper::Run([&] { took = list.TakeAll(seen, 1); },
                  [&](int n) {
                    steps = n;
                    if (n == at) list.Push(&theirs, &theirs);
                  });
-    ASSERT_EQ(Length(list.Peek()), took ? 1 : 2) << at;
+    ASSERT_EQ(Length(list.Look()), took ? 1 : 2) << at;
     if (took) {
-      ASSERT_EQ(list.Peek(), &theirs) << at;
+      ASSERT_EQ(PushList<Node>::Head(list.Look()), &theirs) << at;
     }
   }
   EXPECT_GT(steps, 3);

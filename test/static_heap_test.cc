@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/allocator.h"
@@ -122,6 +124,30 @@ TEST_P(StaticHeapTest, WhatAnotherThreadFreesServesAgain) {
       EXPECT_NE(block, nullptr) << "everything is free";
       FreeBlock(block);
     }
+  });
+}
+
+// The thread that the blocks are freed to does not stir.
+TEST_P(StaticHeapTest, WhatASleeperHadServesAgain) {
+  OnFreshHeap([] {
+    const size_t size = GetParam();
+    std::vector<void*> blocks;
+    std::atomic<bool> filled{false}, over{false};
+    std::thread sleeper([&] {
+      blocks = FillHeap(size);
+      filled = true;
+      while (!over) std::this_thread::yield();
+    });
+    while (!filled) std::this_thread::yield();
+    for (int round = 0; round < 3; ++round) {
+      const size_t before = blocks.size();
+      FreeAll(blocks);
+      blocks = FillHeap(size);
+      EXPECT_GE(blocks.size() * 10, before * 9) << "round " << round;
+    }
+    FreeAll(blocks);
+    over = true;
+    sleeper.join();
   });
 }
 

@@ -1,8 +1,8 @@
 // core/outbox.h, Outbox: "Add commits with the store to `count` or to `first`;
 // abandoned before, it loses its block.  Abandoned in the few instructions
 // between taking a lane's batches off and pushing them, Send loses these."
-// core/heap.h, Heap: a batch that is drained is in the heap's hands alone, "with
-// all the blocks that are listed in it".
+// core/inbox.h, Inbox: remote frees "are then in the heap's hands alone, with all
+// the blocks that are listed in them".
 //
 // A thread frees blocks of another's heap into a lane, where a block can list
 // one other, but for the first, which is too small, and sends them, two and more

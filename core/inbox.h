@@ -1,0 +1,90 @@
+// Inboxes: the remote frees of a heap, until it drains them.
+//
+// Who touches what: Push may be called by anybody at any time. Everything else
+// belongs to the operation that holds the claim on the heap whose inbox it is;
+// of another one's inbox it touches what Raid says.
+//
+// Remote frees are pushed with one compare-and-swap and are then in the heap's
+// hands alone, with all the blocks that are listed in them. Taking them first
+// notes the list's state, then empties the list, which flips a mark there. So
+// an operation that is abandoned anywhere loses nothing: Repair sees by the
+// mark whether the list was taken.
+//
+// Another heap may raid the list, when its thread starves and this one's may be
+// asleep. It does the same with a mark of its own, and may be abandoned as
+// well; so there is one raider at a time, `raider_`. Who comes second goes
+// without. A raider that stops for ever keeps what it took until its heap is
+// taken over; it was out of reach before, too.
+#ifndef AOMALLOC_CORE_INBOX_H_
+#define AOMALLOC_CORE_INBOX_H_
+
+#include "core/atomics.h"
+#include "core/outbox.h"
+#include "core/run.h"
+
+namespace aomalloc {
+
+class Inbox {
+ public:
+  constexpr Inbox() = default;
+
+  // Brings in the blocks from `first` to `last`, linked by `next`, and those
+  // that are listed in them.
+  void Push(RemoteBatch* first, RemoteBatch* last) { list_.Push(first, last); }
+
+  // True if nothing waits on the list.
+  bool IsEmpty() const { return List::Head(list_.Look()) == nullptr; }
+
+  // True if something was taken that is still to be drained.
+  bool IsTaken() const { return taken_ != nullptr; }
+
+  // Takes what waits, if nothing that was taken is left.
+  void Take();
+
+  // Takes what waits in another inbox, unless somebody else is about to.
+  // Nothing that was taken before is left.
+  void Raid(Inbox* victim);
+
+  // The next block of what was taken; null when there is none. It is the
+  // caller's.
+  Block* Next() {
+    RemoteBatch* batch = taken_;
+    if (batch == nullptr) return nullptr;
+    __builtin_prefetch(batch->next);
+    // From the end; the batch itself, which has the list, goes last.
+    if (batch->count > 0) {
+      Block* block = batch->blocks()[batch->count - 1];
+      Commit(&batch->count, batch->count - 1);
+      return block;
+    }
+    Commit(&taken_, batch->next);
+    return reinterpret_cast<Block*>(batch);
+  }
+
+  // Finds out whether a take that was abandoned took.
+  void Repair();
+
+ private:
+  using List = PushList<RemoteBatch>;
+  static constexpr AO_t kOwnerMark = 1;
+  static constexpr AO_t kRaiderMark = 2;
+
+  void TakeFrom(Inbox* source, AO_t mark);
+  void NoteTaken();
+  bool IsRaider() const {
+    return victim_ != nullptr &&
+           LoadRelaxed(&victim_->raider_) == reinterpret_cast<AO_t>(this);
+  }
+
+  // While a list is taken: its state before. It is ours, or that of `victim_`.
+  List::State noted_ = 0;
+  Inbox* victim_ = nullptr;
+  RemoteBatch* taken_ = nullptr;
+  // On a line of their own: others write them all the time.
+  alignas(64) List list_;
+  AtomicWord raider_ = 0;  // the inbox that raids this one, or 0
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_INBOX_H_

@@ -1,0 +1,162 @@
+// Inboxes: blocks that are pushed come out once, whoever takes them, and
+// whichever operation is abandoned or cut in two by another.
+#include "core/inbox.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "test/step.h"
+
+namespace aomalloc {
+namespace {
+
+class InboxTest : public testing::Test {
+ protected:
+  static constexpr int kBatches = 4;
+  static constexpr int kListed = 3;
+
+  // Batches of one block to four, in two pushes.
+  void PushAll() {
+    for (int i = 0; i < kBatches; ++i) {
+      batches_[i].head.next = i % 2 == 0 ? &batches_[i + 1].head : nullptr;
+      batches_[i].head.count = static_cast<size_t>(i % (kListed + 1));
+      for (int j = 0; j < kListed; ++j) {
+        batches_[i].listed[j] = &blocks_[i][j];
+      }
+    }
+    owner_.Push(&batches_[0].head, &batches_[1].head);
+    owner_.Push(&batches_[2].head, &batches_[3].head);
+  }
+
+  void Drain(Inbox* inbox) {
+    while (Block* block = inbox->Next()) ++seen_[block];
+  }
+
+  // Drains all that is anywhere. True if each block was there `times` times
+  // since the test began.
+  bool AllCameOut(int times = 1) {
+    for (Inbox* inbox : {&owner_, &first_, &second_}) {
+      Drain(inbox);
+      inbox->Take();
+      Drain(inbox);
+    }
+    size_t blocks = 0;
+    for (const auto& [block, count] : seen_) {
+      ++blocks;
+      if (count != times) return false;
+    }
+    return blocks == kBatches + 0 + 1 + 2 + 3;
+  }
+
+  struct Batch {
+    RemoteBatch head;
+    Block* listed[kListed];
+  };
+  Batch batches_[kBatches];
+  Block blocks_[kBatches][kListed];
+  Inbox owner_, first_, second_;
+  std::map<Block*, int> seen_;
+};
+
+TEST_F(InboxTest, TheOwnerTakesWhatWasPushed) {
+  PushAll();
+  EXPECT_FALSE(owner_.IsEmpty());
+  EXPECT_EQ(owner_.Next(), nullptr) << "not taken yet";
+  owner_.Take();
+  EXPECT_TRUE(owner_.IsEmpty());
+  EXPECT_TRUE(owner_.IsTaken());
+  EXPECT_TRUE(AllCameOut());
+  EXPECT_FALSE(owner_.IsTaken());
+}
+
+TEST_F(InboxTest, ARaiderTakesIt) {
+  PushAll();
+  first_.Raid(&owner_);
+  EXPECT_TRUE(owner_.IsEmpty());
+  EXPECT_TRUE(first_.IsTaken());
+  second_.Raid(&owner_);
+  EXPECT_FALSE(second_.IsTaken()) << "there is nothing left";
+  Drain(&first_);
+  EXPECT_TRUE(AllCameOut());
+  PushAll();
+  second_.Raid(&owner_);
+  EXPECT_TRUE(second_.IsTaken()) << "it cannot be raided again";
+  EXPECT_TRUE(AllCameOut(2));
+}
+
+#if defined(__x86_64__)
+
+// At each instruction of a raid or a take somebody else raids, takes or pushes.
+TEST_F(InboxTest, OthersMayComeInBetween) {
+  for (const bool raid : {true, false}) {
+    for (int other = 0; other < 3; ++other) {
+      int steps = 1;
+      for (int at = 1; at <= steps; at += Stepper::kStride) {
+        SCOPED_TRACE(testing::Message() << raid << other << " at " << at);
+        seen_.clear();
+        PushAll();
+        Batch more{{nullptr, 0}, {}};
+        Stepper::Run([&] { raid ? first_.Raid(&owner_) : owner_.Take(); },
+                     [&](int n) {
+                       steps = n;
+                       if (n != at) return;
+                       if (other == 0) owner_.Push(&more.head, &more.head);
+                       if (other == 1) second_.Raid(&owner_);
+                       if (other == 2 && raid) owner_.Take();
+                     });
+        AllCameOut();
+        const int pushed = other == 0 && at <= steps ? 1 : 0;
+        ASSERT_EQ(seen_.erase(reinterpret_cast<Block*>(&more)), pushed);
+        ASSERT_TRUE(AllCameOut());
+      }
+      EXPECT_GT(steps, 10);
+    }
+  }
+}
+
+// Abandoned at any instruction, and repaired when others have taken what was
+// left, or when all of it has come back.
+TEST_F(InboxTest, AbandonedAnywhere) {
+  for (const bool raid : {true, false}) {
+    for (const bool comes_back : {true, false}) {
+      int limit = 0;
+      bool abandoned = true;
+      while (abandoned) {
+        SCOPED_TRACE(testing::Message() << raid << comes_back << limit);
+        seen_.clear();
+        PushAll();
+        abandoned = Stepper::Abandon(
+            [&] { raid ? first_.Raid(&owner_) : owner_.Take(); },
+            limit += Stepper::kStride);
+        int times = 1;
+        Inbox* repaired = raid ? &first_ : &owner_;
+        if (comes_back && !owner_.IsEmpty()) {
+          // Not taken: others take it, and it is freed once more.
+          if (raid) {
+            owner_.Take();
+            Drain(&owner_);
+          } else {
+            second_.Raid(&owner_);
+            Drain(&second_);
+          }
+          PushAll();
+          times = 2;
+        }
+        repaired->Repair();
+        ASSERT_TRUE(AllCameOut(times));
+        PushAll();
+        second_.Raid(&owner_);
+        ASSERT_TRUE(second_.IsTaken()) << "nobody can raid any more";
+        ASSERT_TRUE(AllCameOut(times + 1));
+      }
+      EXPECT_GT(limit, 10);
+    }
+  }
+}
+
+#endif
+
+}  // namespace
+}  // namespace aomalloc
