@@ -60,6 +60,9 @@ void* Reserve(size_t bytes, size_t alignment) {
   if (end != start + padded) {
     Unreserve(reinterpret_cast<void*>(end), start + padded - end);
   }
+  // Debuggers write what cannot be accessed into core dumps, as zeros.
+  Syscall(SYS_madvise, static_cast<long>(aligned), static_cast<long>(bytes),
+          MADV_DONTDUMP);
   return reinterpret_cast<void*>(aligned);
 }
 
@@ -69,8 +72,12 @@ bool MakeReadable(void* start, size_t bytes) {
 }
 
 bool Commit(void* start, size_t bytes) {
-  return Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
-                 PROT_READ | PROT_WRITE) == 0;
+  if (Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
+              PROT_READ | PROT_WRITE) != 0) {
+    return false;
+  }
+  Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes), MADV_DODUMP);
+  return true;
 }
 
 bool Purge(void* start, size_t bytes) {

@@ -46,3 +46,14 @@ run_both gdb session
 for line in '^\$1 = {value = 16, ' '^the sum is 30$' '^\$6 = 11$'; do
   grep -q "$line" "$TEST_TMPDIR/gdb.with/stdout" || fail "gdb printed no $line"
 done
+
+# A core dump holds what is in use, not what is reserved.  (-f: in KiB.)
+(
+  ulimit -f 400000
+  gdb -nx -batch -ex "set environment LD_PRELOAD $library" \
+    -ex 'set environment AO_MALLOC_ENABLE_MMAP 1' -ex 'break sum' -ex run \
+    -ex "generate-core-file $TEST_TMPDIR/dump" "$TEST_TMPDIR/target"
+) >"$TEST_TMPDIR/dump.log" 2>&1 || fail "$(<"$TEST_TMPDIR/dump.log")"
+kilobytes=$(du -k "$TEST_TMPDIR/dump" | cut -f 1)
+rm "$TEST_TMPDIR/dump"
+((kilobytes > 1000 && kilobytes < 100000)) || fail "$kilobytes KiB of core dump"
