@@ -83,16 +83,17 @@ bool AddArena(int slot, size_t bytes) {
   if (primary) arena = MakeArena(size);
   if (arena == nullptr) {
     // Room for the worst case of alignment is in `bytes` already.
-    size = reserved / 4 > kSmallestPiece ? reserved / 4 : kSmallestPiece;
-    if (size < bytes) size = bytes;
-    size = RoundUp(size, kMappedUnitBytes);
-    if (size < bytes) return false;  // wrapped
-    arena = MakeArena(size);
-    if (arena == nullptr && bytes < size) {
-      size = RoundUp(bytes, kMappedUnitBytes);
-      arena = MakeArena(size);
+    const size_t least = RoundUp(bytes, kMappedUnitBytes);
+    if (least < bytes) return false;  // wrapped
+    size = RoundUp(reserved / 4, kMappedUnitBytes);
+    if (size < kSmallestPiece) size = kSmallestPiece;
+    if (size < least) size = least;
+    // Where less is left, half as much, and so on: little of it stays unused.
+    while ((arena = MakeArena(size)) == nullptr) {
+      if (size == least) return false;
+      size = RoundUp(size / 2, kMappedUnitBytes);
+      if (size < least) size = least;
     }
-    if (arena == nullptr) return false;
     // Reserving is easy; see that the system has the memory before a slot is
     // spent on it.
     if (!arena->CommitUpTo(arena->UnitsFor(bytes))) {
