@@ -26,6 +26,18 @@ fail() {
   exit 1
 }
 
+# not_here REASON...: ends the test, which counts as skipped.
+not_here() {
+  printf 'SKIPPED: %s\n' "$*" >&2
+  local reason=${*//&/&amp;}
+  reason=${reason//</&lt;}
+  cat >"$XML_OUTPUT_FILE" <<END
+<testsuite><testcase name="$TEST_TARGET"><skipped message="${reason//\"/&quot;}"/>
+</testcase></testsuite>
+END
+  exit 0
+}
+
 # need PROGRAM...
 need() {
   local program
