@@ -16,6 +16,10 @@ AOMALLOC_COPTS = [
     # Calls among ourselves cannot be interposed, and thread-local variables
     # are reached without __tls_get_addr, which allocates.
     "-fvisibility=hidden",
+    # What is exported can be, and is called by whatever the program has there.
+    "-fsemantic-interposition",
+    # Everything is bound at load time: a call need not go by way of a stub.
+    "-fno-plt",
     "-ftls-model=initial-exec",
 
     # The compiler knows what malloc does: it would make calloc of our

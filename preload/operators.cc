@@ -1,5 +1,9 @@
 // operator new and delete, every form (C++17 [new.delete]).
 //
+// A program may replace some of them. Those that the standard defines in terms
+// of others therefore call these by their names: -fsemantic-interposition has
+// the compiler leave it to the dynamic loader whose they are.
+//
 // What happens when there is no memory, the new-handler loop and the exception,
 // is the business of the program's C++ runtime: its own operator new does it,
 // calling our malloc. It is looked up then and only then, so that a C program
@@ -56,30 +60,20 @@ void Delete(void* ptr) { aomalloc::Free(ptr, "operator delete"); }
 
 }  // namespace
 
+// Our own, whoever the names below belong to.
+#define OWN(name) \
+  __attribute__((alias(name), visibility("hidden"), malloc, alloc_size(1)))
+extern "C" {
+OWN("_Znwm") New own_new;
+OWN("_Znam") New own_new_array;
+OWN("_ZnwmSt11align_val_t") NewAligned own_new_aligned;
+OWN("_ZnamSt11align_val_t") NewAligned own_new_array_aligned;
+}
+
 EXPORT void* operator new(size_t size) {
   void* ptr = aomalloc::Allocate(size);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<New>("_Znwm", size)(Impossible(size));
-}
-
-EXPORT void* operator new[](size_t size) {
-  void* ptr = aomalloc::Allocate(size);
-  if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<New>("_Znam", size)(Impossible(size));
-}
-
-EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
-  void* ptr = aomalloc::Allocate(size);
-  if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(Impossible(size),
-                                                              tag);
-}
-
-EXPORT void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
-  void* ptr = aomalloc::Allocate(size);
-  if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewNothrow>("_ZnamRKSt9nothrow_t", size)(Impossible(size),
-                                                              tag);
 }
 
 EXPORT void* operator new(size_t size, std::align_val_t alignment) {
@@ -89,56 +83,88 @@ EXPORT void* operator new(size_t size, std::align_val_t alignment) {
                                                                alignment);
 }
 
+EXPORT void* operator new[](size_t size) { return operator new(size); }
+
 EXPORT void* operator new[](size_t size, std::align_val_t alignment) {
-  void* ptr = AllocateAligned(size, alignment);
-  if (aomalloc::Likely(ptr != nullptr)) return ptr;
-  return FromRuntime<NewAligned>("_ZnamSt11align_val_t", size)(Impossible(size),
-                                                               alignment);
+  return operator new(size, alignment);
+}
+
+// Those that do not throw are to catch what a program's replacement of the
+// others throws: a matter for the runtime too.
+
+EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
+  if (aomalloc::Likely(static_cast<New*>(operator new) == own_new)) {
+    void* ptr = aomalloc::Allocate(size);
+    if (aomalloc::Likely(ptr != nullptr)) return ptr;
+  }
+  return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(Impossible(size),
+                                                              tag);
+}
+
+EXPORT void* operator new[](size_t size, const std::nothrow_t& tag) noexcept {
+  if (aomalloc::Likely(static_cast<New*>(operator new[]) == own_new_array)) {
+    return operator new(size, tag);
+  }
+  return FromRuntime<NewNothrow>("_ZnamRKSt9nothrow_t", size)(Impossible(size),
+                                                              tag);
 }
 
 EXPORT void* operator new(size_t size, std::align_val_t alignment,
                           const std::nothrow_t& tag) noexcept {
-  void* ptr = AllocateAligned(size, alignment);
-  if (aomalloc::Likely(ptr != nullptr)) return ptr;
+  if (aomalloc::Likely(static_cast<NewAligned*>(operator new) ==
+                       own_new_aligned)) {
+    void* ptr = AllocateAligned(size, alignment);
+    if (aomalloc::Likely(ptr != nullptr)) return ptr;
+  }
   return FromRuntime<NewAlignedNothrow>("_ZnwmSt11align_val_tRKSt9nothrow_t",
                                         size)(Impossible(size), alignment, tag);
 }
 
 EXPORT void* operator new[](size_t size, std::align_val_t alignment,
                             const std::nothrow_t& tag) noexcept {
-  void* ptr = AllocateAligned(size, alignment);
-  if (aomalloc::Likely(ptr != nullptr)) return ptr;
+  if (aomalloc::Likely(static_cast<NewAligned*>(operator new[]) ==
+                       own_new_array_aligned)) {
+    return operator new(size, alignment, tag);
+  }
   return FromRuntime<NewAlignedNothrow>("_ZnamSt11align_val_tRKSt9nothrow_t",
                                         size)(Impossible(size), alignment, tag);
 }
 
 EXPORT void operator delete(void* ptr) noexcept { Delete(ptr); }
-EXPORT void operator delete[](void* ptr) noexcept { Delete(ptr); }
-EXPORT void operator delete(void* ptr, size_t) noexcept { Delete(ptr); }
-EXPORT void operator delete[](void* ptr, size_t) noexcept { Delete(ptr); }
-EXPORT void operator delete(void* ptr, const std::nothrow_t&) noexcept {
-  Delete(ptr);
-}
-EXPORT void operator delete[](void* ptr, const std::nothrow_t&) noexcept {
-  Delete(ptr);
-}
 EXPORT void operator delete(void* ptr, std::align_val_t) noexcept {
   Delete(ptr);
 }
-EXPORT void operator delete[](void* ptr, std::align_val_t) noexcept {
-  Delete(ptr);
+
+EXPORT void operator delete[](void* ptr) noexcept { operator delete(ptr); }
+EXPORT void operator delete(void* ptr, size_t) noexcept {
+  operator delete(ptr);
 }
-EXPORT void operator delete(void* ptr, size_t, std::align_val_t) noexcept {
-  Delete(ptr);
+EXPORT void operator delete[](void* ptr, size_t) noexcept {
+  operator delete[](ptr);
 }
-EXPORT void operator delete[](void* ptr, size_t, std::align_val_t) noexcept {
-  Delete(ptr);
+EXPORT void operator delete(void* ptr, const std::nothrow_t&) noexcept {
+  operator delete(ptr);
 }
-EXPORT void operator delete(void* ptr, std::align_val_t,
+EXPORT void operator delete[](void* ptr, const std::nothrow_t&) noexcept {
+  operator delete[](ptr);
+}
+
+EXPORT void operator delete[](void* ptr, std::align_val_t alignment) noexcept {
+  operator delete(ptr, alignment);
+}
+EXPORT void operator delete(void* ptr, size_t,
+                            std::align_val_t alignment) noexcept {
+  operator delete(ptr, alignment);
+}
+EXPORT void operator delete[](void* ptr, size_t,
+                              std::align_val_t alignment) noexcept {
+  operator delete[](ptr, alignment);
+}
+EXPORT void operator delete(void* ptr, std::align_val_t alignment,
                             const std::nothrow_t&) noexcept {
-  Delete(ptr);
+  operator delete(ptr, alignment);
 }
-EXPORT void operator delete[](void* ptr, std::align_val_t,
+EXPORT void operator delete[](void* ptr, std::align_val_t alignment,
                               const std::nothrow_t&) noexcept {
-  Delete(ptr);
+  operator delete[](ptr, alignment);
 }

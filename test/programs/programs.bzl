@@ -5,7 +5,7 @@ def program_test(name, script = None, data = [], tags = [], **kwargs):
         name = name,
         srcs = [script or name + ".sh"],
         data = [
-            "common.sh",
+            "//test/programs:common.sh",
             "//preload:libaomalloc.so",
         ] + data,
         tags = ["nosan"] + tags,
