@@ -42,4 +42,10 @@ AOMALLOC_COPTS = [
 
     # The checked variants of memcpy and kin print and abort through stdio.
     "-U_FORTIFY_SOURCE",
-]
+] + select({
+    # The claim is in the way of every call: a compare-and-swap in line, not one
+    # in a function that looks which kind the processor has. That is learnt in
+    # a constructor, too, and we are called before any.
+    "//:aarch64": ["-mno-outline-atomics"],
+    "//conditions:default": [],
+})

@@ -16,8 +16,6 @@
 namespace aomalloc {
 namespace {
 
-constexpr size_t kMiB = size_t{1} << 20;
-
 void FreeBlock(void* ptr) { Free(ptr, "test"); }
 
 Heap* OwnerOf(const void* block) {

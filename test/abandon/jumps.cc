@@ -26,8 +26,6 @@ enum Stack {
   kUserStack,
   kNumStacks
 };
-const char* const kStackNames[kNumStacks] = {"main", "thread", "alternate",
-                                             "user"};
 
 // What is abandoned: operations on blocks of up to a few KiB, or the others
 // (Workload::Do), which may lose large blocks.

@@ -2,6 +2,7 @@
 #ifndef AOMALLOC_TEST_STEPPER_STAGE_H_
 #define AOMALLOC_TEST_STEPPER_STAGE_H_
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,10 +20,13 @@ bool RunStage(const char* library, const char* env, char** argv);
 void* MapShared(size_t bytes);
 
 // One write a message: several processes share stdout. stdio would allocate.
-template <typename... Args>
-void Print(const char* format, Args... args) {
+__attribute__((format(printf, 1, 2))) inline void Print(const char* format,
+                                                        ...) {
   char text[1200];
-  const int length = snprintf(text, sizeof text, format, args...);
+  va_list arguments;
+  va_start(arguments, format);
+  const int length = vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
   if (write(STDOUT_FILENO, text, static_cast<size_t>(length)) < 0) abort();
 }
 
