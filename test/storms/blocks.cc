@@ -240,7 +240,8 @@ Limits limits = {SIZE_MAX, kMaxBurst};
 
 const bool may_run_out = [] {
   const char* enabled = getenv("AO_MALLOC_ENABLE_MMAP");
-  return enabled == nullptr || *enabled != '1';
+  return enabled == nullptr || *enabled != '1' ||
+         getenv("AO_MALLOC_LIMIT") != nullptr;
 }();
 
 void Operate(Random* random) {

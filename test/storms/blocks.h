@@ -14,7 +14,8 @@
 
 namespace storms {
 
-// The library runs on the static heap: it may say that there is no memory.
+// The library runs on the static heap, or with a limit: it may say that there is
+// no memory.
 extern const bool may_run_out;
 
 // Around each call of the allocator, and as close to it as can be; `size` is
