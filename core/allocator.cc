@@ -236,7 +236,15 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     return ptr;
   }
   void* moved = Allocate(size);
-  if (moved == nullptr) return size <= old_size ? ptr : nullptr;
+  if (moved == nullptr) {
+    if (size > old_size) return nullptr;
+    // It shrinks where it is, if not as tidily.
+    if (is_span) {
+      Arena* arena = memory::ArenaOfRun(run);
+      memory::Resize(arena, run, arena->UnitsFor(size));
+    }
+    return ptr;
+  }
   // CheckedRun has seen to it that ptr is not null.
   // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   memcpy(moved, ptr, old_size < size ? old_size : size);

@@ -2,7 +2,7 @@
 # Without mmap the library makes no system call once it is loaded: a program that
 # allocates makes the very calls that it makes when it does not.
 set -euo pipefail
-program=$PWD/test/no_syscalls
+program=$PWD/test/fixed/no_syscalls
 library=$PWD/preload/libaomalloc.so
 cd "$TEST_TMPDIR"
 

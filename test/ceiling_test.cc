@@ -1,0 +1,187 @@
+// The ceilings: a limit on all memory in use, and how much of the static heap
+// may be used. Exact, whoever asks, and what is given back can be had again.
+#include "core/ceiling.h"
+
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <vector>
+
+#include "core/allocator.h"
+#include "test/child.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+constexpr size_t kUnit = memory::kMappedUnitBytes;
+constexpr size_t kLimit = size_t{8} << 20;
+
+size_t InUse() {
+  size_t bytes = 0;
+  Arena* arena;
+  for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
+    bytes += arena->used_units() * arena->unit_bytes();
+  }
+  return bytes;
+}
+
+// Free memory that the system still has to keep.
+size_t Dirty() {
+  size_t bytes = 0;
+  Arena* arena;
+  for (int i = 1; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
+    bytes += arena->dirty_units() * arena->unit_bytes();
+  }
+  return bytes;
+}
+
+std::vector<void*> FillHeap(size_t size) {
+  std::vector<void*> blocks;
+  blocks.reserve(kLimit / 1000);
+  void* block;
+  errno = 0;
+  while ((block = Allocate(size)) != nullptr) {
+    memset(block, 1, size);
+    blocks.push_back(block);
+  }
+  EXPECT_EQ(errno, ENOMEM);
+  return blocks;
+}
+
+void FreeAll(const std::vector<void*>& blocks) {
+  for (void* block : blocks) Free(block, "test");
+}
+
+template <typename F>
+void WithLimit(size_t limit, F f) {
+  InChild([&] {
+    memory::EnableMmap();
+    memory::SetLimit(limit);
+    EXPECT_TRUE(memory::IsScarce());
+    f();
+    EXPECT_TRUE(HeapsAreValid());
+    EXPECT_LE(InUse() + Dirty(), limit);
+  });
+}
+
+TEST(Limit, IsReachedAndNotExceeded) {
+  for (size_t size : {1000, 32768, 40000, 65536, 1000000}) {
+    WithLimit(kLimit, [size] {
+      for (int round = 0; round < 3; ++round) {
+        const std::vector<void*> blocks = FillHeap(size);
+        EXPECT_LE(InUse(), kLimit);
+        const size_t rounded = (size + kUnit - 1) / kUnit * kUnit;
+        EXPECT_GT(InUse() + (size > kMaxSmall ? rounded : kUnit), kLimit);
+        FreeAll(blocks);
+      }
+    });
+  }
+}
+
+TEST(Limit, FreeMemoryThatIsNotPurgedCounts) {
+  WithLimit(kLimit, [] {
+    // All but two units are dirty, and in the way of what comes after.
+    const std::vector<void*> blocks = FillHeap(kUnit);
+    for (size_t i = 0; i + 1 < blocks.size(); i += 2) Free(blocks[i], "test");
+    Trim();
+    for (size_t i = 1; i + 1 < blocks.size(); i += 2) Free(blocks[i], "test");
+    EXPECT_GE(Dirty(), 4 * kUnit);
+    // Does not fit below the last block.
+    void* large = Allocate(kLimit - 4 * kUnit);
+    EXPECT_NE(large, nullptr);
+    EXPECT_LE(InUse() + Dirty(), kLimit);
+    Free(large, "test");
+    Free(blocks.back(), "test");
+  });
+}
+
+TEST(Limit, HoldsForBlocksThatGrow) {
+  WithLimit(kLimit, [] {
+    void* other = Allocate(kLimit / 2);
+    void* block = Allocate(kUnit);
+    size_t size = kUnit;
+    memset(block, 5, size);
+    while (void* grown = Reallocate(block, size + kUnit, "test")) {
+      block = grown;
+      size += kUnit;
+      EXPECT_LE(InUse(), kLimit);
+    }
+    EXPECT_EQ(errno, ENOMEM);
+    EXPECT_GE(size, kLimit / 4) << "what is copied takes twice its size";
+    EXPECT_EQ(static_cast<char*>(block)[kUnit - 1], 5);
+    const size_t before = InUse();
+    EXPECT_EQ(Reallocate(block, kUnit, "test"), block) << "no room to move";
+    EXPECT_EQ(InUse(), before + kUnit - (size + kUnit - 1) / kUnit * kUnit)
+        << "what was cut off counts still";
+    Free(other, "test");
+    EXPECT_NE(Allocate(kLimit / 2), nullptr);
+  });
+}
+
+TEST(Limit, ThreadsShareIt) {
+  WithLimit(kLimit, [] {
+    std::vector<std::vector<void*>> blocks(4);
+    size_t most = 0;
+    InThreads(4, [&](int id) {
+      const size_t size = id % 2 == 0 ? 3000 : 100000;
+      for (int i = 0; i < 3000; ++i) {
+        void* block = Allocate(size);
+        if (block != nullptr) blocks[id].push_back(block);
+        if (block == nullptr && !blocks[id].empty()) {
+          Free(blocks[id].back(), "test");
+          blocks[id].pop_back();
+        }
+        if (id == 0 && InUse() > most) most = InUse();
+      }
+    });
+    EXPECT_LE(most, kLimit);
+    EXPECT_GT(most, kLimit - kLimit / 8);
+    for (const auto& each : blocks) FreeAll(each);
+    void* large = Allocate(kLimit - kLimit / 8);
+    EXPECT_NE(large, nullptr) << "everything is free";
+    Free(large, "test");
+  });
+}
+
+TEST(Limit, CountsTheStaticHeap) {
+  InChild([] {
+    // Before mmap is enabled, by the dynamic loader.
+    const std::vector<void*> early = {Allocate(100000), Allocate(100)};
+    memory::EnableMmap();
+    memory::SetLimit(kLimit);
+    const std::vector<void*> blocks = FillHeap(kUnit);
+    EXPECT_LE(blocks.size() * kUnit, kLimit - 100000);
+    FreeAll(blocks);
+    FreeAll(early);
+    const std::vector<void*> again = FillHeap(kUnit);
+    EXPECT_GT(again.size(), blocks.size());
+    FreeAll(again);
+  });
+}
+
+TEST(StaticHeapSize, IsWhatCanBeUsed) {
+  for (size_t bytes : {size_t{8192}, size_t{1} << 19, size_t{16} << 20}) {
+    InChild([bytes] {
+      memory::SetStaticHeap(bytes);
+      size_t got = 0;
+      std::vector<void*> blocks;
+      blocks.reserve(bytes / 4096);
+      while (void* block = Allocate(4096)) {
+        blocks.push_back(block);
+        got += 4096;
+      }
+      EXPECT_EQ(got, bytes);
+      EXPECT_EQ(Allocate(4097), nullptr);
+      FreeAll(blocks);
+      void* all = Allocate(bytes);
+      EXPECT_NE(all, nullptr);
+      EXPECT_EQ(Reallocate(all, bytes + 1, "test"), nullptr);
+      Free(all, "test");
+    });
+  }
+}
+
+}  // namespace
+}  // namespace aomalloc
