@@ -82,18 +82,17 @@ TEST(Limit, IsReachedAndNotExceeded) {
 
 TEST(Limit, FreeMemoryThatIsNotPurgedCounts) {
   WithLimit(kLimit, [] {
-    // All but two units are dirty, and in the way of what comes after.
-    const std::vector<void*> blocks = FillHeap(kUnit);
-    for (size_t i = 0; i + 1 < blocks.size(); i += 2) Free(blocks[i], "test");
-    Trim();
-    for (size_t i = 1; i + 1 < blocks.size(); i += 2) Free(blocks[i], "test");
+    std::vector<void*> blocks = FillHeap(kUnit);
+    void* middle = blocks[blocks.size() / 2];
+    blocks.erase(blocks.begin() + blocks.size() / 2);
+    FreeAll(blocks);
     EXPECT_GE(Dirty(), 4 * kUnit);
-    // Does not fit below the last block.
+    // Does not fit in beside the one block that is left.
     void* large = Allocate(kLimit - 4 * kUnit);
     EXPECT_NE(large, nullptr);
     EXPECT_LE(InUse() + Dirty(), kLimit);
     Free(large, "test");
-    Free(blocks.back(), "test");
+    Free(middle, "test");
   });
 }
 
