@@ -138,9 +138,9 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   Run* slab = runs_.Take(1);
   if (slab == nullptr) {
     const size_t least = slab::LeastStaticBytes(size_class);
-    // Of a class that borrows from nobody the first few slabs are short ones.
+    // Of blocks larger than a page the first few slabs are short ones.
     const bool is_short =
-        LenderOf(size_class) == size_class && IsFew(size_class);
+        ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
     size_t static_bytes = is_short ? least : slab::StaticBytes(size_class);
     memory::Taken taken;
     while ((taken = memory::Take({memory::kMappedUnitBytes, static_bytes, 1}))

@@ -142,8 +142,8 @@ void Register(Heap* first, Heap* last) {
 }
 
 // Adds a heap to the registry, or a run of them. False when there is no memory
-// for one.
-bool AddHeaps() {
+// for one. Rare: not to be part of its caller.
+[[gnu::noinline]] bool AddHeaps() {
   AO_t spare;
   while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
     // Stopped behind this, we lose one heap.

@@ -238,6 +238,13 @@ void UseUp() {
   }
 }
 
+// What is left is the blocks of a peer that does not stir.
+void UseUpAndFeedPeer() {
+  OnPeer([] { Fill(64, 100); });
+  UseUp();
+  for (int i = 0; i < 100; ++i) Give(blocks[i]);
+}
+
 // --- Preparations.
 
 // Leaves more free memory than may stay for long, though not so much that it is
@@ -384,13 +391,13 @@ const Scenario kScenarios[] = {
   {"first_of_thread", kBoth, 64, nullptr, nullptr, Malloc<64>, Keep,
    {"ClaimHeap", "TakeSlab"}, {}, 0},
   {"first_adds_heaps", kBoth | kOursOnly, 64, nullptr, HoldFirstHeaps, Malloc<64>, Keep,
-   {"ClaimHeap", "memory4Take"}, {}, 0},
+   {"ClaimHeap", "AddHeaps"}, {}, 0},
   {"malloc_drains", kBoth, kRare, nullptr, LetPeerFree, Malloc<kRare>, Keep,
-   {"DrainChain"}, {"TakeSlab"}, 0},
+   {"DrainTaken"}, {"TakeSlab"}, 0},
   {"malloc_drains_slab", kBoth, kRare, nullptr, LetPeerEmptySlab, Malloc<kRare>, Keep,
-   {"DrainChain", "Heap6OnZero"}, {}, 0},
+   {"DrainTaken", "Heap6OnZero"}, {}, 0},
   {"malloc_drains_idle", kBoth | kOursOnly, kRare, nullptr, FreeToIdleHeap, MallocManySlow, KeepMany,
-   {"DrainIdleHeap", "Heap5Drain", "DrainChain"}, {}, 6 * 65536},
+   {"DrainIdleHeap", "Heap5Drain", "DrainTaken"}, {}, 6 * 65536},
   {"malloc_span", kBoth, 20000, nullptr, WarmUp, MallocBig, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
   {"malloc_span_reused", kStatic, 20000, nullptr, DirtySpan, MallocBig, Keep,
@@ -405,6 +412,8 @@ const Scenario kScenarios[] = {
    {"CommitUpTo", "os6Commit"}, {}, size_t{9} << 20},
   {"malloc_runs_out", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUp, Malloc<64>, Keep,
    {"Heap6Refill"}, {}, 0},
+  {"malloc_raids", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUpAndFeedPeer, Malloc<64>, Keep,
+   {"RaidHeaps", "Inbox4Raid"}, {}, 0},
   {"free_fast", kBoth, 64, nullptr, TakeSmall, Free, nullptr,
    {}, {"OnZero"}, 0},
   {"free_relists", kBoth, kRare, nullptr, HoldOneOfFull, Free, nullptr,
@@ -415,19 +424,19 @@ const Scenario kScenarios[] = {
    {"Heap6OnZero", "Discard", "RunCache4Keep"}, {}, 0},
   {"free_remote", kBoth, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
    {"FreeSlow"}, {"OnZero"}, 0},
-  {"free_remote_listed", kBoth, 64, nullptr, GiveSomeOfPeer, Free, nullptr,
+  {"free_remote_listed", kMapped, 64, nullptr, GiveSomeOfPeer, Free, nullptr,
    {"FreeSlow"}, {"Send"}, 0},
   {"free_remote_sends", kBoth | kOursOnly, 64, nullptr, GiveManyOfPeer, Free, nullptr,
    {"FreeSlow", "Outbox4Send"}, {}, 10 * kRare},
   {"free_remote_evicts", kBoth | kOursOnly, 64, nullptr, TakeOneOfEach, FreeOneOfEach, nullptr,
    {"FreeSlow", "Outbox4Send"}, {}, 20 * kRare},  // what it did not come to free, too
-  {"free_remote_keeps", kBoth, kRare, nullptr, NeedAndHoldOneOfPeer, Free, nullptr,
+  {"free_remote_keeps", kMapped, kRare, nullptr, NeedAndHoldOneOfPeer, Free, nullptr,
    {"FreeSlow"}, {"Send"}, 0},
   {"free_gets_heap", kBoth | kOursOnly, 64, nullptr, FreeWithoutHeap, Free, nullptr,
    {"FreeSlow", "ClaimForFreeSlow", "ClaimHeap"}, {}, 0},
-  {"malloc_of_peer", kBoth | kOursOnly, kRare, nullptr, KeepSomeOfPeer, Malloc<kRare>, Keep,
+  {"malloc_of_peer", kMapped | kOursOnly, kRare, nullptr, KeepSomeOfPeer, Malloc<kRare>, Keep,
    {"Heap6Refill", "PopForeign"}, {"slab5Carve"}, 0},
-  {"malloc_after_peer", kBoth | kOursOnly, kRare, nullptr, UseUpSomeOfPeer, Malloc<kRare>, Keep,
+  {"malloc_after_peer", kMapped | kOursOnly, kRare, nullptr, UseUpSomeOfPeer, Malloc<kRare>, Keep,
    {"Heap6Refill", "PopForeign"}, {}, 0},
   {"free_span", kStatic, 20000, nullptr, TakeSpan, Free, nullptr,
    {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
@@ -476,7 +485,7 @@ const Scenario kScenarios[] = {
   {"ao_free", kBoth | kOursOnly, 64, nullptr, TakeSmall, AoFree, nullptr,
    {"AO_free"}, {"OnZero"}, 0},
   {"operator_new", kBoth | kOursOnly, 64, nullptr, WarmUp, New, Keep,
-   {"Znwm"}, {"AllocateSlow"}, 0},
+   {"own_new"}, {"AllocateSlow"}, 0},  // an alias
   {"operator_delete", kBoth | kOursOnly, 64, nullptr, TakeSmall, Delete, nullptr,
    {}, {"OnZero"}, 0},
   {"malloc_trim", kBoth, kRare, nullptr, FreeMuch, TrimAll, nullptr,
