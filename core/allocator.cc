@@ -6,6 +6,7 @@
 
 #include "core/os.h"
 #include "core/report.h"
+#include "core/statistics.h"
 
 namespace aomalloc {
 namespace {
@@ -83,6 +84,7 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   if (taken.run == nullptr) return nullptr;
   taken.run->kind = RunKind::kSpan;
   *zeroed = taken.zeroed;
+  statistics::NoteGrowth();
   return taken.address();
 }
 
@@ -108,6 +110,7 @@ Block* TryBlock(size_t size) {
     // Before asking for memory, see that some comes back.
     thread::DrainIdleHeap(frame);
     block = heap->Grow(size_class);
+    statistics::NoteGrowth();
   }
   heap->claim.Release();
   return block;
@@ -191,7 +194,7 @@ void FreeSlow(void* ptr, Run* run, const char* call) {
   auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
   const ClaimFrame frame;
   Heap* heap = thread::ClaimForFree(frame);
-  if (heap == nullptr) return owner->Remote(block);
+  if (heap == nullptr) return owner->Remote(block, slab::BlockSize(run));
   if (owner == heap) {
     heap->Free(run, block);
   } else {
@@ -258,33 +261,9 @@ size_t UsableSize(const void* ptr, const char* call) {
   return run->kind == RunKind::kSpan ? SpanBytes(run) : slab::BlockSize(run);
 }
 
-bool Trim() {
+bool Trim(size_t keep) {
   thread::TrimHeaps();
-  return memory::MmapEnabled() && memory::Trim();
-}
-
-Statistics Count() {
-  Statistics s;
-  Arena* arena;
-  for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
-    const size_t end = arena->committed_units();
-    s.arena_bytes += end * arena->unit_bytes();
-    s.free_dirty_bytes += arena->dirty_units() * arena->unit_bytes();
-    for (size_t unit = 0; unit < end; ++unit) {
-      if (!arena->InUse(unit)) continue;
-      const Run& run = arena->table()[unit];
-      if (run.kind == RunKind::kSpan) {
-        ++s.spans;
-        s.span_bytes += run.units * arena->unit_bytes();
-      } else if (run.kind == RunKind::kSlab) {
-        const size_t count = static_cast<size_t>(slab::InUse(&run));
-        s.slab_bytes += run.units * arena->unit_bytes();
-        s.block_bytes += count * slab::BlockSize(&run);
-        s.free_blocks += run.capacity - count;
-      }
-    }
-  }
-  return s;
+  return memory::MmapEnabled() && memory::Trim(keep);
 }
 
 bool HeapsAreValid() {

@@ -107,20 +107,9 @@ void* Reallocate(void* ptr, size_t size, const char* call);
 // Bytes that may be used at `ptr`, a live block; 0 for null.
 size_t UsableSize(const void* ptr, const char* call);
 
-// Gives free memory back to the system now. True if there was some.
-bool Trim();
-
-// What the heap consists of, counted now; other threads move on meanwhile.
-struct Statistics {
-  size_t arena_bytes = 0;  // accessible, in use or not
-  size_t span_bytes = 0;   // in spans
-  size_t spans = 0;
-  size_t slab_bytes = 0;        // in slabs
-  size_t block_bytes = 0;       // in blocks of slabs that are in use
-  size_t free_blocks = 0;       // in slabs
-  size_t free_dirty_bytes = 0;  // free units that can be purged
-};
-Statistics Count();
+// Gives free memory back to the system now, but for `keep` bytes. True if some
+// was given back.
+bool Trim(size_t keep = 0);
 
 // True when all heaps that this thread holds satisfy their invariants. To be
 // called where no operation of the thread is interrupted.

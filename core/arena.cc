@@ -159,6 +159,7 @@ void Arena::AddToCounts(size_t used, size_t dirty) {
 bool Arena::BeginUse(size_t start, size_t count) {
   const size_t dirty = CountDirty(start, count);
   AddToCounts(count, ~dirty + 1);
+  RaiseTo(&peak_used_, used_units());
   return dirty == 0;
 }
 
@@ -242,6 +243,8 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
     const size_t unit = word * kWordBits + first;
     if (os::Purge(base_ + (unit << unit_shift_), length << unit_shift_)) {
       purged |= mask;
+      AddRelaxed(&purges_, 1);
+      AddRelaxed(&purged_, length);
     }
     rest &= ~mask;
   }

@@ -89,6 +89,7 @@ class Arena {
     return base_ + (static_cast<size_t>(run - table_) << unit_shift_);
   }
 
+  char* base() const { return base_; }
   bool mapped() const { return mapped_; }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
   size_t units() const { return units_; }
@@ -102,8 +103,14 @@ class Arena {
   }
   size_t dirty_units() const { return LoadRelaxed(&counts_) >> kCountBits; }
   size_t committed_units() const { return LoadRelaxed(&committed_); }
+  size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
+  size_t purges() const { return LoadRelaxed(&purges_); }
+  size_t purged_units() const { return LoadRelaxed(&purged_); }
   bool InUse(size_t unit) const {
     return (LoadRelaxed(&used_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
+  }
+  bool IsDirty(size_t unit) const {
+    return (LoadRelaxed(&dirty_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
   }
 
  private:
@@ -149,6 +156,11 @@ class Arena {
   // as they change together.
   static constexpr int kCountBits = 32;
   AtomicWord counts_ = 0;
+  // For reports: the most units that were in use; how often the system was
+  // given some back, and how many.
+  AtomicWord peak_used_ = 0;
+  AtomicWord purges_ = 0;
+  AtomicWord purged_ = 0;
 };
 
 }  // namespace aomalloc

@@ -75,6 +75,22 @@ inline void ClearBitsRelease(AtomicWord* word, AO_t mask) {
 // Sets the bits of `mask`; orders nothing.
 inline void SetBits(AtomicWord* word, AO_t mask) { AO_or(word, mask); }
 
+// Raises a high-water mark to `value`; orders nothing. Whoever fails was
+// overtaken by one that succeeded.
+inline void RaiseTo(AtomicWord* mark, AO_t value) {
+  AO_t seen;
+  while ((seen = AO_load(mark)) < value &&
+         AO_compare_and_swap(mark, seen, value) == 0) {
+  }
+}
+
+// Reads once what its owner writes by plain stores meanwhile: good for a figure
+// in a report, which is worth no more than its moment, and for nothing else.
+template <typename T>
+inline T Glance(const T& value) {
+  return *const_cast<const volatile T*>(&value);
+}
+
 // Keeps the compiler from moving accesses across: all that is needed between a
 // thread and its own signal handlers, on every machine.
 inline void CompilerBarrier() { AO_compiler_barrier(); }

@@ -37,6 +37,15 @@ void ForeignBlocks::SendAll() {
   outbox_.Flush();
 }
 
+size_t ForeignBlocks::Bytes() const {
+  size_t bytes = outbox_.Bytes();
+  for (int i = 0; i < kNumClasses; ++i) {
+    const int32_t used = Glance(kept_[i].used);
+    if (used < 0) bytes += static_cast<size_t>(-used) * ClassSize(i);
+  }
+  return bytes;
+}
+
 bool ForeignBlocks::IsValid(const Heap* heap) const {
   for (int i = 0; i < kNumClasses; ++i) {
     size_t count = 0;

@@ -49,6 +49,10 @@ class ForeignBlocks {
   void Send() { outbox_.Flush(); }
   void SendAll();
 
+  // For reports, at any time: the bytes of blocks that are kept or still to be
+  // sent.
+  size_t Bytes() const;
+
   // True if what is kept are blocks of their class, and none of `heap`.
   bool IsValid(const Heap* heap) const;
 

@@ -173,6 +173,8 @@ Run* Heap::TakeSlab(SizeClass size_class) {
 // Gives back a slab that is empty and on no list.
 void Heap::Discard(Run* slab) {
   AOMALLOC_CHECK(!slab->listed && slab::InUse(slab) <= 0);
+  drained_[slab->size_class] += slab->drained;
+  slab->drained = 0;
   StoreRelease(&slab->owner, 0);
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   Arena* arena = memory::ArenaOfRun(slab);
@@ -192,8 +194,10 @@ void Heap::DrainTaken() {
     Run* slab = memory::RunAt(block);
     auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&slab->owner));
     if (owner == this) {
+      ++slab->drained;
       Free(slab, block);
     } else {
+      raided_bytes_ += slab::BlockSize(slab);
       foreign_.AddRaided(owner, slab, block);
     }
   }

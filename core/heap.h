@@ -100,17 +100,27 @@ class alignas(64) Heap {
   // --- Without.
 
   // Frees the blocks from `first` to `last`, linked by `next`, and those that
-  // are listed in them.
-  void Remote(RemoteBatch* first, RemoteBatch* last) {
+  // are listed in them: `bytes` in all.
+  void Remote(RemoteBatch* first, RemoteBatch* last, size_t bytes) {
     inbox_.Push(first, last);
+    inbox_.NoteSent(bytes);
   }
-  // Frees one block.
-  void Remote(Block* block) {
+  // Frees one block, of `bytes`.
+  void Remote(Block* block, size_t bytes) {
     auto* batch = reinterpret_cast<RemoteBatch*>(block);
     batch->count = 0;
-    inbox_.Push(batch, batch);
+    Remote(batch, batch, bytes);
   }
   bool HasRemote() const { return !inbox_.IsEmpty(); }
+
+  // For reports, at any time (Glance). Remote frees that came home to slabs of
+  // this class which the heap has given back since; those that came home to the
+  // slabs that it has are theirs to tell. Bytes that were sent here, ever; and of
+  // other heaps' blocks, that it took from their inboxes, to send them once more.
+  size_t Drained(int size_class) const { return Glance(drained_[size_class]); }
+  size_t sent_bytes() const { return inbox_.sent_bytes(); }
+  size_t raided_bytes() const { return Glance(raided_bytes_); }
+  const ForeignBlocks& foreign() const { return foreign_; }
 
   AtomicWord holder = 0;  // the thread that holds the heap (thread.h), or 0
   ClaimWord claim;
@@ -151,6 +161,9 @@ class alignas(64) Heap {
   RunCache runs_;
   SizeClass filled_ = 0;             // the last of which a slab was found full
   uint8_t asked_[kNumClasses] = {};  // see IsFew
+  // For reports.
+  size_t drained_[kNumClasses] = {};
+  size_t raided_bytes_ = 0;
   Inbox inbox_;
 };
 

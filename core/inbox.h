@@ -32,6 +32,10 @@ class Inbox {
   // that are listed in them.
   void Push(RemoteBatch* first, RemoteBatch* last) { list_.Push(first, last); }
 
+  // For reports: to be told how much was pushed, and how much that is in all.
+  void NoteSent(size_t bytes) { AddRelaxed(&sent_bytes_, bytes); }
+  size_t sent_bytes() const { return LoadRelaxed(&sent_bytes_); }
+
   // True if nothing waits on the list.
   bool IsEmpty() const { return List::Head(list_.Look()) == nullptr; }
 
@@ -83,6 +87,7 @@ class Inbox {
   // On a line of their own: others write them all the time.
   alignas(64) List list_;
   AtomicWord raider_ = 0;  // the inbox that raids this one, or 0
+  AtomicWord sent_bytes_ = 0;
 };
 
 }  // namespace aomalloc

@@ -219,12 +219,13 @@ void Return(Arena* arena, Run* run, bool dirty) {
   if (arena->mapped()) purge::IfDue(arena);
 }
 
-bool Trim() {
+bool Trim(size_t keep) {
   bool trimmed = false;
   for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
-    if (MappedAt(i)->dirty_units() == 0) continue;
-    MappedAt(i)->PurgeExcess(0);
-    trimmed = true;
+    Arena* arena = MappedAt(i);
+    const size_t purged = arena->purged_units();
+    arena->PurgeExcess(keep / arena->unit_bytes());
+    trimmed |= arena->purged_units() != purged;
   }
   return trimmed;
 }
@@ -232,6 +233,15 @@ bool Trim() {
 Arena* ArenaAt(int index) {
   if (index == 0) return &static_arena;
   return index <= kMaxMapped ? MappedAt(index - 1) : nullptr;
+}
+
+size_t UsedBytes() {
+  size_t bytes = 0;
+  Arena* arena;
+  for (int i = 0; (arena = ArenaAt(i)) != nullptr; ++i) {
+    bytes += arena->used_units() * arena->unit_bytes();
+  }
+  return bytes;
 }
 
 Arena* ArenaOf(const void* address) {

@@ -142,8 +142,9 @@ inline void PurgeIfPending(const Run* run) {
   if (Unlikely(purge::IsPending())) purge::IfDue(ArenaOfRun(run));
 }
 
-// Gives free memory back to the system now. True if there was some.
-bool Trim();
+// Gives free memory back to the system now, but for `keep` bytes. True if some
+// was given back.
+bool Trim(size_t keep = 0);
 
 // The run that holds `address`: a slab's or a span's first unit. For an address
 // behind the first unit of a span, or in free memory, some unit whose kind is
@@ -154,6 +155,9 @@ inline Run* RunAt(const void* address) {
   return Likely(static_cast<bool>(primary)) ? primary.unit()
                                             : RunAtSlow(address);
 }
+
+// The bytes of all arenas that are in use.
+size_t UsedBytes();
 
 // The i-th arena, the static heap first; null behind the last.
 Arena* ArenaAt(int index);

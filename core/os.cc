@@ -1,11 +1,13 @@
 #include "core/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -137,10 +139,52 @@ size_t CoarseMilliseconds() {
          static_cast<size_t>(now.tv_nsec) / 1000000 + 1;
 }
 
-void WriteError(const char* text, size_t length) {
+bool Resident(const void* start, size_t bytes, size_t* resident) {
+  unsigned char pages[128];
+  const char* at = static_cast<const char*>(start);
+  const size_t page = PageSize();
+  *resident = 0;
+  while (bytes > 0) {
+    const size_t step =
+        bytes < sizeof(pages) * page ? bytes : sizeof(pages) * page;
+    if (Syscall(SYS_mincore, AsLong(at), static_cast<long>(step),
+                AsLong(pages)) != 0) {
+      return false;
+    }
+    for (size_t i = 0; i < (step + page - 1) / page; ++i)
+      *resident += (pages[i] & 1) * page;
+    at += step;
+    bytes -= step;
+  }
+  return true;
+}
+
+int OpenToAppend(const char* path) {
+  return static_cast<int>(Syscall(SYS_openat, AT_FDCWD, AsLong(path),
+                                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                                  0666));
+}
+
+int Duplicate(int descriptor) {
+  constexpr long kOutOfTheWay = 200;
+  return static_cast<int>(
+      Syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, kOutOfTheWay));
+}
+
+FileId FileOf(int descriptor) {
+  struct stat status {};
+  if (Syscall(SYS_fstat, descriptor, AsLong(&status)) != 0) return FileId();
+  return {status.st_dev, status.st_ino};
+}
+
+void Close(int descriptor) { Syscall(SYS_close, descriptor); }
+
+void WriteError(const char* text, size_t length) { Write(2, text, length); }
+
+void Write(int descriptor, const char* text, size_t length) {
   while (length > 0) {
     const long written =
-        Syscall(SYS_write, 2, AsLong(text), static_cast<long>(length));
+        Syscall(SYS_write, descriptor, AsLong(text), static_cast<long>(length));
     if (written == -EINTR) continue;
     if (written <= 0) return;
     text += written;

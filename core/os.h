@@ -60,6 +60,32 @@ bool Holds(const volatile void* address, unsigned value);
 // Milliseconds of a clock that only goes forward, from 1; coarse and cheap.
 size_t CoarseMilliseconds();
 
+// The bytes of a page-aligned range that have memory behind them. False when
+// the system does not tell.
+bool Resident(const void* start, size_t bytes, size_t* resident);
+
+// Opens a file to append to, making it if need be; its descriptor, or -errno.
+// Not inherited by other programs.
+int OpenToAppend(const char* path);
+void Close(int descriptor);
+
+// A second descriptor of the same file, out of the way of the program's own, or
+// -errno. Not inherited by other programs.
+int Duplicate(int descriptor);
+
+// Which file a descriptor leads to; all zero if it is not open.
+struct FileId {
+  size_t device = 0;
+  size_t inode = 0;
+  bool operator==(const FileId& other) const {
+    return device == other.device && inode == other.inode;
+  }
+};
+FileId FileOf(int descriptor);
+
+// Writes all of `text`, unless there is an error.
+void Write(int descriptor, const char* text, size_t length);
+
 // Writes to stderr; errors are ignored, since there is nobody to tell.
 void WriteError(const char* text, size_t length);
 

@@ -7,7 +7,7 @@ void Outbox::Send(Lane* lane) {
   RemoteBatch* first = lane->first;
   RemoteBatch* last = lane->last;
   Commit<RemoteBatch*>(&lane->first, nullptr);
-  lane->owner->Remote(first, last);
+  lane->owner->Remote(first, last, lane->bytes);
 }
 
 void Outbox::Flush() {

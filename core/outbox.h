@@ -42,6 +42,15 @@ class Outbox {
   // Sends everything.
   void Flush();
 
+  // For reports, at any time: the bytes that are still to be sent.
+  size_t Bytes() const {
+    size_t bytes = 0;
+    for (const Lane& lane : lanes_) {
+      if (Glance(lane.first) != nullptr) bytes += Glance(lane.bytes);
+    }
+    return bytes;
+  }
+
  private:
   // What goes to one owner.
   struct Lane {

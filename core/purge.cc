@@ -19,6 +19,9 @@ constexpr AO_t kMemoryMs = 1000;
 // Reading the clock is a system call: not each time.
 constexpr AO_t kCallsAClock = 8;
 
+constexpr AO_t kNotTold = ~AO_t{0};
+
+AtomicWord told_bytes = kNotTold;  // by Allow
 AtomicWord calls;
 AtomicWord learnt_bytes = kLeastBytes;  // what may stay, as learnt
 AtomicWord learnt_ms;                   // when; 0: never
@@ -29,11 +32,18 @@ AtomicWord eager_bytes;                 // purged at once, and not regretted
 AtomicWord due_ms;
 AtomicWord purged_ms;
 
+void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
+
 void IfDue(Arena* arena) {
   const size_t unit = arena->unit_bytes();
+  const size_t dirty = arena->dirty_units() * unit;
+  const AO_t told = LoadRelaxed(&told_bytes);
+  if (Unlikely(told != kNotTold)) {
+    if (dirty > told) arena->PurgeExcess(told / unit);
+    return;
+  }
   const size_t allowed =
       kIdleBytes + arena->used_units() / kIdleFraction * unit;
-  const size_t dirty = arena->dirty_units() * unit;
   if (dirty <= allowed) return;
   const AO_t call = LoadRelaxed(&calls) + 1;
   StoreRelaxed(&calls, call);

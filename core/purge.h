@@ -28,6 +28,10 @@ extern AtomicWord purged_ms __attribute__((visibility("hidden")));
 // To be called when memory of a mapped arena was returned.
 void IfDue(Arena* arena);
 
+// From now on, up to so many bytes stay free and dirty, and what is beyond goes
+// at once.
+void Allow(size_t bytes);
+
 // Whether IfDue may have something to do where no memory was returned.
 inline bool IsPending() { return LoadRelaxed(&due_ms) != 0; }
 

@@ -1,6 +1,7 @@
 #include "core/report.h"
 
 #include "core/os.h"
+#include "core/output.h"
 
 namespace aomalloc {
 
@@ -12,26 +13,10 @@ Line& Line::Text(const char* text) {
 }
 
 Line& Line::Hex(uintptr_t value) {
-  char digits[2 * sizeof(value) + 3];
-  char* start = digits + sizeof(digits);
-  *--start = '\0';
-  do {
-    *--start = "0123456789abcdef"[value % 16];
-    value /= 16;
-  } while (value != 0);
-  return Text("0x").Text(start);
+  return Text("0x").Text(Digits(value, 16).text());
 }
 
-Line& Line::Decimal(size_t value) {
-  char digits[3 * sizeof(value) + 1];
-  char* start = digits + sizeof(digits);
-  *--start = '\0';
-  do {
-    *--start = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  return Text(start);
-}
+Line& Line::Decimal(size_t value) { return Text(Digits(value).text()); }
 
 void Line::Write() {
   buffer_[length_++] = '\n';

@@ -82,6 +82,7 @@ struct alignas(128) Run {
   int16_t beyond;
   uint16_t carved;  // blocks that have ever been on the free list
   bool listed;      // on its owner's list for its class
+  size_t drained;   // remote frees that came home to it; for reports
 };
 static_assert(sizeof(Run) == 128);
 

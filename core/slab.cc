@@ -67,6 +67,7 @@ void Init(Run* slab, size_t bytes, SizeClass size_class) {
   slab->block_granules = static_cast<uint16_t>(size / kGranule);
   slab->size_class = size_class;
   slab->listed = false;
+  slab->drained = 0;
 }
 
 bool Carve(Run* slab) {

@@ -214,6 +214,7 @@ void RegisterExit() {
 }  // namespace
 
 __thread Heap* current = nullptr;
+AtomicWord nested_entries = 0;
 
 AO_t ThisThread() {
   // A handler that forks here has set the token of the child already.
@@ -237,7 +238,10 @@ Heap* Registry() {
 Heap* ClaimHeap(const ClaimFrame& frame) {
   if (liveness::ProcessIsNew()) RecordId();
   Heap* heap = current;
-  if (heap != nullptr && ClaimOrTakeOver(heap, frame)) return heap;
+  if (heap != nullptr) {
+    if (ClaimOrTakeOver(heap, frame)) return heap;
+    AddRelaxed(&nested_entries, 1);
+  }
   // A handler may claim what we acquire before we do, and give it back; or
   // keep it, if it switched stacks: then we acquire another.
   while ((heap = ClaimHeld(frame)) == nullptr) {

@@ -30,6 +30,10 @@ namespace aomalloc::thread {
 extern __thread Heap* current
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+// How often an operation found the current heap in use by one that it has
+// interrupted. For reports.
+extern AtomicWord nested_entries __attribute__((visibility("hidden")));
+
 // The calling thread's token.
 AO_t ThisThread();
 
@@ -44,7 +48,9 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame);
 inline Heap* ClaimForFree(const ClaimFrame& frame) {
   Heap* heap = current;
   if (Unlikely(heap == nullptr)) return ClaimForFreeSlow(frame);
-  return Likely(heap->claim.Claim(frame)) ? heap : nullptr;
+  if (Likely(heap->claim.Claim(frame))) return heap;
+  AddRelaxed(&nested_entries, 1);
+  return nullptr;
 }
 
 // Gives back the empty slabs of all heaps that the calling thread holds or

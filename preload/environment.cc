@@ -6,11 +6,13 @@
 
 #include "core/memory.h"
 #include "core/report.h"
+#include "preload/reports.h"
 #include "preload/values.h"
 
 namespace {
 
 namespace memory = aomalloc::memory;
+namespace reports = aomalloc::reports;
 using aomalloc::preload::ParseBool;
 using aomalloc::preload::ParseSize;
 
@@ -56,6 +58,11 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
      "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},
     {"AO_MALLOC_LIMIT", SetLimit, "a size from 64K, such as 512M or 2G"},
+    {"AO_MALLOC_STATS", reports::SetStats,
+     "1, 0, or a path that is not too long"},
+    {"AO_MALLOC_STATS_FORMAT", reports::SetFormat, "text or json"},
+    {"AO_MALLOC_DUMP_SIGNAL", reports::SetDumpSignal,
+     "a signal that can be handled, such as USR2"},
 };
 
 // The value of `name` in `environment`, or null. Not getenv: libc's own

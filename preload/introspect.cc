@@ -7,16 +7,20 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include <initializer_list>
+
 #include "core/allocator.h"
-#include "core/report.h"
+#include "core/heap_report.h"
+#include "core/purge.h"
+#include "core/statistics.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace {
 
 // glibc's fields in our terms: arena: bytes in slabs; hblks, hblkhd: spans;
-// uordblks: bytes in use in slabs; fordblks, ordblks: free blocks in slabs;
-// keepcost: what malloc_trim would give back.
+// uordblks: bytes of live blocks in slabs; fordblks, ordblks: the rest, free
+// blocks in slabs; keepcost: what malloc_trim would give back at least.
 struct mallinfo2 Info() {
   const aomalloc::Statistics s = aomalloc::Count();
   struct mallinfo2 info {};
@@ -24,9 +28,9 @@ struct mallinfo2 Info() {
   info.ordblks = s.free_blocks;
   info.hblks = s.spans;
   info.hblkhd = s.span_bytes;
-  info.uordblks = s.block_bytes;
-  info.fordblks = s.slab_bytes - s.block_bytes;
-  info.keepcost = s.free_dirty_bytes;
+  info.uordblks = s.live() > s.span_bytes ? s.live() - s.span_bytes : 0;
+  info.fordblks = info.arena - info.uordblks;
+  info.keepcost = s.free_dirty;
   return info;
 }
 
@@ -48,6 +52,34 @@ struct mallinfo NarrowInfo() {
   return info;
 }
 
+// 1 if the parameter is one that is honoured, which is the one with a
+// counterpart here: how much free memory may stay before it is given back.
+// Negative, as glibc takes it: any amount.
+int SetOption(int parameter, int value) {
+  if (parameter != M_TRIM_THRESHOLD) return 0;
+  aomalloc::purge::Allow(value < 0 ? PTRDIFF_MAX : static_cast<size_t>(value));
+  return 1;
+}
+
+// The <sizes> of malloc_info: free blocks in slabs, by size.
+void PrintSizes(FILE* stream) {
+  using aomalloc::kClassesAtATime;
+  fprintf(stream, "<sizes>\n");
+  aomalloc::ClassStatistics classes[kClassesAtATime];
+  for (int first = 0; first < aomalloc::kNumClasses; first += kClassesAtATime) {
+    aomalloc::CountClasses(first, &classes);
+    for (int i = 0; i < kClassesAtATime; ++i) {
+      const size_t free = classes[i].capacity - classes[i].blocks;
+      if (free == 0) continue;
+      const size_t size = aomalloc::ClassSize(first + i);
+      fprintf(stream,
+              "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
+              size, size, free * size, free);
+    }
+  }
+  fprintf(stream, "</sizes>\n");
+}
+
 }  // namespace
 
 EXPORT struct mallinfo2 mallinfo2() noexcept { return Info(); }
@@ -55,41 +87,52 @@ EXPORT struct mallinfo2 mallinfo2() noexcept { return Info(); }
 EXPORT struct mallinfo mallinfo() noexcept { return NarrowInfo(); }
 EXPORT struct mallinfo __libc_mallinfo() { return NarrowInfo(); }
 
-// None of glibc's parameters has a counterpart here: 0, "not set".
-EXPORT int mallopt(int, int) noexcept { return 0; }
-EXPORT int __libc_mallopt(int, int) { return 0; }
-
-// 1 if memory was given back to the system.
-EXPORT int malloc_trim(size_t) noexcept { return aomalloc::Trim() ? 1 : 0; }
-
-EXPORT void malloc_stats() noexcept {
-  const aomalloc::Statistics s = aomalloc::Count();
-  using aomalloc::Line;
-  Line().Text("accessible bytes    ").Decimal(s.arena_bytes).Write();
-  Line().Text("bytes in slabs      ").Decimal(s.slab_bytes).Write();
-  Line().Text("  of which in use   ").Decimal(s.block_bytes).Write();
-  Line().Text("bytes in spans      ").Decimal(s.span_bytes).Write();
-  Line().Text("free, not purged    ").Decimal(s.free_dirty_bytes).Write();
+// 0 for what is not honoured.
+EXPORT int mallopt(int parameter, int value) noexcept {
+  return SetOption(parameter, value);
+}
+EXPORT int __libc_mallopt(int parameter, int value) {
+  return SetOption(parameter, value);
 }
 
-// The glibc manual's malloc_info: an XML document; `options` must be 0.
+// Gives free memory back to the system, but for `pad` bytes: 1 if some was.
+EXPORT int malloc_trim(size_t pad) noexcept {
+  return aomalloc::Trim(pad) ? 1 : 0;
+}
+
+EXPORT void malloc_stats() noexcept {
+  aomalloc::Output out(2);
+  aomalloc::heap_report::WriteText(&out, "malloc_stats");
+}
+
+// The glibc manual's malloc_info: an XML document; `options` must be 0. All
+// slabs are one <heap>, spans are glibc's mmapped blocks.
 EXPORT int malloc_info(int options, FILE* stream) noexcept {
   if (options != 0) {
     errno = EINVAL;
     return -1;
   }
   const aomalloc::Statistics s = aomalloc::Count();
-  fprintf(stream,
-          "<malloc version=\"1\">\n"
-          "<heap nr=\"0\">\n"
-          "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
-          "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
-          "<system type=\"current\" size=\"%zu\"/>\n"
-          "<system type=\"max\" size=\"%zu\"/>\n"
-          "</heap>\n"
-          "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
-          "</malloc>\n",
-          s.free_blocks, s.slab_bytes - s.block_bytes, s.slab_bytes,
-          s.arena_bytes, s.spans, s.span_bytes);
+  fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n");
+  PrintSizes(stream);
+  // Twice: of this heap, and of all.
+  for (const char* closing : {"</heap>\n", ""}) {
+    fprintf(stream,
+            "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
+            "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+            s.free_blocks, s.free_block_bytes + s.uncarved);
+    if (*closing == '\0') {
+      fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
+              s.spans, s.span_bytes);
+    }
+    fprintf(stream,
+            "<system type=\"current\" size=\"%zu\"/>\n"
+            "<system type=\"max\" size=\"%zu\"/>\n"
+            "<aspace type=\"total\" size=\"%zu\"/>\n"
+            "<aspace type=\"mprotect\" size=\"%zu\"/>\n"
+            "%s",
+            s.used, s.peak_used, s.reserved, s.accessible, closing);
+  }
+  fprintf(stream, "</malloc>\n");
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/atomic_ops_malloc.h"
+#include "core/statistics.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -77,7 +78,7 @@ TEST_F(AllocatorTest, WhatIsAllocatedIsCounted) {
   EXPECT_EQ(after.block_bytes, before.block_bytes + UsableSize(small, "test"));
   EXPECT_EQ(after.spans, before.spans + 1);
   EXPECT_EQ(after.span_bytes, before.span_bytes + UsableSize(large, "test"));
-  EXPECT_GE(after.arena_bytes, after.slab_bytes + after.span_bytes);
+  EXPECT_GE(after.accessible, after.slab_bytes + after.span_bytes);
   FreeBlock(small);
   FreeBlock(large);
   EXPECT_EQ(Count().block_bytes, before.block_bytes);

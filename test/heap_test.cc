@@ -76,7 +76,7 @@ TEST_F(HeapTest, ASlabIsRetiredWhenFullListedWhenWorthItAndGivenBackWhenEmpty) {
 TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   std::set<Block*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.insert(Take(500));
-  for (Block* block : blocks) heap_->Remote(block);
+  for (Block* block : blocks) heap_->Remote(block, 0);
   EXPECT_TRUE(heap_->HasRemote());
   const size_t slabs = Slabs().size();
   size_t reused = 0;
@@ -88,7 +88,7 @@ TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   EXPECT_EQ(reused, 1000u);
   EXPECT_FALSE(heap_->HasRemote());
   EXPECT_LE(Slabs().size(), slabs + 1);
-  for (Block* block : again) heap_->Remote(block);
+  for (Block* block : again) heap_->Remote(block, 0);
   heap_->Drain();
   heap_->Trim();
   EXPECT_TRUE(Slabs().empty()) << "drained blocks did not all arrive";
@@ -110,7 +110,7 @@ TEST_F(HeapTest, IsValidAfterEveryOperation) {
       auto [block, size] = held[index];
       ASSERT_TRUE(IsFilled(block, size, static_cast<uint8_t>(size)));
       if (choice % 3 == 0) {
-        heap_->Remote(block);
+        heap_->Remote(block, 0);
       } else {
         Give(block);
       }
@@ -249,7 +249,7 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
     heap_ = new Heap(nullptr);
     TakeSome();
     while (held_.size() > 4) {  // a slab becomes empty, one is left
-      heap_->Remote(held_.back().first);
+      heap_->Remote(held_.back().first, 0);
       held_.pop_back();
     }
     abandoned =

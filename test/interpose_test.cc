@@ -10,6 +10,7 @@
 
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "test/testing.h"
@@ -175,9 +176,74 @@ TEST(InterposeTest, MallinfoSeesWhatIsAllocated) {
   EXPECT_EQ(mallinfo2().hblkhd, before.hblkhd);
 }
 
-TEST(InterposeTest, MalloptKnowsNoParameter) {
+TEST(InterposeTest, MalloptHonoursTheTrimThresholdAndNothingElse) {
   EXPECT_EQ(mallopt(M_MMAP_THRESHOLD, 100000), 0);
   EXPECT_EQ(mallopt(M_ARENA_MAX, 1), 0);
+  // What was freed stays, up to so much.
+  constexpr size_t kBytes = 64 << 20;
+  for (int megabytes : {0, 100, -1}) {
+    ASSERT_EQ(mallopt(M_TRIM_THRESHOLD, megabytes << 20), 1);
+    malloc_trim(0);
+    void* block = malloc(kBytes);
+    memset(block, 1, kBytes);
+    const size_t peak = ResidentBytes();
+    free(block);
+    if (megabytes != 0) {
+      EXPECT_GE(ResidentBytes(), peak - (1 << 20)) << megabytes;
+    } else {
+      EXPECT_LT(ResidentBytes(), peak - kBytes + (4 << 20));
+    }
+  }
+}
+
+TEST(InterposeTest, MallinfoDoesNotCountWhatAnotherThreadHasFreed) {
+  std::vector<void*> blocks(1000);
+  const size_t before = mallinfo2().uordblks;
+  for (void*& block : blocks) block = malloc(1000);
+  std::thread([&] {
+    for (void* block : blocks) free(block);
+  }).join();
+  EXPECT_LE(mallinfo2().uordblks, before + 65536);
+}
+
+// The number in the first `field` after the first `element`.
+size_t Field(const char* xml, const char* element, const char* field) {
+  const char* at = strstr(xml, element);
+  if (at != nullptr) at = strstr(at, field);
+  return at == nullptr ? 0 : strtoul(at + strlen(field) + 2, nullptr, 10);
+}
+
+TEST(InterposeTest, MallocInfoHasGlibcsShape) {
+  char* xml = nullptr;
+  size_t length = 0;
+  std::vector<void*> blocks(100);
+  for (void*& block : blocks) block = malloc(1500);
+  for (size_t i = 0; i < 100; i += 2) free(blocks[i]);
+  void* large = malloc(5000000);
+  FILE* stream = open_memstream(&xml, &length);
+  ASSERT_EQ(malloc_info(0, stream), 0);
+  fclose(stream);
+  const char* at = xml;
+  for (const char* part :
+       {"<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n",
+        "<size from=\"1536\" to=\"1536\" total=",
+        "</sizes>\n<total type=\"fast\"", "<total type=\"rest\"",
+        "<system type=\"current\"", "<system type=\"max\"",
+        "<aspace type=\"total\"", "<aspace type=\"mprotect\"",
+        "</heap>\n<total type=\"fast\"", "<total type=\"rest\"",
+        "<total type=\"mmap\"", "<system type=\"current\"",
+        "<system type=\"max\"", "<aspace type=\"total\"",
+        "<aspace type=\"mprotect\"", "</malloc>\n"}) {
+    at = strstr(at, part);
+    ASSERT_NE(at, nullptr) << part << " in " << xml;
+  }
+  EXPECT_GE(Field(xml, "from=\"1536\"", "count"), 50u);
+  EXPECT_EQ(Field(xml, "from=\"1536\"", "total"),
+            Field(xml, "from=\"1536\"", "count") * 1536);
+  EXPECT_GE(Field(xml, "type=\"mmap\"", "size"), 5000000u);
+  for (size_t i = 1; i < 100; i += 2) free(blocks[i]);
+  free(large);
+  free(xml);
 }
 
 TEST(InterposeTest, TrimGivesMemoryBack) {
@@ -202,14 +268,16 @@ TEST(InterposeTest, MallocInfoWritesWellFormedXml) {
       "assert "
       "int(r.find(\"heap/system[@type=\\\"current\\\"]\").get(\"size\")) > 0' ";
   EXPECT_EQ(system((parse + path).c_str()), 0);
-  EXPECT_NE(malloc_info(1, stderr), 0) << "there are no options";
+  errno = 0;
+  EXPECT_EQ(malloc_info(1, stderr), -1) << "there are no options";
+  EXPECT_EQ(errno, EINVAL);
 }
 
-TEST(InterposeTest, StatsAreLinesOnStderr) {
+TEST(InterposeTest, StatsAreAReportOnStderr) {
   testing::internal::CaptureStderr();
   malloc_stats();
   const std::string text = testing::internal::GetCapturedStderr();
-  EXPECT_EQ(text.rfind("aomalloc: ", 0), 0u) << text;
+  EXPECT_EQ(text.rfind("aomalloc: the heap of process ", 0), 0u) << text;
   EXPECT_EQ(text.back(), '\n');
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/memory.h"
 #include "core/os.h"
+#include "test/child.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -51,6 +52,27 @@ TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   EXPECT_TRUE(IsZero(address, kBytes));
   memory::Return(again.arena, again.run, /*dirty=*/false);
   EXPECT_FALSE(memory::Trim()) << "nothing was written";
+}
+
+TEST_F(PurgeTest, WhatIsToStayStaysAndTheRestGoesAtOnce) {
+  InChild([] {
+    constexpr size_t kBytes = size_t{20} << 20;
+    // It goes by the word of bits.
+    const auto ExpectDirty = [](size_t most) {
+      const size_t dirty = memory::ArenaAt(1)->dirty_units() * kUnit;
+      EXPECT_LE(dirty, most);
+      EXPECT_GE(dirty + 64 * kUnit, most);
+    };
+    for (size_t allowed : {2 * kBytes, kBytes / 2}) {
+      memory::Trim();
+      purge::Allow(allowed);
+      const memory::Taken taken = Take(kBytes);
+      memory::Return(taken.arena, taken.run, /*dirty=*/true);
+      ExpectDirty(allowed < kBytes ? allowed : kBytes);
+    }
+    EXPECT_TRUE(memory::Trim(kBytes / 4));
+    ExpectDirty(kBytes / 4);
+  });
 }
 
 TEST_F(PurgeTest, TrimLeavesRunsInUseAlone) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/statistics.h"
 #include "core/thread.h"
 #include "test/testing.h"
 
@@ -67,7 +68,7 @@ TEST_F(ResidentTest, TrimGivesEverythingBack) {
   for (void* block : blocks) FreeBlock(block);
   EXPECT_TRUE(Trim());
   EXPECT_LT(ResidentBytes(), before + 2 * kMiB);
-  EXPECT_EQ(Count().free_dirty_bytes, 0u);
+  EXPECT_EQ(Count().free_dirty, 0u);
 }
 
 TEST_F(ResidentTest, EndedThreadsLeaveLittleBehind) {

@@ -1,0 +1,59 @@
+// Signal-safe text of any length, to a file descriptor, through a buffer that
+// fits a handler's small stack.
+#ifndef AOMALLOC_CORE_OUTPUT_H_
+#define AOMALLOC_CORE_OUTPUT_H_
+
+#include <cstddef>
+
+namespace aomalloc {
+
+// A number's digits.
+class Digits {
+ public:
+  explicit Digits(size_t value, unsigned base = 10) {
+    *start_ = '\0';
+    do {
+      *--start_ = "0123456789abcdef"[value % base];
+      value /= base;
+    } while (value != 0);
+  }
+  const char* text() const { return start_; }
+
+ private:
+  char digits_[3 * sizeof(size_t)];
+  char* start_ = digits_ + sizeof(digits_) - 1;
+};
+
+class Output {
+ public:
+  explicit Output(int descriptor) : descriptor_(descriptor) {}
+  ~Output() { Flush(); }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  Output& Text(const char* text);
+  Output& Decimal(size_t value) { return Text(Digits(value).text()); }
+
+  // In a column of `width` characters; wider ones are not cut.
+  Output& Left(const char* text, size_t width);
+  Output& Right(const char* text, size_t width);
+  Output& Number(size_t value, size_t width);  // "12,345"
+  Output& Bytes(size_t bytes, size_t width);   // "12.3 MiB"
+  // `part` of `whole`, "97 %"; nothing of nothing is "-".
+  Output& Percent(size_t part, size_t whole, size_t width);
+
+  void Flush();
+
+ private:
+  void Put(char c);
+  void Fill(size_t length, size_t width);
+
+  static constexpr size_t kCapacity = 160;
+  const int descriptor_;
+  size_t length_ = 0;
+  char buffer_[kCapacity];
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_OUTPUT_H_

@@ -1,0 +1,150 @@
+#include "preload/reports.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "core/atomics.h"
+#include "core/heap_report.h"
+#include "core/os.h"
+#include "core/report.h"
+#include "core/statistics.h"
+
+namespace aomalloc::reports {
+namespace {
+
+constexpr size_t kMaxPath = 1024;
+
+// Written before the program starts. A copy: programs that show a title of
+// their own in ps overwrite their environment.
+char path[kMaxPath];  // empty: stderr
+// Standard error as it was at the start: programs close theirs before the
+// report at exit is due. And which file it was, should they close this too.
+int error_descriptor = 2;
+os::FileId error_file;
+bool at_exit;
+bool as_json;
+
+bool Equal(const char* a, const char* b) {
+  while (*a != '\0' && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+// The path, with "%p" replaced by the process id. False if it is too long.
+bool ExpandPath(char (*expanded)[kMaxPath]) {
+  const Digits process(os::ProcessId());
+  size_t length = 0;
+  const auto put = [&](char c) {
+    if (length < kMaxPath) (*expanded)[length++] = c;
+  };
+  for (const char* from = path; *from != '\0'; ++from) {
+    if (from[0] == '%' && from[1] == 'p') {
+      ++from;
+      for (const char* digit = process.text(); *digit != '\0'; ++digit) {
+        put(*digit);
+      }
+    } else {
+      put(*from);
+    }
+  }
+  put('\0');
+  return (*expanded)[length - 1] == '\0';
+}
+
+// Apart, so that its stack is given back before the report is written.
+[[gnu::noinline]] int Open() {
+  if (path[0] == '\0') {
+    return os::FileOf(error_descriptor) == error_file ? error_descriptor : 2;
+  }
+  char expanded[kMaxPath];
+  if (!ExpandPath(&expanded)) return -1;
+  return os::OpenToAppend(expanded);
+}
+
+struct SignalName {
+  const char* name;
+  int number;
+};
+// Those that programs leave to their users.
+constexpr SignalName kSignals[] = {
+    {"HUP", SIGHUP},   {"QUIT", SIGQUIT},   {"USR1", SIGUSR1},
+    {"USR2", SIGUSR2}, {"ALRM", SIGALRM},   {"VTALRM", SIGVTALRM},
+    {"PROF", SIGPROF}, {"WINCH", SIGWINCH}, {"IO", SIGIO},
+    {"URG", SIGURG},   {"PWR", SIGPWR},
+};
+
+// The signal of a name, with or without SIG, or a number; 0 if there is none.
+int ParseSignal(const char* value) {
+  if (value[0] == 'S' && value[1] == 'I' && value[2] == 'G') value += 3;
+  for (const SignalName& s : kSignals) {
+    if (Equal(value, s.name)) return s.number;
+  }
+  int number = 0;
+  for (; *value >= '0' && *value <= '9' && number < 100; ++value) {
+    number = number * 10 + (*value - '0');
+  }
+  return *value == '\0' && number < 65 ? number : 0;
+}
+
+void OnDumpSignal(int) { Write("by signal"); }
+
+// exit() runs this after the program's own functions and destructors.
+__attribute__((destructor)) void AtExit() {
+  if (at_exit) Write("at exit");
+}
+
+}  // namespace
+
+bool SetStats(const char* value) {
+  if (Equal(value, "0")) return true;
+  if (!Equal(value, "1")) {
+    size_t length = 0;
+    while (value[length] != '\0') ++length;
+    if (length >= kMaxPath) return false;
+    memcpy(path, value, length + 1);
+  }
+  at_exit = true;
+  if (path[0] == '\0') {
+    error_descriptor = os::Duplicate(2);
+    error_file = os::FileOf(error_descriptor);
+  }
+  statistics::Watch();
+  return true;
+}
+
+bool SetFormat(const char* value) {
+  as_json = Equal(value, "json");
+  return as_json || Equal(value, "text");
+}
+
+bool SetDumpSignal(const char* value) {
+  struct sigaction action {};
+  action.sa_handler = OnDumpSignal;
+  // The program need not notice: its system calls go on, and its own stack for
+  // handlers is used if it has one.
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  const int signal = ParseSignal(value);
+  if (signal == 0 || sigaction(signal, &action, nullptr) != 0) return false;
+  statistics::Watch();
+  return true;
+}
+
+void Write(const char* occasion) {
+  const int descriptor = Open();
+  if (descriptor < 0) {
+    return Line()
+        .Text("AO_MALLOC_STATS=")
+        .Text(path)
+        .Text(": cannot be opened")
+        .Write();
+  }
+  {
+    Output out(descriptor);
+    as_json ? heap_report::WriteJson(&out, occasion)
+            : heap_report::WriteText(&out, occasion);
+  }
+  if (path[0] != '\0') os::Close(descriptor);
+}
+
+}  // namespace aomalloc::reports
