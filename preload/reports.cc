@@ -9,9 +9,12 @@
 #include "core/os.h"
 #include "core/report.h"
 #include "core/statistics.h"
+#include "preload/values.h"
 
 namespace aomalloc::reports {
 namespace {
+
+using preload::IsWord;
 
 constexpr size_t kMaxPath = 1024;
 
@@ -24,11 +27,6 @@ int error_descriptor = 2;
 os::FileId error_file;
 bool at_exit;
 bool as_json;
-
-bool Equal(const char* a, const char* b) {
-  while (*a != '\0' && *a == *b) ++a, ++b;
-  return *a == *b;
-}
 
 // The path, with "%p" replaced by the process id. False if it is too long.
 bool ExpandPath(char (*expanded)[kMaxPath]) {
@@ -67,17 +65,20 @@ struct SignalName {
 };
 // Those that programs leave to their users.
 constexpr SignalName kSignals[] = {
-    {"HUP", SIGHUP},   {"QUIT", SIGQUIT},   {"USR1", SIGUSR1},
-    {"USR2", SIGUSR2}, {"ALRM", SIGALRM},   {"VTALRM", SIGVTALRM},
-    {"PROF", SIGPROF}, {"WINCH", SIGWINCH}, {"IO", SIGIO},
-    {"URG", SIGURG},   {"PWR", SIGPWR},
+    {"hup", SIGHUP},   {"quit", SIGQUIT},   {"usr1", SIGUSR1},
+    {"usr2", SIGUSR2}, {"alrm", SIGALRM},   {"vtalrm", SIGVTALRM},
+    {"prof", SIGPROF}, {"winch", SIGWINCH}, {"io", SIGIO},
+    {"urg", SIGURG},   {"pwr", SIGPWR},
 };
 
 // The signal of a name, with or without SIG, or a number; 0 if there is none.
 int ParseSignal(const char* value) {
-  if (value[0] == 'S' && value[1] == 'I' && value[2] == 'G') value += 3;
+  const auto is = [value](int i, char c) {
+    return preload::ToLower(value[i]) == c;
+  };
+  if (is(0, 's') && is(1, 'i') && is(2, 'g')) value += 3;
   for (const SignalName& s : kSignals) {
-    if (Equal(value, s.name)) return s.number;
+    if (IsWord(value, s.name)) return s.number;
   }
   int number = 0;
   for (; *value >= '0' && *value <= '9' && number < 100; ++value) {
@@ -96,8 +97,8 @@ __attribute__((destructor)) void AtExit() {
 }  // namespace
 
 bool SetStats(const char* value) {
-  if (Equal(value, "0")) return true;
-  if (!Equal(value, "1")) {
+  if (IsWord(value, "0")) return true;
+  if (!IsWord(value, "1")) {
     size_t length = 0;
     while (value[length] != '\0') ++length;
     if (length >= kMaxPath) return false;
@@ -113,8 +114,8 @@ bool SetStats(const char* value) {
 }
 
 bool SetFormat(const char* value) {
-  as_json = Equal(value, "json");
-  return as_json || Equal(value, "text");
+  as_json = IsWord(value, "json");
+  return as_json || IsWord(value, "text");
 }
 
 bool SetDumpSignal(const char* value) {
