@@ -140,7 +140,7 @@ size_t CoarseMilliseconds() {
 }
 
 bool Resident(const void* start, size_t bytes, size_t* resident) {
-  unsigned char pages[128];
+  unsigned char pages[128] = {};
   const char* at = static_cast<const char*>(start);
   const size_t page = PageSize();
   *resident = 0;
@@ -151,8 +151,9 @@ bool Resident(const void* start, size_t bytes, size_t* resident) {
                 AsLong(pages)) != 0) {
       return false;
     }
-    for (size_t i = 0; i < (step + page - 1) / page; ++i)
+    for (size_t i = 0; i < (step + page - 1) / page; ++i) {
       *resident += (pages[i] & 1) * page;
+    }
     at += step;
     bytes -= step;
   }

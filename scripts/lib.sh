@@ -3,6 +3,8 @@
 
 ROOT=$(cd -P "${BASH_SOURCE[0]%/*}/.." && pwd)
 
+VERSION=1.0.0
+
 # Builds and tests see this PATH and no other (.bazelrc says the same to Bazel),
 # so what is looked for here is what they will find.
 FIXED_PATH=/bin:/usr/bin:/usr/local/bin

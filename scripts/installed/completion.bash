@@ -1,0 +1,29 @@
+# Completion for aomalloc(1): its options, then the program and its own.
+_aomalloc() {
+  local word=${COMP_WORDS[COMP_CWORD]} i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      --limit) ((++i)) ;;
+      --stats | = | -*) ;;
+      *)
+        # After a "=" it is still an option's value.
+        [[ ${COMP_WORDS[i - 1]} == = ]] && continue
+        declare -F _command_offset >/dev/null && _command_offset "$i"
+        return
+        ;;
+    esac
+  done
+  case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --limit) mapfile -t COMPREPLY < <(compgen -W '64M 256M 1G 4G' -- "$word") ;;
+    =) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    *)
+      if [[ $word == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W \
+          '--static --hardened --stats --limit --help --version' -- "$word")
+      else
+        mapfile -t COMPREPLY < <(compgen -c -- "$word")
+      fi
+      ;;
+  esac
+}
+complete -F _aomalloc aomalloc
