@@ -114,6 +114,8 @@ class Arena {
   }
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   static constexpr size_t kWordBits = 64;
   static constexpr size_t kNone = ~size_t{0};
 

@@ -147,6 +147,8 @@ class PushList {
   }
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   AtomicWord state_ = 0;
 };
 

@@ -57,6 +57,8 @@ class ForeignBlocks {
   bool IsValid(const Heap* heap) const;
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   void AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
     FreeList* list = &kept_[slab->size_class];
     if (list->used > -allowed) {

@@ -115,8 +115,9 @@ class alignas(64) Heap {
 
   // For reports, at any time (Glance). Remote frees that came home to slabs of
   // this class which the heap has given back since; those that came home to the
-  // slabs that it has are theirs to tell. Bytes that were sent here, ever; and of
-  // other heaps' blocks, that it took from their inboxes, to send them once more.
+  // slabs that it has are theirs to tell. Bytes that were sent here, ever; and
+  // of other heaps' blocks, that it took from their inboxes, to send them once
+  // more.
   size_t Drained(int size_class) const { return Glance(drained_[size_class]); }
   size_t sent_bytes() const { return inbox_.sent_bytes(); }
   size_t raided_bytes() const { return Glance(raided_bytes_); }
@@ -127,6 +128,8 @@ class alignas(64) Heap {
   Heap* next_in_registry = nullptr;  // written before the heap is published
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   // Counts, and says whether a class has been asked for only a few times.
   bool IsFew(SizeClass size_class) {
     if (asked_[size_class] == kFew) return false;

@@ -69,6 +69,8 @@ class Inbox {
   void Repair();
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   using List = PushList<RemoteBatch>;
   static constexpr AO_t kOwnerMark = 1;
   static constexpr AO_t kRaiderMark = 2;

@@ -12,15 +12,19 @@ namespace {
 constexpr size_t kStaticWords = (kStaticUnits + 63) / 64;
 AtomicWord static_used[kStaticWords];
 AtomicWord static_dirty[kStaticWords];
+
+}  // namespace
+
 Arena static_arena(static_heap, kStaticUnits, kStaticUnitShift, static_table,
                    static_used, static_dirty,
                    AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes);
+AtomicWord mapped_arenas[kMaxMapped];
+
+namespace {
 
 // Each piece of limited address space is a quarter of what there is already,
 // so that few suffice for any amount.
-constexpr int kMaxMapped = 96;
 constexpr size_t kSmallestPiece = size_t{1} << 20;
-AtomicWord mapped_arenas[kMaxMapped];  // Arena*, filled from the front
 
 AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;

@@ -159,6 +159,12 @@ inline Run* RunAt(const void* address) {
 // The bytes of all arenas that are in use.
 size_t UsedBytes();
 
+// Where the arenas are found: for debuggers, everybody else asks ArenaAt.
+constexpr int kMaxMapped = 96;
+extern Arena static_arena __attribute__((visibility("hidden")));
+extern AtomicWord mapped_arenas[kMaxMapped]  // Arena*, filled from the front
+    __attribute__((visibility("hidden")));
+
 // The i-th arena, the static heap first; null behind the last.
 Arena* ArenaAt(int index);
 

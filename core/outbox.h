@@ -52,6 +52,8 @@ class Outbox {
   }
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   // What goes to one owner.
   struct Lane {
     Heap* owner;

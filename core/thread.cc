@@ -12,11 +12,6 @@
 namespace aomalloc::thread {
 namespace {
 
-// Enough for a small program and its handlers: no memory need be found for
-// them, not even when the dynamic loader calls.
-constexpr int kFirstHeaps = 4;
-Heap first_heaps[kFirstHeaps];
-
 // For programs with more threads. They are added to the registry one by one, so
 // that who walks it need not pass by all. Heaps stay where they are for ever:
 // here they cut no hole into the static heap.
@@ -24,7 +19,6 @@ constexpr AO_t kSpareHeaps = 60;
 Heap spare_heaps[kSpareHeaps];
 AtomicWord spares_used = 0;
 
-AtomicWord registry = 0;     // Heap*; 0 stands for first_heaps
 AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 
@@ -212,6 +206,9 @@ void RegisterExit() {
 }
 
 }  // namespace
+
+Heap first_heaps[kFirstHeaps];
+AtomicWord registry = 0;
 
 __thread Heap* current = nullptr;
 AtomicWord nested_entries = 0;

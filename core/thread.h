@@ -70,6 +70,14 @@ void DrainIdleHeap(const ClaimFrame& frame);
 Heap* Registry();
 Heap* Next(const Heap* heap);
 
+// Where the registry is found: for debuggers, everybody else asks Registry. The
+// first heaps are enough for a small program and its handlers: no memory need
+// be found for them, not even when the dynamic loader calls.
+constexpr int kFirstHeaps = 4;
+extern Heap first_heaps[kFirstHeaps] __attribute__((visibility("hidden")));
+// Heap*; 0 stands for first_heaps.
+extern AtomicWord registry __attribute__((visibility("hidden")));
+
 // Releases all heaps of the calling thread, as at its end.
 void ReleaseHeaps();
 

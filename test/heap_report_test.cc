@@ -82,7 +82,7 @@ TEST(DescriptorTest, ASecondOneLeadsToTheSameFile) {
 TEST(StaticHeapReportTest, InTheStaticHeapThereIsOneToo) {
   InChild([] {
     // More heaps than there are at first.
-    static ClaimFrame frames[6];
+    static ClaimFrame frames[80];
     for (const ClaimFrame& frame : frames) thread::ClaimHeap(frame);
     Allocate(100000);
     const std::string json =

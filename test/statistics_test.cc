@@ -58,10 +58,10 @@ TEST(StaticStatisticsTest, TheStaticHeapIsCountedToo) {
     FreeBlock(Allocate(1));
     const Statistics before = Count();
     void* small = Allocate(48);
-    EXPECT_NE(Allocate(20000), nullptr);
+    EXPECT_NE(Allocate(40000), nullptr);
     const Statistics s = Count();
     EXPECT_EQ(s.block_bytes, before.block_bytes + UsableSize(small, "test"));
-    EXPECT_EQ(s.span_bytes, before.span_bytes + 20480);
+    EXPECT_EQ(s.span_bytes, before.span_bytes + 40960);
     size_t bytes;
     EXPECT_FALSE(ResidentBytes(&bytes)) << "no system call is made";
     ExpectThatItAddsUp();
