@@ -132,7 +132,7 @@ done
 diff offered listed || fail 'completion and --help differ'
 
 "$scripts/install" --prefix "$root" --uninstall
-left=$(find "$root" -type f -o -name aomalloc)
+left=$(find "$root" -type f -o -path "*/include/aomalloc" -o -path "*/cmake/aomalloc")
 [[ ! $left ]] || fail "left behind: $left"
 
 package=$("$scripts/package" . 2>package.log) || fail "scripts/package: $(<package.log)"
