@@ -133,26 +133,23 @@ Statistics Count() {
 
 bool ResidentBytes(size_t* resident) {
   *resident = 0;
-  if (!memory::MmapEnabled()) return false;
+  bool known = memory::MmapEnabled();
   Arena* arena;
-  for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
-    const size_t page = os::PageSize();
-    const size_t end = arena->committed_units();
+  for (int i = 0; known && (arena = memory::ArenaAt(i)) != nullptr; ++i) {
     // From page to page; the first few units' descriptors may share theirs with
     // something else.
+    const size_t end = arena->committed_units();
     const auto table =
-        reinterpret_cast<uintptr_t>(arena->table()) & ~(page - 1);
+        reinterpret_cast<uintptr_t>(arena->table()) & ~(os::PageSize() - 1);
     const auto table_end = reinterpret_cast<uintptr_t>(arena->table() + end);
     size_t blocks;
     size_t descriptors;
-    if (!os::Resident(arena->base(), end * arena->unit_bytes(), &blocks) ||
-        !os::Resident(reinterpret_cast<void*>(table), table_end - table,
-                      &descriptors)) {
-      return false;
-    }
-    *resident += blocks + descriptors;
+    known = os::Resident(arena->base(), end * arena->unit_bytes(), &blocks) &&
+            os::Resident(reinterpret_cast<void*>(table), table_end - table,
+                         &descriptors);
+    if (known) *resident += blocks + descriptors;
   }
-  return true;
+  return known;
 }
 
 void CountClasses(int first, ClassStatistics (*classes)[kClassesAtATime]) {
