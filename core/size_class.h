@@ -71,6 +71,10 @@ constexpr SizeClass LenderOf(SizeClass size_class) {
   return ClassOf(lender);
 }
 
+constexpr bool IsPowerOfTwo(size_t value) {
+  return value != 0 && (value & (value - 1)) == 0;
+}
+
 // What to ask for instead of `size` bytes, both at most kMaxSmall, to get a
 // class whose blocks are all aligned to `alignment` (a power of two) when the
 // first is. A multiple of the alignment does: either the steps between classes

@@ -14,10 +14,6 @@
 
 namespace {
 
-bool IsPowerOfTwo(size_t value) {
-  return value != 0 && (value & (value - 1)) == 0;
-}
-
 void* NoMemory() {
   errno = ENOMEM;
   return nullptr;
@@ -65,7 +61,9 @@ EXPORT void* memalign(size_t alignment, size_t size) {
 
 // Leaves *out alone on error, which it returns.
 EXPORT int posix_memalign(void** out, size_t alignment, size_t size) {
-  if (alignment % sizeof(void*) != 0 || !IsPowerOfTwo(alignment)) return EINVAL;
+  if (alignment % sizeof(void*) != 0 || !aomalloc::IsPowerOfTwo(alignment)) {
+    return EINVAL;
+  }
   void* ptr = aomalloc::AllocateAligned(alignment, size);
   if (ptr == nullptr) return ENOMEM;
   *out = ptr;

@@ -52,8 +52,11 @@ using NewAligned = void*(size_t, std::align_val_t);
 using NewAlignedNothrow = void*(size_t, std::align_val_t,
                                 const std::nothrow_t&);
 
+// Null too for what is no alignment: the runtime's operator then says so.
 void* AllocateAligned(size_t size, std::align_val_t alignment) {
-  return aomalloc::AllocateAligned(static_cast<size_t>(alignment), size);
+  const auto value = static_cast<size_t>(alignment);
+  if (aomalloc::Unlikely(!aomalloc::IsPowerOfTwo(value))) return nullptr;
+  return aomalloc::AllocateAligned(value, size);
 }
 
 void Delete(void* ptr) { aomalloc::Free(ptr, "operator delete"); }
