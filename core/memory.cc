@@ -218,6 +218,10 @@ bool Resize(Arena* arena, Run* run, size_t units) {
 
 void Return(Arena* arena, Run* run, bool dirty) {
   const size_t bytes = run->units * arena->unit_bytes();
+  // Later that would take a system call for every few units.
+  if (dirty && arena->mapped() && purge::IsTooMuch(arena, bytes)) {
+    dirty = !os::Purge(run->base, bytes);
+  }
   arena->Return(run, dirty);
   ceiling::Release(bytes);
   if (arena->mapped()) purge::IfDue(arena);

@@ -27,6 +27,11 @@ AtomicWord learnt_bytes = kLeastBytes;  // what may stay, as learnt
 AtomicWord learnt_ms;                   // when; 0: never
 AtomicWord eager_bytes;                 // purged at once, and not regretted
 
+// What may stay of an arena, whatever was learnt.
+size_t Allowed(const Arena* arena) {
+  return kIdleBytes + arena->used_units() / kIdleFraction * arena->unit_bytes();
+}
+
 }  // namespace
 
 AtomicWord due_ms;
@@ -42,8 +47,7 @@ void IfDue(Arena* arena) {
     if (dirty > told) arena->PurgeExcess(told / unit);
     return;
   }
-  const size_t allowed =
-      kIdleBytes + arena->used_units() / kIdleFraction * unit;
+  const size_t allowed = Allowed(arena);
   if (dirty <= allowed) return;
   const AO_t call = LoadRelaxed(&calls) + 1;
   StoreRelaxed(&calls, call);
@@ -66,6 +70,11 @@ void IfDue(Arena* arena) {
   }
   StoreRelaxed(&purged_ms, now);
   arena->PurgeExcess(allowed / unit);
+}
+
+bool IsTooMuch(const Arena* arena, size_t bytes) {
+  const AO_t told = LoadRelaxed(&told_bytes);
+  return bytes > (told != kNotTold ? told : Allowed(arena) + kMostBytes);
 }
 
 void Regret() {

@@ -32,6 +32,10 @@ void IfDue(Arena* arena);
 // at once.
 void Allow(size_t bytes);
 
+// True if more than so many bytes are never kept, whatever was learnt: a run of
+// them may as well be purged in one go, by who returns it.
+bool IsTooMuch(const Arena* arena, size_t bytes);
+
 // Whether IfDue may have something to do where no memory was returned.
 inline bool IsPending() { return LoadRelaxed(&due_ms) != 0; }
 

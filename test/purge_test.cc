@@ -75,6 +75,22 @@ TEST_F(PurgeTest, WhatIsToStayStaysAndTheRestGoesAtOnce) {
   });
 }
 
+TEST_F(PurgeTest, WhatIsTooLargeToBeKeptIsPurgedWhole) {
+  constexpr size_t kBytes = size_t{1} << 30;
+  const memory::Taken taken = Take(kBytes);
+  ASSERT_NE(taken.run, nullptr);
+  char* const address = taken.address();
+  address[0] = address[kBytes - 1] = 1;
+  const size_t dirty = taken.arena->dirty_units();
+  memory::Return(taken.arena, taken.run, /*dirty=*/true);
+  EXPECT_EQ(taken.arena->dirty_units(), dirty);
+  const memory::Taken again = Take(kBytes);
+  ASSERT_EQ(again.address(), address);
+  EXPECT_TRUE(again.zeroed);
+  EXPECT_EQ(address[0] + address[kBytes - 1], 0);
+  memory::Return(again.arena, again.run, /*dirty=*/false);
+}
+
 TEST_F(PurgeTest, TrimLeavesRunsInUseAlone) {
   std::vector<memory::Taken> runs;
   for (size_t i = 0; i < 200; ++i) {
