@@ -74,7 +74,7 @@ void IfDue(Arena* arena) {
 
 bool IsTooMuch(const Arena* arena, size_t bytes) {
   const AO_t told = LoadRelaxed(&told_bytes);
-  return bytes > (told != kNotTold ? told : Allowed(arena) + kMostBytes);
+  return bytes > (told != kNotTold ? told : Allowed(arena)) + kMostBytes;
 }
 
 void Regret() {

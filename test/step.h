@@ -43,15 +43,7 @@ class Stepper {
     return false;
   }
 
- private:
-  static void Install(std::function<void(int)> between) {
-    between_ = std::move(between);
-    count_ = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { between_(++count_); };
-    sigaction(SIGTRAP, &action, nullptr);
-  }
-
+  // From here to there SIGTRAP comes after each instruction.
   static __attribute__((always_inline)) void SetTrap() {
     // The red zone of the caller lies where pushf would write.
     __asm__ volatile(
@@ -64,6 +56,15 @@ class Stepper {
         "sub $128, %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; add $128, "
         "%%rsp" ::
             : "memory", "cc");
+  }
+
+ private:
+  static void Install(std::function<void(int)> between) {
+    between_ = std::move(between);
+    count_ = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { between_(++count_); };
+    sigaction(SIGTRAP, &action, nullptr);
   }
 
   inline static std::function<void(int)> between_;

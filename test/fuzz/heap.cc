@@ -1,0 +1,91 @@
+#include "test/fuzz/heap.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+#include "core/allocator.h"
+#include "core/ceiling.h"
+#include "test/fuzz/calls.h"
+#include "test/fuzz/model.h"
+#include "test/testing.h"
+
+namespace fuzz {
+namespace {
+
+using aomalloc::Arena;
+using aomalloc::Run;
+namespace ceiling = aomalloc::ceiling;
+namespace arenas = aomalloc::memory;
+
+constexpr size_t kMiB = size_t{1} << 20;
+constexpr size_t kLargeStaticHeap = 16 * kMiB;
+constexpr size_t kCeiling = 12 * kMiB;
+constexpr size_t kAddressSpace = 48 * kMiB;  // beyond what is there already
+
+// Mapped memory comes in pieces then.
+void LimitAddressSpace() {
+  const size_t most = aomalloc::AddressSpace() + kAddressSpace;
+  const rlimit limit{most, most};
+  if (setrlimit(RLIMIT_AS, &limit) != 0) Fail("setrlimit: %d", errno);
+}
+
+// No unit is in use but those of heaps, and the sums are right.
+void CheckUnits() {
+  size_t bytes = 0;
+  Arena* arena;
+  for (int i = 0; (arena = arenas::ArenaAt(i)) != nullptr; ++i) {
+    size_t count = 0;
+    for (size_t unit = 0; unit < arena->committed_units(); ++unit) {
+      const Run& run = arena->table()[unit];
+      if (!arena->InUse(unit)) continue;
+      if (run.kind != aomalloc::RunKind::kOwn) {
+        Fail("unit %zu of arena %d is lost", unit, i);
+      }
+      unit += run.units - 1;
+      count += run.units;
+    }
+    if (count != arena->used_units()) {
+      Fail("%zu units in use, %zu counted", count, arena->used_units());
+    }
+    bytes += count * arena->unit_bytes();
+  }
+  if (ceiling::IsSet() && kCeiling - ceiling::Room() != bytes) {
+    Fail("%zu bytes in use, room for %zu below the ceiling", bytes,
+         ceiling::Room());
+  }
+}
+
+}  // namespace
+
+void ChooseHeap(int choice) {
+  memory = Memory::kMayRunOut;
+  const bool has_ceiling = choice % 16 >= 12;
+  if (has_ceiling) arenas::SetLimit(kCeiling);
+  if (choice % 8 >= 6) arenas::SetStaticHeap(kLargeStaticHeap);
+  switch (choice % 4) {
+    case 0:
+    case 1:
+      if (!has_ceiling) memory = Memory::kAmple;
+      AO_malloc_enable_mmap();
+      break;
+    case 2:
+      LimitAddressSpace();
+      AO_malloc_enable_mmap();
+      break;
+    default:
+      break;  // The static heap.
+  }
+}
+
+void CheckThatHeapIsEmpty() {
+  fuzzed_malloc_trim(0);
+  const struct mallinfo2 info = fuzzed_mallinfo2();
+  if (info.uordblks != 0 || info.hblkhd != 0) {
+    Fail("%zu bytes of blocks and %zu of spans are still in use", info.uordblks,
+         info.hblkhd);
+  }
+  CheckUnits();
+  if (!aomalloc::HeapsAreValid()) Fail("a heap is not valid");
+}
+
+}  // namespace fuzz
