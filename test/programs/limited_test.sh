@@ -1,26 +1,30 @@
 #!/bin/bash
-# Programs that may have little address space (ulimit -v): they run as they do
-# without the library, and one that wants all there is gets nearly as much.
+# Programs that may have little address space (ulimit -v) or little memory of
+# their own (ulimit -d, which is refused as a system is that promises no more
+# than it has): they run as they do without the library, and one that wants all
+# there is gets nearly as much.
 source test/programs/common.sh
 need python3
 
 limited() {
-  ulimit -v "$kilobytes"
+  ulimit "-$kind" "$kilobytes"
   exec "$@"
 }
 
-for mmap in 1 0; do
-  enable_mmap=$mmap
-  for kilobytes in 65536 32768; do
-    run_both "ls-$kilobytes" limited ls -l /usr/bin
-    run_both "python-$kilobytes" limited python3 -c 'print("passed")'
+for kind in v d; do
+  for enable_mmap in 1 0; do
+    for kilobytes in 65536 32768; do
+      run_both "ls-$kind-$kilobytes" limited ls -l /usr/bin
+      run_both "python-$kind-$kilobytes" limited python3 -c 'print("passed")'
+    done
   done
 done
 
 # Out of memory again and again, and as good as new each time.
 enable_mmap=1
 kilobytes=131072
-run_both python-exhausted limited python3 -c '
+for kind in v d; do
+  run_both "python-exhausted-$kind" limited python3 -c '
 for i in range(5):
     blocks = []
     try:
@@ -29,23 +33,30 @@ for i in range(5):
     except MemoryError:
         del blocks
     print(sum(len(bytearray(n)) for n in range(0, 10_000_000, 1_000_000)))'
+done
 
-# In blocks of 64 KiB: the static array, which counts, used or not.
-array=$((16 * 16))
-for kilobytes in 65536 1048576; do
+# hold TAKES: without the library and with it, which TAKES so many blocks itself.
+hold() {
   run "hold.without" limited "$helpers/hold" 100000
   run "hold.with" with_library limited "$helpers/hold" 100000
+  local blocks peer
   blocks=$(sed -n '1s/ blocks of 64 KiB$//p' "$TEST_TMPDIR/hold.with/stdout")
   peer=$(sed -n '1s/ blocks of 64 KiB$//p' "$TEST_TMPDIR/hold.without/stdout")
   echo "$blocks blocks, $peer without the library"
-  ((blocks + array >= peer * 9 / 10)) ||
+  ((blocks + $1 >= peer * 9 / 10)) ||
     fail 'much less memory than without the library'
-  diff - <(tail -n +2 "$TEST_TMPDIR/hold.with/stdout") <<'END' || fail 'wrong answers'
+  diff - <(tail -n +2 "$TEST_TMPDIR/hold.with/stdout") <<'END' ||
 then NULL, errno is ENOMEM
 asked again: NULL, errno is ENOMEM
 asked again: NULL, errno is ENOMEM
 asked again: NULL, errno is ENOMEM
 asked after a free: a block
 END
+    fail 'wrong answers'
   [[ ! -s $TEST_TMPDIR/hold.with/stderr ]] || fail 'the library said something'
+}
+
+# The static array of 16 MiB counts, used or not.
+for kind in v d; do
+  for kilobytes in 65536 1048576; do hold 256; done
 done
