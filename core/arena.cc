@@ -108,10 +108,18 @@ bool Arena::CommitUpTo(size_t end) {
     if (wanted < end) wanted = end;
     if (wanted > units_) wanted = units_;
     const size_t page = os::PageSize();
+    // A program may limit itself after the arena was reserved: that counts, so
+    // it has more than it may have already, and the system would not refuse to
+    // commit it. Asked only then: a filter of system calls that lets us through
+    // otherwise may not expect the question.
+    const size_t limit = committed != 0 && os::AddressSpaceIsUsedUp()
+                             ? os::AddressSpaceLimit()
+                             : SIZE_MAX;
     for (;;) {
       const uintptr_t from = reinterpret_cast<uintptr_t>(table_ + committed);
       const uintptr_t from_page = from & ~(page - 1);
-      if (os::Commit(reinterpret_cast<void*>(from_page),
+      if (wanted << unit_shift_ <= limit &&
+          os::Commit(reinterpret_cast<void*>(from_page),
                      (wanted - committed) * sizeof(Run) + (from - from_page)) &&
           os::Commit(base_ + (committed << unit_shift_), (wanted - committed)
                                                              << unit_shift_)) {

@@ -82,8 +82,8 @@ bool AddArena(int slot, size_t bytes) {
   }
   size_t size = kPrimaryBytes;
   Arena* arena = nullptr;
-  const bool primary =
-      slot == 0 && bytes <= kPrimaryBytes && !os::AddressSpaceIsLimited();
+  const bool primary = slot == 0 && bytes <= kPrimaryBytes &&
+                       os::AddressSpaceLimit() == SIZE_MAX;
   if (primary) arena = MakeArena(size);
   if (arena == nullptr) {
     // Room for the worst case of alignment is in `bytes` already.

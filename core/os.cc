@@ -104,10 +104,17 @@ void Unreserve(void* start, size_t bytes) {
   Syscall(SYS_munmap, AsLong(start), static_cast<long>(bytes));
 }
 
-bool AddressSpaceIsLimited() {
-  rlimit limit{};
-  const long result = Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
-  return result == 0 && limit.rlim_cur != RLIM_INFINITY;
+size_t AddressSpaceLimit() {
+  static_assert(RLIM_INFINITY == SIZE_MAX);
+  rlimit limit{RLIM_INFINITY, 0};
+  Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
+  return limit.rlim_cur;
+}
+
+bool AddressSpaceIsUsedUp() {
+  void* page = Reserve(PageSize(), PageSize());
+  if (page != nullptr) Unreserve(page, PageSize());
+  return page == nullptr;
 }
 
 bool ClearInForkChild(void* start, size_t bytes) {

@@ -40,8 +40,12 @@ bool MovePages(void* from, void* to, size_t bytes);
 // Gives back address space that Reserve returned.
 void Unreserve(void* start, size_t bytes);
 
-// True when address space is scarce: RLIMIT_AS is set.
-bool AddressSpaceIsLimited();
+// Bytes of address space that the process may have (RLIMIT_AS); SIZE_MAX if
+// there is no limit.
+size_t AddressSpaceLimit();
+
+// True if the process has all that already, or has it in too many mappings.
+bool AddressSpaceIsUsedUp();
 
 // Has the kernel clear these pages in the child of a fork. False where it
 // cannot (Linux before 4.14).

@@ -67,6 +67,24 @@ TEST(PiecesTest, MostOfTheLimitCanBeUsedAgainAndAgain) {
   });
 }
 
+TEST(PiecesTest, AProgramThatLimitsItselfLaterIsLimited) {
+  InChild([] {
+    memory::EnableMmap();
+    ASSERT_NE(Allocate(100), nullptr);
+    ASSERT_NE(LoadRelaxed(&memory::primary_base), memory::kNoPrimary);
+    const rlimit limit{kLimit, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    size_t count = 0;
+    while (count * kMiB < 2 * kLimit && Allocate(kMiB) != nullptr) ++count;
+    EXPECT_EQ(errno, ENOMEM);
+    EXPECT_LE(count * kMiB, kLimit + AOMALLOC_STATIC_HEAP_BYTES);
+    EXPECT_GE(count * kMiB, kLimit / 20 * 19);
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    EXPECT_NE(Allocate(kMiB), nullptr);
+  });
+}
+
 // Not by way of the list for frees by others.
 TEST(PiecesTest, ABlockFreedIsTheNextToBeUsed) {
   WithLimit([] {

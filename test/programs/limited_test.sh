@@ -35,6 +35,19 @@ for i in range(5):
     print(sum(len(bytearray(n)) for n in range(0, 10_000_000, 1_000_000)))'
 done
 
+# The limit comes later, from the program itself.
+run_both python-limits-itself python3 -c '
+import resource
+limit = 200 << 20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+blocks = []
+try:
+    while len(blocks) < 10_000:
+        blocks.append(bytearray(100_000))
+    print("1 GB")
+except MemoryError:
+    print("no memory after", len(blocks) // 1500 * 1500, "blocks or more")'
+
 # hold TAKES: without the library and with it, which TAKES so many blocks itself.
 hold() {
   run "hold.without" limited "$helpers/hold" 100000
