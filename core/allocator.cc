@@ -4,11 +4,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/neighbour.h"
 #include "core/os.h"
 #include "core/report.h"
 #include "core/statistics.h"
 
 namespace aomalloc {
+
+const Neighbour* neighbour = nullptr;
+
 namespace {
 
 // From here on moving pages is cheaper than copying them.
@@ -136,12 +140,6 @@ inline void CheckBlock(const Run* run, const void* ptr, const char* call) {
   if (run->base != ptr) Misuse(call, ptr, "inside a block");
 }
 
-Run* CheckedRun(const void* ptr, const char* call) {
-  Run* run = memory::RunAt(ptr);
-  CheckBlock(run, ptr, call);
-  return run;
-}
-
 // Grows or shrinks a span where it is, or by moving its pages. Null if it has
 // to be copied.
 void* ResizeSpan(Run* run, void* ptr, size_t size) {
@@ -187,6 +185,10 @@ void FreeSlow(void* ptr, Run* run, const char* call) {
   if (run == nullptr) {
     if (ptr == nullptr) return;
     run = memory::RunAt(ptr);
+    if (run == nullptr) {
+      const Neighbour* other = NeighbourOf(ptr);
+      if (other != nullptr) return other->free(ptr);
+    }
   }
   CheckBlock(run, ptr, call);
   if (run->kind == RunKind::kSpan) return ReturnSpan(run);
@@ -229,7 +231,12 @@ void* AllocateAlignedSlow(size_t alignment, size_t size) {
 }
 
 void* Reallocate(void* ptr, size_t size, const char* call) {
-  Run* run = CheckedRun(ptr, call);
+  Run* run = memory::RunAt(ptr);
+  if (Unlikely(run == nullptr)) {
+    const Neighbour* other = NeighbourOf(ptr);
+    if (other != nullptr) return other->reallocate(ptr, size);
+  }
+  CheckBlock(run, ptr, call);
   const bool is_span = run->kind == RunKind::kSpan;
   const size_t old_size = is_span ? SpanBytes(run) : slab::BlockSize(run);
   if (is_span && size > kMaxSmall && size <= PTRDIFF_MAX) {
@@ -248,7 +255,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     }
     return ptr;
   }
-  // CheckedRun has seen to it that ptr is not null.
+  // CheckBlock has seen to it that ptr is not null.
   // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   memcpy(moved, ptr, old_size < size ? old_size : size);
   Free(ptr, call);
@@ -257,7 +264,12 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
 
 size_t UsableSize(const void* ptr, const char* call) {
   if (ptr == nullptr) return 0;
-  const Run* run = CheckedRun(ptr, call);
+  const Run* run = memory::RunAt(ptr);
+  if (run == nullptr) {
+    const Neighbour* other = NeighbourOf(ptr);
+    if (other != nullptr) return other->usable_size(ptr);
+  }
+  CheckBlock(run, ptr, call);
   return run->kind == RunKind::kSpan ? SpanBytes(run) : slab::BlockSize(run);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include <cstdint>
@@ -138,6 +139,15 @@ bool Holds(const volatile void* address, unsigned value) {
   return Syscall(SYS_futex, AsLong(address), FUTEX_CMP_REQUEUE_PRIVATE, 0, 0,
                  AsLong(&nobody), static_cast<long>(value)) >= 0;
 }
+
+bool CopyFrom(const void* address, void* to, size_t bytes) {
+  const iovec local{to, bytes};
+  const iovec remote{const_cast<void*>(address), bytes};
+  return Syscall(SYS_process_vm_readv, Syscall(SYS_getpid), AsLong(&local), 1,
+                 AsLong(&remote), 1, 0) == static_cast<long>(bytes);
+}
+
+size_t Break() { return static_cast<size_t>(Syscall(SYS_brk, 0)); }
 
 size_t CoarseMilliseconds() {
   timespec now{};

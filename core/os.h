@@ -61,6 +61,13 @@ bool IsAlive(size_t process, size_t thread);
 // memory at the address any more.
 bool Holds(const volatile void* address, unsigned value);
 
+// Copies `bytes` from an address at which there may be nothing. False if there
+// is not, or if the system does not allow to look.
+bool CopyFrom(const void* address, void* to, size_t bytes);
+
+// The end of the data segment: what sbrk(0) returns.
+size_t Break();
+
 // Milliseconds of a clock that only goes forward, from 1; coarse and cheap.
 size_t CoarseMilliseconds();
 

@@ -1,13 +1,26 @@
 // The environment, read once, before any other constructor of the process: the
 // library is linked with -z initfirst.
+#include <gnu/libc-version.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "core/memory.h"
 #include "core/report.h"
+#include "core/syscall.h"
+#include "preload/interpose.h"
+#include "preload/libc_heap.h"
 #include "preload/reports.h"
 #include "preload/values.h"
+
+// Only glibc has it.
+#pragma weak gnu_get_libc_version
+
+// Sanitizers that bring a malloc of their own have it: AddressSanitizer,
+// ThreadSanitizer, LeakSanitizer.
+extern "C" __attribute__((weak)) int __sanitizer_get_ownership(const void*);
 
 namespace {
 
@@ -77,12 +90,29 @@ const char* Find(char** environment, const char* name) {
   return nullptr;
 }
 
-// The dynamic loader passes main's arguments to constructors.
+// A sanitizer without its malloc sees no error, or sees some that are none.
+void RefuseBesideSanitizer() {
+  if (__sanitizer_get_ownership == nullptr) return;
+  if (!aomalloc::preload::MallocIsOurs()) return;
+  aomalloc::Line()
+      .Text("the program's sanitizer needs its own malloc: put its library ")
+      .Text("(libasan.so, libtsan.so, liblsan.so) first in LD_PRELOAD")
+      .Write();
+  // Not _exit, which is the sanitizer's.
+  aomalloc::os::Syscall(SYS_exit_group, 1);
+}
+
+// glibc's dynamic loader passes main's arguments to constructors; musl's does
+// not, but has set `environ`, which glibc may not have by then.
 __attribute__((constructor)) void ReadEnvironment(int, char**,
                                                   char** environment) {
+  const bool is_glibc = gnu_get_libc_version != nullptr;
+  if (is_glibc) aomalloc::preload::RecogniseLibcHeap();
+  if (!is_glibc) environment = environ;
   // A program that runs with more rights than its caller takes no orders from
   // the caller's environment, and says nothing.
   if (getauxval(AT_SECURE) != 0) return;
+  RefuseBesideSanitizer();
   for (const Option& option : kOptions) {
     const char* value = Find(environment, option.name);
     if (value == nullptr || *value == '\0' || option.set(value)) continue;

@@ -1,6 +1,8 @@
 // The malloc family, as C17 7.22.3, POSIX and glibc 2.36 have it. Every
 // function here may be called from a signal handler, which none of these
 // promise.
+#include "preload/interpose.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -108,3 +110,12 @@ ALIAS_OF(reallocarray)
 void* __libc_reallocarray(void* ptr, size_t count, size_t size) noexcept;
 ALIAS_OF(posix_memalign)
 int __posix_memalign(void** out, size_t alignment, size_t size) noexcept;
+
+// Ours, whoever the name belongs to.
+extern "C" __attribute__((alias("malloc"), visibility("hidden"), malloc,
+                          alloc_size(1))) void*
+own_malloc(size_t size) noexcept;
+
+bool aomalloc::preload::MallocIsOurs() {
+  return static_cast<void* (*)(size_t)>(malloc) == own_malloc;
+}

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -127,6 +128,38 @@ TEST(MisuseTest, ForeignPointers) {
   ExpectReport("free", [] {
     pointer = reinterpret_cast<void*>(&strlen);
     free(pointer);
+  });
+}
+
+// Two words before a block tell whether glibc knows it; here they look as if.
+TEST(MisuseTest, WhatOnlyLooksLikeABlockOfTheCLibrary) {
+  constexpr size_t kInUse = 1, kMapped = 2, kOfThread = 4;
+  alignas(16) static size_t words[16];
+  for (size_t flag : {size_t{0}, kOfThread}) {
+    ExpectReport("free", [=] {
+      words[1] = 64 | kInUse | flag;
+      words[9] = 64 | kInUse;
+      pointer = &words[2];
+      free(pointer);
+    });
+  }
+  // In the main heap, but in use is what is not marked so.
+  ExpectReport("realloc", [] {
+    auto* chunk = static_cast<size_t*>(sbrk(4096));
+    chunk = reinterpret_cast<size_t*>(
+        (reinterpret_cast<uintptr_t>(chunk) + 15) & ~uintptr_t{15});
+    chunk[1] = 64 | kInUse;
+    pointer = realloc(&chunk[2], 100);
+  });
+  // Longer than what is mapped.
+  ExpectReport("malloc_usable_size", [] {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    auto* chunk =
+        static_cast<size_t*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    munmap(chunk + page / sizeof(size_t), page);
+    chunk[1] = 2 * page | kMapped;
+    pointer = reinterpret_cast<void*>(malloc_usable_size(&chunk[2]));
   });
 }
 

@@ -1,8 +1,7 @@
 #!/bin/bash
 # A program that replaces some of operator new and delete gets its own for all
 # forms that the standard defines in terms of them.
-source test/programs/common.sh
+source test/environments/common.sh
 
-program=$PWD/test/environments/replaced_new
-assert_served "$program"
-run_both replaced_new "$program"
+assert_served "$helpers/replaced_new"
+run_both replaced_new "$helpers/replaced_new"

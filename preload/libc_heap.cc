@@ -1,0 +1,137 @@
+// Who still gets blocks of glibc's heap: libraries loaded with RTLD_DEEPBIND,
+// whose malloc is the C library's whatever was preloaded. The program frees
+// them by ours. (Nothing can be done about the reverse, a block of ours that
+// such a library frees: that call never comes here.)
+//
+// Whether a pointer is such a block must be told without trusting it. glibc
+// writes a header before each block and leaves traces around it; they are read
+// by a system call that fails where there is nothing, and all must agree:
+//
+//   the main heap    lies between where the program break was when we were
+//                    loaded and where it is now, which nobody else uses
+//   a thread's heap  begins at a multiple of 64 MiB with a header that says how
+//                    long it is and leads to its arena, which is in a heap too
+//   a large block    is a mapping of its own, of whole pages
+//
+// In the first two the chunk behind it must say that the block is in use.
+// (These are the rules of glibc 2.10 to 2.41; where they change, pointers are
+// refused, as any that are foreign.) What passes is for glibc to check further.
+//
+// Recognising is signal-safe. glibc's functions are as they are: they lock, and
+// so may looking them up, the first time.
+#include "preload/libc_heap.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/atomics.h"
+#include "core/neighbour.h"
+#include "core/os.h"
+
+namespace aomalloc::preload {
+namespace {
+
+constexpr size_t kAlignment = 16;
+constexpr size_t kSmallestChunk = 32;
+constexpr size_t kHeapBytes = size_t{64} << 20;  // and alignment
+
+// Flags in the low bits of a chunk's size.
+constexpr size_t kPreviousInUse = 1;
+constexpr size_t kMapped = 2;
+constexpr size_t kOfThread = 4;
+constexpr size_t kFlags = 7;
+
+// What precedes a block.
+struct Chunk {
+  size_t before;  // of a mapped chunk: bytes of the mapping before it
+  size_t size;    // with its flags
+};
+
+// What a thread's heap begins with.
+struct ThreadHeap {
+  uintptr_t arena;
+  uintptr_t previous;
+  size_t size;
+};
+
+uintptr_t first_break;
+
+template <typename T>
+bool Read(uintptr_t address, T* value) {
+  return os::CopyFrom(reinterpret_cast<void*>(address), value, sizeof(T));
+}
+
+bool IsMapping(uintptr_t at, const Chunk& chunk, size_t size) {
+  const size_t page = os::PageSize();
+  Chunk last;
+  return (chunk.size & kFlags) == kMapped && chunk.before % kAlignment == 0 &&
+         (at - chunk.before) % page == 0 && (chunk.before + size) % page == 0 &&
+         Read(at + size - sizeof(last), &last);
+}
+
+bool IsInMainHeap(uintptr_t at, size_t size) {
+  const uintptr_t end = os::Break();
+  return at >= first_break && at < end && size < end - at;
+}
+
+bool IsInThreadHeap(uintptr_t at, size_t size) {
+  const uintptr_t start = at & ~(kHeapBytes - 1);
+  ThreadHeap heap;
+  if (!Read(start, &heap) || heap.size > kHeapBytes ||
+      size >= start + heap.size - at) {
+    return false;
+  }
+  const uintptr_t first = heap.arena & ~(kHeapBytes - 1);
+  ThreadHeap heap_of_arena;
+  return Read(first, &heap_of_arena) && heap_of_arena.arena == heap.arena;
+}
+
+bool Owns(const void* ptr) {
+  const uintptr_t block = reinterpret_cast<uintptr_t>(ptr);
+  const uintptr_t at = block - sizeof(Chunk);
+  Chunk chunk;
+  if (block % kAlignment != 0 || !Read(at, &chunk)) return false;
+  const size_t size = chunk.size & ~kFlags;
+  if (size < kSmallestChunk || size % kAlignment != 0 || at + size < at) {
+    return false;
+  }
+  if ((chunk.size & kMapped) != 0) return IsMapping(at, chunk, size);
+  Chunk next;
+  return ((chunk.size & kOfThread) != 0 ? IsInThreadHeap(at, size)
+                                        : IsInMainHeap(at, size)) &&
+         Read(at + size, &next) && (next.size & kPreviousInUse) != 0;
+}
+
+// glibc's function of this name, whatever else is preloaded.
+template <typename Function>
+Function* FromLibc(const char* name) {
+  static AtomicWord libc;
+  void* handle = reinterpret_cast<void*>(LoadAcquire(&libc));
+  if (handle == nullptr) {
+    handle = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    StoreRelease(&libc, reinterpret_cast<AO_t>(handle));
+  }
+  return reinterpret_cast<Function*>(dlsym(handle, name));
+}
+
+void Free(void* ptr) { FromLibc<void(void*)>("free")(ptr); }
+
+void* Reallocate(void* ptr, size_t size) {
+  return FromLibc<void*(void*, size_t)>("realloc")(ptr, size);
+}
+
+size_t UsableSize(const void* ptr) {
+  return FromLibc<size_t(const void*)>("malloc_usable_size")(ptr);
+}
+
+constexpr Neighbour kLibc{Owns, Free, Reallocate, UsableSize};
+
+}  // namespace
+
+void RecogniseLibcHeap() {
+  first_break = os::Break();
+  neighbour = &kLibc;
+}
+
+}  // namespace aomalloc::preload

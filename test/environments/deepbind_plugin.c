@@ -1,0 +1,40 @@
+/* Loaded with RTLD_DEEPBIND, so that its malloc is the C library's own, whatever
+   was preloaded. */
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void* Fill(void* block, size_t size) {
+  if (block != NULL) memset(block, 0x5A, size);
+  return block;
+}
+
+void* Make(size_t size) { return Fill(malloc(size), size); }
+void* MakeAligned(size_t alignment, size_t size) {
+  return Fill(memalign(alignment, size), size);
+}
+void* MakeZeroed(size_t size) { return calloc(1, size); }
+void Destroy(void* block) { free(block); }
+void* Malloc(void) { return (void*)malloc; }
+
+struct Request {
+  size_t size;
+  void* block;
+};
+
+static void* InThread(void* argument) {
+  struct Request* request = argument;
+  request->block = Make(request->size);
+  return NULL;
+}
+
+/* In a thread of its own, which has an arena of its own. */
+void* MakeInThread(size_t size) {
+  struct Request request = {size, NULL};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, InThread, &request) != 0) return NULL;
+  pthread_join(thread, NULL);
+  return request.block;
+}
