@@ -1,6 +1,37 @@
 // The few atomic operations that the allocator is built from, over
 // libatomic_ops. This is the only file that names its primitives: what each
 // operation orders is said here once, and callers say only why that suffices.
+//
+// How order gets from thread to thread, on machines that keep none by
+// themselves:
+//
+//   a heap         is released by StoreRelease to its `holder`, and acquired by
+//                  CasAcquire. All that is plain in it, the claim included, is
+//                  ordered by that.
+//   a unit         is released by ClearBitsRelease to its bit in `used`, with
+//                  its memory and its descriptor, and acquired by CasAcquire.
+//                  Meanwhile others change other bits of the word, but only by
+//                  operations that read and write at once; these hand the order
+//                  on (a release sequence, C17 5.1.2.4).
+//   a remote free  is released by CasRelease to the list, and acquired by who
+//                  takes it; the same goes for what others push in between.
+//   an arena, a    is published by CasFull or CasRelease of the word that leads
+//   registered     to it, and found by LoadAcquire. It never goes away.
+//   heap
+//   a block        is handed on by the program. However it does that, who frees
+//                  comes after who allocated; so what Free looks at on the way
+//                  to a block, it reads relaxed.
+//   a thread that  releases nothing. But it has ended before the kernel says
+//   vanished       that it is not there, which takes locks on both sides.
+//   the child of   sees of each thread what it had stored up to some
+//   fork           instruction, and nothing later: a store takes effect only
+//                  when all before it are certain not to fault, and those that
+//                  found the page writable are waited for before it is copied.
+//   a handler      is on its thread: CompilerBarrier is all it takes.
+//
+// Nowhere does one thread store and then load, relying on another's load that
+// comes after its own store (as in Dekker's algorithm); so no barrier orders
+// that.
 #ifndef AOMALLOC_CORE_ATOMICS_H_
 #define AOMALLOC_CORE_ATOMICS_H_
 
@@ -59,6 +90,12 @@ inline bool CasRelease(AtomicWord* word, AO_t expected, AO_t desired) {
 // Both at once: for words whose two directions are used by one operation.
 inline bool CasFull(AtomicWord* word, AO_t expected, AO_t desired) {
   return AO_compare_and_swap_full(word, expected, desired) != 0;
+}
+
+// Neither: for words that tell nothing about other memory, or that only a
+// thread and its own handlers change.
+inline bool CasRelaxed(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap(word, expected, desired) != 0;
 }
 
 // Adds (subtracts, with a wrapped value) to a counter; orders nothing, so that

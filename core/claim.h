@@ -6,7 +6,16 @@
 // needed is an operation that cannot be split by a signal, not one that is
 // ordered against other processors: on x86-64 an add without lock prefix, and
 // a look at the sum. (Measured on Zen 4, a pair of malloc and free takes 3.1 ns
-// so, 6.1 with an xadd or a cmpxchg without lock prefix.)
+// so, 6.1 with an xadd or a cmpxchg without lock prefix.) Elsewhere it is a
+// compare-and-swap that orders nothing. Where that is a loop which stores only
+// if nothing has come between (aarch64: ldxr, stxr), a signal in between makes
+// it go round once more; it is not split either, and nobody else's doing keeps
+// it from ending.
+//
+// A heap changes hands by its `holder` (thread.h): released after the claim,
+// the frame that the claim leads to, and all that was done under it were
+// stored. So another thread that looks at a claim sees them, however weakly the
+// machine orders stores; operations on the word itself order nothing.
 //
 // Who finds the word set is (a) a handler, or a user-level context that a
 // handler switched to: the claimant is interrupted and will resume, so leave
@@ -77,7 +86,7 @@ class ClaimWord {
     __asm__ volatile("subq %1, %0" : "+m"(word_) : "r"(tag) : "memory", "cc");
     return false;
 #else
-    bool claimed = CasAcquire(&word_, 0, tag);
+    const bool claimed = CasRelaxed(&word_, 0, tag);
     CompilerBarrier();
     return claimed;
 #endif
@@ -85,7 +94,7 @@ class ClaimWord {
 
   // Takes over a claim found abandoned, given the word that was seen.
   bool TakeOver(AO_t seen, const ClaimFrame& frame) {
-    return CasAcquire(&word_, seen, frame.tag());
+    return CasRelaxed(&word_, seen, frame.tag());
   }
 
   // Gives the claim up.
@@ -96,9 +105,9 @@ class ClaimWord {
   }
 
   // Gives the claim up if it is still that of `frame`: for a claimant that has
-  // let others at the heap before. Release: what it did comes before.
+  // let others at the heap before, and all that it did with it.
   void ReleaseIf(const ClaimFrame& frame) {
-    CasRelease(&word_, frame.tag(), 0);
+    CasRelaxed(&word_, frame.tag(), 0);
   }
 
   AO_t Peek() const { return word_; }

@@ -176,7 +176,7 @@ void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
 
 void Exhausted() {
   if (MmapEnabled() || LoadRelaxed(&announce_exhaustion) == 0 ||
-      !CasFull(&announce_exhaustion, 1, 0)) {
+      !CasRelaxed(&announce_exhaustion, 1, 0)) {
     return;
   }
   Line()

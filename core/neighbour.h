@@ -1,9 +1,9 @@
 // The allocator beside this one, if there is one that the program can reach as
-// well: blocks of it are given to us by those who know no better. A pointer that
-// is not ours is offered to it before it is reported as misuse.
+// well: blocks of it are given to us by those who know no better. A pointer
+// that is not ours is offered to it before it is reported as misuse.
 //
-// Whoever loads the allocator into programs says who that is, once, before there
-// are threads. By itself the allocator has no neighbour.
+// Whoever loads the allocator into programs says who that is, once, before
+// there are threads. By itself the allocator has no neighbour.
 #ifndef AOMALLOC_CORE_NEIGHBOUR_H_
 #define AOMALLOC_CORE_NEIGHBOUR_H_
 

@@ -65,8 +65,8 @@ void IfDue(Arena* arena) {
     // Stopped after taking the due time away, a thread leaves it to the next
     // to set a new one.
     const AO_t due = LoadRelaxed(&due_ms);
-    if (due == 0) CasFull(&due_ms, 0, now + kDelayMs);
-    if (due == 0 || now < due || !CasFull(&due_ms, due, 0)) return;
+    if (due == 0) CasRelaxed(&due_ms, 0, now + kDelayMs);
+    if (due == 0 || now < due || !CasRelaxed(&due_ms, due, 0)) return;
   }
   StoreRelaxed(&purged_ms, now);
   arena->PurgeExcess(allowed / unit);

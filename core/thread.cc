@@ -215,7 +215,7 @@ AtomicWord nested_entries = 0;
 
 AO_t ThisThread() {
   // A handler that forks here has set the token of the child already.
-  if (token == 0) CasFull(&token, 0, TokenWith(liveness::IdToRecord()));
+  if (token == 0) CasRelaxed(&token, 0, TokenWith(liveness::IdToRecord()));
   return token;
 }
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <list>
 #include <set>
 #include <thread>
 #include <vector>
@@ -228,6 +229,19 @@ TEST_F(ThreadTest, ManyThreadsExchangeBlocks) {
     EXPECT_TRUE(HeapsAreValid());
   });
   for (AtomicWord& slot : slots) FreeBlock(reinterpret_cast<void*>(slot));
+}
+
+// More than there are in static storage.
+TEST_F(ThreadTest, HandlersNestedDeeplyHaveAHeapEach) {
+  std::list<ClaimFrame> frames;
+  std::set<Heap*> heaps;
+  for (int depth = 0; depth < 200; ++depth) {
+    Heap* heap = thread::ClaimHeap(frames.emplace_back());
+    ASSERT_NE(heap, nullptr) << depth;
+    EXPECT_EQ(LoadRelaxed(&heap->holder), thread::ThisThread());
+    EXPECT_TRUE(heaps.insert(heap).second) << depth;
+  }
+  for (Heap* heap : heaps) heap->claim.Release();
 }
 
 }  // namespace
