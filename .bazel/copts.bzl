@@ -18,8 +18,6 @@ AOMALLOC_COPTS = [
     "-fvisibility=hidden",
     # What is exported can be, and is called by whatever the program has there.
     "-fsemantic-interposition",
-    # Everything is bound at load time: a call need not go by way of a stub.
-    "-fno-plt",
     "-ftls-model=initial-exec",
 
     # The compiler knows what malloc does: it would make calloc of our
@@ -47,5 +45,7 @@ AOMALLOC_COPTS = [
     # in a function that looks which kind the processor has. That is learnt in
     # a constructor, too, and we are called before any.
     "//:aarch64": ["-mno-outline-atomics"],
-    "//conditions:default": [],
+    # Everything is bound at load time: a call need not go by way of a stub.
+    # (Elsewhere calls among ourselves would go by way of a table.)
+    "//conditions:default": ["-fno-plt"],
 })
