@@ -13,11 +13,12 @@ for binary in "$helpers/exercise" /bin/ls "$library"; do
   done
 done
 
+# confined THREADS ROUNDS
 confined() {
-  as_root /usr/sbin/chroot "$root" "$helpers/exercise" 4
+  as_root /usr/sbin/chroot "$root" "$helpers/exercise" "$@"
   as_root /usr/sbin/chroot "$root" /bin/ls -l /
 }
 
-run_both chroot confined
+run_both chroot confined 4 300
 enable_mmap=0
-run_both 'chroot, on the static heap' confined
+run_both 'chroot, on the static heap' confined 1 100
