@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/statistics.h"
 #include "core/syscall.h"
 #include "test/child.h"
 #include "test/testing.h"
