@@ -16,7 +16,7 @@ namespace {
 
 using preload::IsWord;
 
-constexpr size_t kMaxPath = 1024;
+constexpr size_t kMaxPath = 512;
 
 // Written before the program starts. A copy: programs that show a title of
 // their own in ps overwrite their environment.
