@@ -21,15 +21,19 @@ constexpr size_t kUnit = size_t{1} << kShift;
 constexpr size_t kUnits = 5 * 64 - 20;  // the last word of bits is not full
 constexpr size_t kWords = 5;
 
-alignas(1 << 20) char memory_of_arena[kUnits * kUnit];
+// Aligned here: not every loader aligns as much.
+constexpr size_t kBytes = kUnits * kUnit;
+constexpr size_t kMiB = size_t{1} << 20;
+char space[kBytes + kMiB];
+char* const memory_of_arena =
+    space + (kMiB - reinterpret_cast<uintptr_t>(space) % kMiB);
 
 // An arena of its own for each test.
 struct TestArena {
   Run table[kUnits] = {};
   AtomicWord used[kWords] = {};
   AtomicWord dirty[kWords] = {};
-  Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty,
-              kUnits};
+  Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty, kUnits};
 
   size_t Index(const Descriptor* run) const {
     return static_cast<size_t>(run - table);
@@ -62,8 +66,8 @@ TEST_F(ArenaTest, HandsOutEachUnitOnce) {
 
 TEST_F(ArenaTest, KnowsItsAddresses) {
   EXPECT_TRUE(arena_.Contains(memory_of_arena));
-  EXPECT_TRUE(arena_.Contains(memory_of_arena + sizeof(memory_of_arena) - 1));
-  EXPECT_FALSE(arena_.Contains(memory_of_arena + sizeof(memory_of_arena)));
+  EXPECT_TRUE(arena_.Contains(memory_of_arena + kBytes - 1));
+  EXPECT_FALSE(arena_.Contains(memory_of_arena + kBytes));
   volatile size_t one = 1;
   EXPECT_FALSE(arena_.Contains(memory_of_arena - one));
   EXPECT_FALSE(arena_.Contains(nullptr));
