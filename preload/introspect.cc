@@ -52,13 +52,28 @@ struct mallinfo NarrowInfo() {
   return info;
 }
 
-// 1 if the parameter is one that is honoured, which is the one with a
-// counterpart here: how much free memory may stay before it is given back.
-// Negative, as glibc takes it: any amount.
+// What mallopt answers: 1 for how much free memory may stay before it is given
+// back, which is honoured (negative, as glibc takes it: any amount); 1 for the
+// limits of glibc's caches, arenas and mappings, which programs set and insist
+// on: nothing here exceeds them, as there are none of these; 1 for
+// M_CHECK_ACTION, which glibc ignores too; 0, "not set", for the rest.
 int SetOption(int parameter, int value) {
-  if (parameter != M_TRIM_THRESHOLD) return 0;
-  aomalloc::purge::Allow(value < 0 ? PTRDIFF_MAX : static_cast<size_t>(value));
-  return 1;
+  switch (parameter) {
+    case M_TRIM_THRESHOLD:
+      aomalloc::purge::Allow(value < 0 ? PTRDIFF_MAX
+                                       : static_cast<size_t>(value));
+      return 1;
+    case M_MXFAST:
+    case M_TOP_PAD:
+    case M_MMAP_THRESHOLD:
+    case M_MMAP_MAX:
+    case M_CHECK_ACTION:
+    case M_ARENA_TEST:
+    case M_ARENA_MAX:
+      return 1;
+    default:
+      return 0;
+  }
 }
 
 // The <sizes> of malloc_info: free blocks in slabs, by size.
@@ -87,7 +102,6 @@ EXPORT struct mallinfo2 mallinfo2() noexcept { return Info(); }
 EXPORT struct mallinfo mallinfo() noexcept { return NarrowInfo(); }
 EXPORT struct mallinfo __libc_mallinfo() { return NarrowInfo(); }
 
-// 0 for what is not honoured.
 EXPORT int mallopt(int parameter, int value) noexcept {
   return SetOption(parameter, value);
 }
@@ -106,8 +120,8 @@ EXPORT void malloc_stats() noexcept {
 }
 
 // The glibc manual's malloc_info: an XML document; `options` must be 0. All
-// slabs are one <heap>, spans are glibc's mmapped blocks. The error is returned,
-// as glibc does, whatever the manual says.
+// slabs are one <heap>, spans are glibc's mmapped blocks. The error is
+// returned, as glibc does, whatever the manual says.
 EXPORT int malloc_info(int options, FILE* stream) noexcept {
   if (options != 0) return EINVAL;
   const aomalloc::Statistics s = aomalloc::Count();

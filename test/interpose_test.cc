@@ -176,9 +176,7 @@ TEST(InterposeTest, MallinfoSeesWhatIsAllocated) {
   EXPECT_EQ(mallinfo2().hblkhd, before.hblkhd);
 }
 
-TEST(InterposeTest, MalloptHonoursTheTrimThresholdAndNothingElse) {
-  EXPECT_EQ(mallopt(M_MMAP_THRESHOLD, 100000), 0);
-  EXPECT_EQ(mallopt(M_ARENA_MAX, 1), 0);
+TEST(InterposeTest, MalloptHonoursTheTrimThreshold) {
   // What was freed stays, up to so much.
   constexpr size_t kBytes = 64 << 20;
   for (int megabytes : {0, 100, -1}) {
@@ -244,6 +242,19 @@ TEST(InterposeTest, MallocInfoHasGlibcsShape) {
   for (size_t i = 1; i < 100; i += 2) free(blocks[i]);
   free(large);
   free(xml);
+}
+
+// Programs insist on a limit to glibc's arenas, say, and stop if it is refused.
+TEST(InterposeTest, MalloptAcceptsGlibcsLimits) {
+  for (int parameter : {M_MXFAST, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX,
+                        M_CHECK_ACTION, M_ARENA_TEST, M_ARENA_MAX}) {
+    EXPECT_EQ(mallopt(parameter, 1), 1) << parameter;
+  }
+}
+
+TEST(InterposeTest, MalloptRefusesWhatHasNoEffect) {
+  EXPECT_EQ(mallopt(M_PERTURB, 0xa5), 0);
+  EXPECT_EQ(mallopt(12345, 1), 0);
 }
 
 TEST(InterposeTest, TrimGivesMemoryBack) {
