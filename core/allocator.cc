@@ -42,8 +42,10 @@ T* OrNoMemory(T* result) {
 
 // A span made of a run that the thread's heap has kept, or null.
 char* TakeKept(size_t size) {
-  constexpr size_t kUnit = memory::kMappedUnitBytes;
-  if (size > RunCache::kMaxUnits * kUnit) return nullptr;
+  const bool mapped = memory::MmapEnabled();
+  const size_t unit =
+      mapped ? memory::kMappedUnitBytes : memory::kStaticUnitBytes;
+  if (size > RunCache::kMaxUnits * unit) return nullptr;
   const ClaimFrame frame;
   Heap* heap = thread::current;
   if (Unlikely(heap == nullptr)) {
@@ -52,7 +54,7 @@ char* TakeKept(size_t size) {
   } else if (Unlikely(!heap->claim.Claim(frame))) {
     return nullptr;
   }
-  Run* run = heap->runs().Take((size + kUnit - 1) / kUnit);
+  Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
   heap->claim.Release();
   if (run == nullptr) return nullptr;
   run->kind = RunKind::kSpan;
@@ -67,10 +69,10 @@ bool IsMapped(const Run* run) {
 // Frees a span.
 void ReturnSpan(Run* run) {
   Heap* heap = thread::current;
-  if (run->units <= RunCache::kMaxUnits && heap != nullptr && IsMapped(run)) {
+  if (run->units <= RunCache::kMaxUnits && heap != nullptr) {
     const ClaimFrame frame;
     if (heap->claim.Claim(frame)) {
-      const bool kept = heap->runs().Keep(run);
+      const bool kept = heap->runs(IsMapped(run)).Keep(run);
       heap->claim.Release();
       if (kept) return memory::PurgeIfPending(run);
     }
@@ -93,7 +95,8 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
 }
 
 char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
-  if (alignment <= memory::kMappedUnitBytes) {
+  // A unit of either arena is aligned to a page.
+  if (alignment <= memory::kStaticUnitBytes) {
     *zeroed = false;
     char* kept = TakeKept(size);
     if (Likely(kept != nullptr)) return kept;

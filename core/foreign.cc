@@ -14,9 +14,9 @@ void ForeignBlocks::KeepMore(SizeClass size_class) {
   const size_t size = ClassSize(size_class);
   const size_t more = allowed_[size_class] + kStep;
   const bool shares_lines = size % 64 != 0 && size < 256;
-  if (memory::IsScarce() || shares_lines || more > kMostBlocks ||
-      more * size > kMostBytesOfClass ||
-      allowed_bytes_ + kStep * size > kMostBytes) {
+  const size_t most = memory::IsScarce() ? kMostScarceBytes : kMostBytes;
+  if (shares_lines || more > kMostBlocks || more * size > kMostBytesOfClass ||
+      allowed_bytes_ + kStep * size > most) {
     return;
   }
   allowed_bytes_ += kStep * size;

@@ -68,8 +68,9 @@ class ForeignBlocks {
     }
   }
 
-  // What may be kept, in all and of a class.
+  // What may be kept, in all, also where memory is scarce, and of a class.
   static constexpr size_t kMostBytes = size_t{512} << 10;
+  static constexpr size_t kMostScarceBytes = size_t{16} << 10;
   static constexpr size_t kMostBytesOfClass = size_t{32} << 10;
   static constexpr size_t kMostBlocks = 248;
   static constexpr size_t kRaidedBytesOfClass = 4096;

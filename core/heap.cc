@@ -135,13 +135,15 @@ void Heap::Retire(Run* slab) {
 }
 
 Run* Heap::TakeSlab(SizeClass size_class) {
-  Run* slab = runs_.Take(1);
+  const size_t least = slab::LeastStaticBytes(size_class);
+  // Of blocks larger than a page the first few slabs are short ones.
+  const bool is_short =
+      ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
+  size_t static_bytes = is_short ? least : slab::StaticBytes(size_class);
+  Run* slab = memory::MmapEnabled()
+                  ? mapped_runs_.Take(1)
+                  : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
   if (slab == nullptr) {
-    const size_t least = slab::LeastStaticBytes(size_class);
-    // Of blocks larger than a page the first few slabs are short ones.
-    const bool is_short =
-        ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
-    size_t static_bytes = is_short ? least : slab::StaticBytes(size_class);
     memory::Taken taken;
     while ((taken = memory::Take({memory::kMappedUnitBytes, static_bytes, 1}))
                .run == nullptr) {
@@ -178,7 +180,7 @@ void Heap::Discard(Run* slab) {
   StoreRelease(&slab->owner, 0);
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   Arena* arena = memory::ArenaOfRun(slab);
-  if (arena->mapped() && runs_.Keep(slab)) return memory::PurgeIfPending(slab);
+  if (runs(arena->mapped()).Keep(slab)) return memory::PurgeIfPending(slab);
   memory::Return(arena, slab, /*dirty=*/true);
 }
 
@@ -239,12 +241,14 @@ void Heap::Trim() {
     Unlink(head);
     Discard(head);
   }
-  runs_.GiveUp();
+  mapped_runs_.GiveUp();
+  static_runs_.GiveUp();
 }
 
 void Heap::Repair() {
   if (!prepared_) Prepare();
-  runs_.Recount();
+  mapped_runs_.Recount();
+  static_runs_.Recount();
   inbox_.Repair();
   if (!mending_) return;
   RebuildLists();

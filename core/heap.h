@@ -88,8 +88,8 @@ class alignas(64) Heap {
   // Gives back slabs that are empty, kept runs and blocks of other heaps.
   void Trim();
 
-  // Free runs for large blocks.
-  RunCache& runs() { return runs_; }
+  // Free runs, of mapped memory or of the static heap.
+  RunCache& runs(bool mapped) { return mapped ? mapped_runs_ : static_runs_; }
 
   // Puts right what an abandoned operation left undone.
   void Repair();
@@ -161,7 +161,8 @@ class alignas(64) Heap {
   FreeList* serving_[kNumClasses] = {};
   Run* head_[kNumClasses] = {};
   ForeignBlocks foreign_;
-  RunCache runs_;
+  RunCache mapped_runs_;
+  RunCache static_runs_;
   SizeClass filled_ = 0;             // the last of which a slab was found full
   uint8_t asked_[kNumClasses] = {};  // see IsFew
   // For reports.

@@ -139,7 +139,9 @@ Arena* ArenaOfRun(const Run* run);
 // Purges what is due, where no memory was returned, but might have been: near
 // to `run`.
 inline void PurgeIfPending(const Run* run) {
-  if (Unlikely(purge::IsPending())) purge::IfDue(ArenaOfRun(run));
+  if (Likely(!purge::IsPending())) return;
+  Arena* arena = ArenaOfRun(run);
+  if (arena->mapped()) purge::IfDue(arena);
 }
 
 // Gives free memory back to the system now, but for `keep` bytes. True if some

@@ -12,8 +12,8 @@ namespace aomalloc::os {
 size_t PageSize();
 
 // Reserves `bytes` of address space that cannot be accessed yet, aligned to
-// `alignment` (a power of two, at least a page), and is in no core dump until it
-// is committed. Null when there is none.
+// `alignment` (a power of two, at least a page), and is in no core dump until
+// it is committed. Null when there is none.
 void* Reserve(size_t bytes, size_t alignment);
 
 // Makes reserved pages readable; they read as zero and take no memory. False

@@ -34,7 +34,7 @@ class Outbox {
   // What a lane holds before it is sent; the last, where memory is scarce.
   static constexpr uint32_t kMaxBlocks = 64;
   static constexpr uint32_t kMaxBytes = 16384;
-  static constexpr uint32_t kMaxScarceBytes = 1024;
+  static constexpr uint32_t kMaxScarceBytes = 4096;
 
   // Takes a block of `size` bytes that belongs to `owner`.
   void Add(Heap* owner, Block* block, size_t size);

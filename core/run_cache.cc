@@ -1,5 +1,6 @@
 #include "core/run_cache.h"
 
+#include "core/ceiling.h"
 #include "core/memory.h"
 
 namespace aomalloc {
@@ -24,7 +25,7 @@ bool TakeShare() {
 }  // namespace
 
 bool RunCache::Keep(Run* run) {
-  if (run->units > kMaxUnits || memory::IsScarce()) return false;
+  if (run->units > kMaxUnits || ceiling::IsSet()) return false;
   if (!has_share_) {
     has_share_ = TakeShare();
     if (!has_share_) return false;

@@ -18,7 +18,8 @@ namespace aomalloc {
 
 class RunCache {
  public:
-  // The most a cache keeps, and the longest run: 1 MiB, in mapped units.
+  // The most a cache keeps, and the longest run: 1 MiB of mapped memory, 64 KiB
+  // of the static heap.
   static constexpr size_t kMaxUnits = 16;
 
   // A run of so many units; null if none is kept. Its memory may be other than
@@ -33,7 +34,8 @@ class RunCache {
     return run;
   }
 
-  // Keeps a mapped run. False if it may not.
+  // Keeps a run. All runs of a cache are of units of one size. False if it may
+  // not.
   bool Keep(Run* run);
 
   // Gives all runs back to their arenas, and the right to keep any.
