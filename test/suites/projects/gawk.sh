@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# "make check" of gawk, built as its source says.
+about="gawk's make check"
+needs=(gcc=gcc make=make)
+from=gawk
+
+prepare() {
+  ./configure --quiet --disable-nls CFLAGS='-O1 -w'
+  make -s -j "$jobs" gawk
+  make -s -j "$jobs" -C extension
+}
+
+tests() {
+  make -C test check || :
+}
+
+# Each test is announced by its name in a line; what has failed leaves a file _NAME.
+outcomes() {
+  cd tree/test
+  sed -nE 's/^([a-z][a-zA-Z0-9_-]+)$/\1/p' | sort -u |
+    while read -r name; do
+      [[ ! -e $name.ok ]] || echo "$([[ -e _$name ]] && echo failed || echo passed) $name"
+    done
+}
