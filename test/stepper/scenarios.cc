@@ -42,6 +42,7 @@ size_t Full() { return mapped ? 28 : 30; }
 size_t Worthwhile() { return 1; }
 // A span, and what it grows to.
 size_t Big() { return mapped ? 150000 : 40000; }
+constexpr size_t kLong = 100000;  // more than a heap keeps of the static heap
 size_t Bigger() { return mapped ? 250000 : 60000; }
 
 void Fill(size_t size, size_t count) {
@@ -166,6 +167,8 @@ void TakeMovableSpan() {
 }
 void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
 void DirtySpan() { Warm(64), Warm(Big()); }
+void TakeLong() { Warm(64), Hold(Take(kLong), kLong); }
+void DirtyLong() { Warm(64), Warm(kLong); }
 void DirtyHuge() { Warm(64), Warm(2 << 20); }
 void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
 // Leaves a run for the heap's next slab.
@@ -279,6 +282,8 @@ void FreeOneOfEach() {
 void FreeMany() {
   for (int i = 0; i < 8; ++i) free(malloc(65536));
 }
+void MallocLong() { Allocated(malloc(kLong)); }
+void CallocLong() { Allocated(calloc(1, kLong)); }
 void MallocBig() { Allocated(malloc(Big())); }
 void Malloc2M() { Allocated(malloc(2 << 20)); }
 void MallocHuge() { Allocated(malloc(8 << 20)); }
@@ -400,9 +405,9 @@ const Scenario kScenarios[] = {
    {"DrainIdleHeap", "Heap5Drain", "DrainTaken"}, {}, 6 * 65536},
   {"malloc_span", kBoth, 20000, nullptr, WarmUp, MallocBig, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
-  {"malloc_span_reused", kStatic, 20000, nullptr, DirtySpan, MallocBig, Keep,
+  {"malloc_long_reused", kStatic, 20000, nullptr, DirtyLong, MallocLong, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
-  {"malloc_span_kept", kMapped, 20000, nullptr, DirtySpan, MallocBig, Keep,
+  {"malloc_span_kept", kBoth, 20000, nullptr, DirtySpan, MallocBig, Keep,
    {"AllocateSpan"}, {"memory4Take"}, kSpanLoss},
   {"malloc_huge_reused", kMapped, 20000, nullptr, DirtyHuge, Malloc2M, Keep,
    {"memory4Take", "CountDirty"}, {}, size_t{3} << 20},
@@ -418,9 +423,7 @@ const Scenario kScenarios[] = {
    {}, {"OnZero"}, 0},
   {"free_relists", kBoth, kRare, nullptr, HoldOneOfFull, Free, nullptr,
    {"Heap6OnZero"}, {"Discard"}, 0},
-  {"free_empties", kStatic, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
-   {"Heap6OnZero", "Discard", "Arena6Return"}, {}, 0},
-  {"free_empties_and_keeps", kMapped, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
+  {"free_empties_and_keeps", kBoth, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
    {"Heap6OnZero", "Discard", "RunCache4Keep"}, {}, 0},
   {"free_remote", kBoth, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
    {"FreeSlow"}, {"OnZero"}, 0},
@@ -438,9 +441,9 @@ const Scenario kScenarios[] = {
    {"Heap6Refill", "PopForeign"}, {"slab5Carve"}, 0},
   {"malloc_after_peer", kMapped | kOursOnly, kRare, nullptr, UseUpSomeOfPeer, Malloc<kRare>, Keep,
    {"Heap6Refill", "PopForeign"}, {}, 0},
-  {"free_span", kStatic, 20000, nullptr, TakeSpan, Free, nullptr,
+  {"free_long", kStatic, 20000, nullptr, TakeLong, Free, nullptr,
    {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
-  {"free_span_and_keep", kMapped, 20000, nullptr, TakeSpan, Free, nullptr,
+  {"free_span_and_keep", kBoth, 20000, nullptr, TakeSpan, Free, nullptr,
    {"RunCache4Keep"}, {"memory6Return"}, kSpanLoss},
   {"free_span_flushes", kMapped, 20000, nullptr, LeaveCacheFull, Free, nullptr,
    {"RunCache5Flush", "Arena6Return"}, {}, kSpanLoss},
@@ -452,9 +455,9 @@ const Scenario kScenarios[] = {
    {"calloc"}, {"AllocateZeroedSlow"}, 0},
   {"calloc_span", kBoth, 20000, nullptr, WarmUp, CallocBig, KeepZeroed,
    {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
-  {"calloc_dirty_span", kStatic, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
+  {"calloc_dirty_long", kStatic, 20000, nullptr, DirtyLong, CallocLong, KeepZeroed,
    {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
-  {"calloc_span_kept", kMapped, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
+  {"calloc_span_kept", kBoth, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
    {"AllocateZeroed"}, {"memory4Take"}, kSpanLoss},
   {"realloc_same", kBoth, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
    {"Reallocate"}, {}, 0},
