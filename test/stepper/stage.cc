@@ -24,6 +24,8 @@ bool RunStage(const char* library, const char* env, char** argv) {
       setenv("LD_PRELOAD", path, 1);
     }
     setenv("AO_MALLOC_ENABLE_MMAP", strcmp(env, "mmap") == 0 ? "1" : "0", 1);
+    // Room for what may be lost when the same operation is torn off sixty times.
+    setenv("AO_MALLOC_STATIC_HEAP", "4M", 1);
     setenv(kStage, env, 1);
     personality(ADDR_NO_RANDOMIZE);  // so that a failure can be looked at again
     execv("/proc/self/exe", argv);
