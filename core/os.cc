@@ -158,12 +158,14 @@ size_t CoarseMilliseconds() {
 
 bool Resident(const void* start, size_t bytes, size_t* resident) {
   unsigned char pages[128] = {};
+  // In steps for which `pages` suffices whatever pages are told of: an emulated
+  // machine may have larger ones than the kernel below it.
+  constexpr size_t kStep = sizeof(pages) * 4096;
   const char* at = static_cast<const char*>(start);
   const size_t page = PageSize();
   *resident = 0;
   while (bytes > 0) {
-    const size_t step =
-        bytes < sizeof(pages) * page ? bytes : sizeof(pages) * page;
+    const size_t step = bytes < kStep ? bytes : kStep;
     if (Syscall(SYS_mincore, AsLong(at), static_cast<long>(step),
                 AsLong(pages)) != 0) {
       return false;
