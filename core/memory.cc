@@ -207,12 +207,12 @@ Taken Take(const Request& request) {
 
 bool Resize(Arena* arena, Run* run, size_t units) {
   const size_t old_units = run->units;
-  const int shift = arena->mapped() ? kMappedUnitShift : kStaticUnitShift;
-  const size_t more = units > old_units ? (units - old_units) << shift : 0;
+  const size_t unit = arena->unit_bytes();
+  const size_t more = units > old_units ? (units - old_units) * unit : 0;
   if (more != 0 && !ceiling::Reserve(more)) return false;
   const bool resized = arena->Resize(run, units);
   if (!resized) ceiling::Release(more);
-  if (units < old_units) ceiling::Release((old_units - units) << shift);
+  if (units < old_units) ceiling::Release((old_units - units) * unit);
   return resized;
 }
 
