@@ -7,6 +7,7 @@
 #include "core/neighbour.h"
 #include "core/os.h"
 #include "core/report.h"
+#include "core/sampling.h"
 #include "core/statistics.h"
 
 namespace aomalloc {
@@ -68,6 +69,7 @@ bool IsMapped(const Run* run) {
 
 // Frees a span.
 void ReturnSpan(Run* run) {
+  sampling::OnFree(run);
   Heap* heap = thread::current;
   if (run->units <= RunCache::kMaxUnits && heap != nullptr) {
     const ClaimFrame frame;
@@ -95,14 +97,19 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
 }
 
 char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
+  char* span = nullptr;
   // A unit of either arena is aligned to a page.
   if (alignment <= memory::kStaticUnitBytes) {
     *zeroed = false;
-    char* kept = TakeKept(size);
-    if (Likely(kept != nullptr)) return kept;
+    span = TakeKept(size);
   }
-  return OrNoMemory(
-      WithReclaim([&] { return TrySpan(alignment, size, zeroed); }));
+  if (Unlikely(span == nullptr)) {
+    span = OrNoMemory(
+        WithReclaim([&] { return TrySpan(alignment, size, zeroed); }));
+    if (span == nullptr) return nullptr;
+  }
+  sampling::OnAllocate(memory::RunAt(span), size);
+  return span;
 }
 
 // A block for a size that fits a class; null when there is no memory.
@@ -112,6 +119,9 @@ Block* TryBlock(size_t size) {
   if (heap == nullptr) return nullptr;
   const SizeClass size_class = heap->ClassToServe(ClassOf(size));
   Block* block = heap->Pop(size_class);
+  if (block == nullptr && Unlikely(profile::IsOn())) {
+    block = sampling::TakeIfDue(heap, size_class);
+  }
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
     // Before asking for memory, see that some comes back.
@@ -125,6 +135,12 @@ Block* TryBlock(size_t size) {
 
 size_t SpanBytes(const Run* run) {
   return run->units * memory::ArenaOfRun(run)->unit_bytes();
+}
+
+// The size of a block.
+size_t BlockBytes(const Run* run) {
+  if (run->kind == RunKind::kSlab) return slab::BlockSize(run);
+  return sampling::IsSmall(run) ? run->sample_bytes : SpanBytes(run);
 }
 
 // Reports what is not the run of a block at `ptr`: null and foreign pointers,
@@ -151,14 +167,20 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
   const size_t old_bytes = SpanBytes(run);
   if (units <= run->units && size > old_bytes / 2) {
     memory::Resize(arena, run, units);
+    sampling::OnResize(run, size);
     return ptr;
   }
   if (units <= run->units) return nullptr;
-  if (memory::Resize(arena, run, units)) return ptr;
+  if (memory::Resize(arena, run, units)) {
+    sampling::OnResize(run, size);
+    return ptr;
+  }
   if (!arena->mapped() || old_bytes < kMovePagesBytes) return nullptr;
   bool zeroed;
   void* moved = TrySpan(1, size, &zeroed);
   if (moved == nullptr) return nullptr;
+  sampling::OnFree(run);
+  sampling::OnAllocate(memory::RunAt(moved), size);
   if (os::MovePages(ptr, moved, old_bytes)) {
     // What is left behind reads as zero.
     memory::Return(arena, run, /*dirty=*/false);
@@ -241,7 +263,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
   }
   CheckBlock(run, ptr, call);
   const bool is_span = run->kind == RunKind::kSpan;
-  const size_t old_size = is_span ? SpanBytes(run) : slab::BlockSize(run);
+  const size_t old_size = BlockBytes(run);
   if (is_span && size > kMaxSmall && size <= PTRDIFF_MAX) {
     void* resized = ResizeSpan(run, ptr, size);
     if (resized != nullptr) return resized;
@@ -273,7 +295,7 @@ size_t UsableSize(const void* ptr, const char* call) {
     if (other != nullptr) return other->usable_size(ptr);
   }
   CheckBlock(run, ptr, call);
-  return run->kind == RunKind::kSpan ? SpanBytes(run) : slab::BlockSize(run);
+  return BlockBytes(run);
 }
 
 bool Trim(size_t keep) {

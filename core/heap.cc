@@ -1,5 +1,7 @@
 #include "core/heap.h"
 
+#include <new>
+
 #include "core/check.h"
 #include "core/memory.h"
 #include "core/os.h"
@@ -41,8 +43,30 @@ void Heap::Prepare() {
 void Heap::EmptyLists() {
   for (int i = 0; i < kNumClasses; ++i) {
     head_[i] = &no_slab_;
-    serving_[i] = &no_slab_.list;
+    serving_[i] = sampler_ == nullptr ? &no_slab_.list : sampler_->ration(i);
   }
+}
+
+void Heap::StartSampling() {
+  void* memory = profile::TakeMemory(sizeof(Sampler));
+  if (memory == nullptr) return;
+  Mending mending(&mending_);
+  const uint64_t seed = reinterpret_cast<uintptr_t>(memory) ^
+                        (os::CoarseMilliseconds() << 20) ^ os::ProcessId();
+  auto* sampler = new (memory) Sampler(seed);
+  for (int i = 0; i < kNumClasses; ++i) serving_[i] = sampler->ration(i);
+  Commit(&sampler_, sampler);
+}
+
+// Has malloc pop from a list, unless it gets rations.
+void Heap::Serve(SizeClass size_class, FreeList* list) {
+  if (sampler_ == nullptr) serving_[size_class] = list;
+}
+
+// A block of a list that has at most `count`, or of a ration of them.
+Block* Heap::TakeFrom(SizeClass size_class, FreeList* list, int count) {
+  return sampler_ == nullptr ? slab::Pop(list)
+                             : sampler_->Ration(size_class, list, count);
 }
 
 Block* Heap::Refill(SizeClass size_class) {
@@ -55,7 +79,7 @@ Block* Heap::Refill(SizeClass size_class) {
     if (head == &no_slab_) return nullptr;
     if (head->list.free != nullptr || slab::Carve(head)) {
       AOMALLOC_CHECK(slab::IsValid(head));
-      return slab::Pop(&head->list);
+      return TakeFrom(size_class, &head->list, slab::Free(head));
     }
     filled_ = size_class;
     Retire(head);
@@ -70,7 +94,7 @@ Block* Heap::Grow(SizeClass size_class) {
   Link(slab);
   // While there is something to do, blocks may as well get home.
   foreign_.Send();
-  return slab::Pop(&slab->list);
+  return TakeFrom(size_class, &slab->list, slab::Free(slab));
 }
 
 void Heap::OnZero(Run* slab) {
@@ -86,7 +110,7 @@ void Heap::OnZero(Run* slab) {
 
 void Heap::SetHead(SizeClass size_class, Run* slab) {
   if (serving_[size_class] != foreign_.Kept(size_class)) {
-    serving_[size_class] = &slab->list;
+    Serve(size_class, &slab->list);
   }
   head_[size_class] = slab;
 }
@@ -218,16 +242,33 @@ Block* Heap::PopForeign(SizeClass size_class) {
   FreeList* list = foreign_.Kept(size_class);
   if (list->free == nullptr) {
     list->used = 0;
-    serving_[size_class] = &head_[size_class]->list;
+    Serve(size_class, &head_[size_class]->list);
     return nullptr;
   }
-  serving_[size_class] = list;
-  return slab::Pop(list);
+  Serve(size_class, list);
+  return TakeFrom(size_class, list, -list->used);
+}
+
+// Frees what is left of a ration.
+void Heap::EndRation(SizeClass size_class) {
+  while (Block* block = sampler_->TakeBack(size_class)) {
+    Run* slab = memory::RunAt(block);
+    auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&slab->owner));
+    if (owner == this) {
+      Free(slab, block);
+    } else {
+      foreign_.Add(owner, slab, block);
+    }
+  }
 }
 
 void Heap::SendForeign() {
   Mending mending(&mending_);
-  for (int i = 0; i < kNumClasses; ++i) serving_[i] = &head_[i]->list;
+  for (int i = 0; i < kNumClasses; ++i) {
+    const auto size_class = static_cast<SizeClass>(i);
+    Serve(size_class, &head_[i]->list);
+    if (sampler_ != nullptr) EndRation(size_class);
+  }
   foreign_.SendAll();
 }
 
@@ -289,7 +330,9 @@ bool Heap::IsValid() const {
   if (mending_) return false;
   bool valid = foreign_.IsValid(this);
   for (int i = 0; i < kNumClasses; ++i) {
-    valid &= serving_[i] == foreign_.Kept(i) || serving_[i] == &head_[i]->list;
+    valid &= sampler_ != nullptr ? serving_[i] == sampler_->ration(i)
+                                 : serving_[i] == foreign_.Kept(i) ||
+                                       serving_[i] == &head_[i]->list;
     if (head_[i] == &no_slab_) continue;
     if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
     for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {

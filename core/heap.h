@@ -17,6 +17,7 @@
 #include "core/likely.h"
 #include "core/run.h"
 #include "core/run_cache.h"
+#include "core/sampler.h"
 #include "core/size_class.h"
 #include "core/slab.h"
 
@@ -88,6 +89,13 @@ class alignas(64) Heap {
   // Gives back slabs that are empty, kept runs and blocks of other heaps.
   void Trim();
 
+  // When to take samples; null if there is no memory for it. Where there is a
+  // profile, it is asked for each time that malloc finds its list empty.
+  Sampler* sampler() {
+    if (Unlikely(sampler_ == nullptr)) StartSampling();
+    return sampler_;
+  }
+
   // Free runs, of mapped memory or of the static heap.
   RunCache& runs(bool mapped) { return mapped ? mapped_runs_ : static_runs_; }
 
@@ -122,6 +130,10 @@ class alignas(64) Heap {
   size_t sent_bytes() const { return inbox_.sent_bytes(); }
   size_t raided_bytes() const { return Glance(raided_bytes_); }
   const ForeignBlocks& foreign() const { return foreign_; }
+  size_t RationBytes() const {
+    const Sampler* sampler = Glance(sampler_);
+    return sampler == nullptr ? 0 : sampler->Bytes();
+  }
 
   AtomicWord holder = 0;  // the thread that holds the heap (thread.h), or 0
   ClaimWord claim;
@@ -137,6 +149,10 @@ class alignas(64) Heap {
     return true;
   }
   void EmptyLists();
+  void StartSampling();
+  void EndRation(SizeClass size_class);
+  void Serve(SizeClass size_class, FreeList* list);
+  Block* TakeFrom(SizeClass size_class, FreeList* list, int count);
   void Link(Run* slab);
   void Unlink(Run* slab);
   void Retire(Run* slab);
@@ -157,7 +173,8 @@ class alignas(64) Heap {
 
   bool prepared_ = false;
   bool mending_ = false;  // the lists below are being changed
-  // What malloc pops from: the list of head_, or kept blocks of other heaps.
+  // What malloc pops from: the list of head_, or kept blocks of other heaps; or
+  // a ration of either.
   FreeList* serving_[kNumClasses] = {};
   Run* head_[kNumClasses] = {};
   ForeignBlocks foreign_;
@@ -169,6 +186,7 @@ class alignas(64) Heap {
   size_t drained_[kNumClasses] = {};
   size_t raided_bytes_ = 0;
   Inbox inbox_;
+  Sampler* sampler_ = nullptr;  // null while there is no profile
 };
 
 }  // namespace aomalloc

@@ -31,6 +31,11 @@ long AsLong(const volatile void* p) { return reinterpret_cast<long>(p); }
 // The kernel's answer to mmap and mremap: an address, or -errno.
 bool IsError(long result) { return result < 0 && result >= -4095; }
 
+int Open(const char* path, int flags) {
+  return static_cast<int>(
+      Syscall(SYS_openat, AT_FDCWD, AsLong(path), flags | O_CLOEXEC, 0666));
+}
+
 // What the kernel, not libc, calls struct sigaction.
 struct KernelSigaction {
   void (*handler)(int);
@@ -40,6 +45,14 @@ struct KernelSigaction {
 };
 
 constexpr size_t kKernelSigsetBytes = 8;
+
+// Asks to wake nobody and move nobody if the word has the value: the kernel
+// compares without a fault, and seccomp filters let futex through.
+long Compare(const volatile void* address, unsigned value) {
+  unsigned nobody = 0;
+  return Syscall(SYS_futex, AsLong(address), FUTEX_CMP_REQUEUE_PRIVATE, 0, 0,
+                 AsLong(&nobody), static_cast<long>(value));
+}
 
 }  // namespace
 
@@ -133,12 +146,10 @@ bool IsAlive(size_t process, size_t thread) {
 }
 
 bool Holds(const volatile void* address, unsigned value) {
-  // Asks to wake nobody and move nobody if the word has the value: the kernel
-  // compares without a fault, and seccomp filters let futex through.
-  unsigned nobody = 0;
-  return Syscall(SYS_futex, AsLong(address), FUTEX_CMP_REQUEUE_PRIVATE, 0, 0,
-                 AsLong(&nobody), static_cast<long>(value)) >= 0;
+  return Compare(address, value) >= 0;
 }
+
+bool IsReadable(const void* address) { return Compare(address, 0) != -EFAULT; }
 
 bool CopyFrom(const void* address, void* to, size_t bytes) {
   const iovec local{to, bytes};
@@ -180,10 +191,14 @@ bool Resident(const void* start, size_t bytes, size_t* resident) {
 }
 
 int OpenToAppend(const char* path) {
-  return static_cast<int>(Syscall(SYS_openat, AT_FDCWD, AsLong(path),
-                                  O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                                  0666));
+  return Open(path, O_WRONLY | O_CREAT | O_APPEND);
 }
+
+int OpenToReplace(const char* path) {
+  return Open(path, O_WRONLY | O_CREAT | O_TRUNC);
+}
+
+int OpenToRead(const char* path) { return Open(path, O_RDONLY); }
 
 int Duplicate(int descriptor) {
   constexpr long kOutOfTheWay = 200;
@@ -198,6 +213,15 @@ FileId FileOf(int descriptor) {
 }
 
 void Close(int descriptor) { Syscall(SYS_close, descriptor); }
+
+size_t Read(int descriptor, char* text, size_t length) {
+  long read;
+  do {
+    read =
+        Syscall(SYS_read, descriptor, AsLong(text), static_cast<long>(length));
+  } while (read == -EINTR);
+  return read > 0 ? static_cast<size_t>(read) : 0;
+}
 
 void WriteError(const char* text, size_t length) { Write(2, text, length); }
 

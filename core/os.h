@@ -61,6 +61,9 @@ bool IsAlive(size_t process, size_t thread);
 // memory at the address any more.
 bool Holds(const volatile void* address, unsigned value);
 
+// True when there is memory at `address`, a multiple of 4.
+bool IsReadable(const void* address);
+
 // Copies `bytes` from an address at which there may be nothing. False if there
 // is not, or if the system does not allow to look.
 bool CopyFrom(const void* address, void* to, size_t bytes);
@@ -75,9 +78,11 @@ size_t CoarseMilliseconds();
 // the system does not tell.
 bool Resident(const void* start, size_t bytes, size_t* resident);
 
-// Opens a file to append to, making it if need be; its descriptor, or -errno.
-// Not inherited by other programs.
+// Opens a file to append to, or to write anew, making it if need be; or to read
+// it. Its descriptor, or -errno. Not inherited by other programs.
 int OpenToAppend(const char* path);
+int OpenToReplace(const char* path);
+int OpenToRead(const char* path);
 void Close(int descriptor);
 
 // A second descriptor of the same file, out of the way of the program's own, or
@@ -96,6 +101,10 @@ FileId FileOf(int descriptor);
 
 // Writes all of `text`, unless there is an error.
 void Write(int descriptor, const char* text, size_t length);
+
+// Reads at most `length` bytes; how many, 0 at the end and if there is an
+// error.
+size_t Read(int descriptor, char* text, size_t length);
 
 // Writes to stderr; errors are ignored, since there is nobody to tell.
 void WriteError(const char* text, size_t length);

@@ -24,6 +24,9 @@
 //   raid        to take another heap's inbox, when memory is short
 //   drain       to bring the remote frees home to their slabs
 //   refill      what malloc does when the slab at hand is empty
+//   sample      an allocation that the heap profile takes note of, with its
+//               stack; a span, whatever its size
+//   ration      free blocks that malloc may hand out before the next sample
 //   purge       to give the memory of free units back to the system
 #ifndef AOMALLOC_CORE_RUN_H_
 #define AOMALLOC_CORE_RUN_H_
@@ -75,6 +78,8 @@ struct alignas(128) Run {
   uint16_t capacity;        // blocks that fit
   SizeClass size_class;
   RunKind kind;
+  uint32_t sample;  // of a live span: its stack in the profile, or 0
+  size_t sample_bytes;
 
   alignas(64) FreeList list;  // `used` of its blocks, and `beyond` more, are in
   Run* next;                  // use: see slab.h

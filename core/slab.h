@@ -63,6 +63,9 @@ bool Carve(Run* slab);
 // The blocks in use.
 inline int InUse(const Run* slab) { return slab->list.used + slab->beyond; }
 
+// At most so many are on the free list: fewer if operations were abandoned.
+inline int Free(const Run* slab) { return slab->carved - InUse(slab); }
+
 // Splits the count of blocks in use, so that `used` is 0 after so many frees.
 inline void Split(Run* slab, int in_use, int used) {
   slab->beyond = static_cast<int16_t>(in_use - used);

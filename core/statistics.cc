@@ -73,7 +73,7 @@ void AddHeaps(Statistics* s) {
        heap = thread::Next(heap)) {
     ++s->heaps;
     if (LoadRelaxed(&heap->holder) != 0) ++s->held_heaps;
-    s->away += heap->foreign().Bytes();
+    s->away += heap->foreign().Bytes() + heap->RationBytes();
     sent += heap->sent_bytes();
     arrived += heap->raided_bytes();
     for (int i = 0; i < kNumClasses; ++i) {

@@ -12,6 +12,7 @@
 #include "core/syscall.h"
 #include "preload/interpose.h"
 #include "preload/libc_heap.h"
+#include "preload/profiles.h"
 #include "preload/reports.h"
 #include "preload/values.h"
 
@@ -25,6 +26,7 @@ extern "C" __attribute__((weak)) int __sanitizer_get_ownership(const void*);
 namespace {
 
 namespace memory = aomalloc::memory;
+namespace profiles = aomalloc::profiles;
 namespace reports = aomalloc::reports;
 using aomalloc::preload::ParseBool;
 using aomalloc::preload::ParseSize;
@@ -76,6 +78,9 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_STATS_FORMAT", reports::SetFormat, "text or json"},
     {"AO_MALLOC_DUMP_SIGNAL", reports::SetDumpSignal,
      "a signal that can be handled, such as USR2"},
+    {"AO_MALLOC_PROFILE_RATE", profiles::SetRate,
+     "a size from 1, such as 512K"},
+    {"AO_MALLOC_PROFILE", profiles::SetProfile, "a path that is not too long"},
 };
 
 // The value of `name` in `environment`, or null. Not getenv: libc's own

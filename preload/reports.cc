@@ -2,13 +2,14 @@
 
 #include <signal.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "core/atomics.h"
 #include "core/heap_report.h"
 #include "core/os.h"
 #include "core/report.h"
 #include "core/statistics.h"
+#include "preload/path.h"
+#include "preload/profiles.h"
 #include "preload/values.h"
 
 namespace aomalloc::reports {
@@ -16,11 +17,7 @@ namespace {
 
 using preload::IsWord;
 
-constexpr size_t kMaxPath = 512;
-
-// Written before the program starts. A copy: programs that show a title of
-// their own in ps overwrite their environment.
-char path[kMaxPath];  // empty: stderr
+preload::Path path;  // empty: stderr
 // Standard error as it was at the start: programs close theirs before the
 // report at exit is due. And which file it was, should they close this too.
 int error_descriptor = 2;
@@ -28,35 +25,12 @@ os::FileId error_file;
 bool at_exit;
 bool as_json;
 
-// The path, with "%p" replaced by the process id. False if it is too long.
-bool ExpandPath(char (*expanded)[kMaxPath]) {
-  const Digits process(os::ProcessId());
-  size_t length = 0;
-  const auto put = [&](char c) {
-    if (length < kMaxPath) (*expanded)[length++] = c;
-  };
-  for (const char* from = path; *from != '\0'; ++from) {
-    if (from[0] == '%' && from[1] == 'p') {
-      ++from;
-      for (const char* digit = process.text(); *digit != '\0'; ++digit) {
-        put(*digit);
-      }
-    } else {
-      put(*from);
-    }
-  }
-  put('\0');
-  return (*expanded)[length - 1] == '\0';
-}
-
 // Apart, so that its stack is given back before the report is written.
 [[gnu::noinline]] int Open() {
-  if (path[0] == '\0') {
+  if (path.IsEmpty()) {
     return os::FileOf(error_descriptor) == error_file ? error_descriptor : 2;
   }
-  char expanded[kMaxPath];
-  if (!ExpandPath(&expanded)) return -1;
-  return os::OpenToAppend(expanded);
+  return path.Open(os::OpenToAppend);
 }
 
 struct SignalName {
@@ -87,7 +61,10 @@ int ParseSignal(const char* value) {
   return *value == '\0' && number < 65 ? number : 0;
 }
 
-void OnDumpSignal(int) { Write("by signal"); }
+void OnDumpSignal(int) {
+  Write("by signal");
+  profiles::WriteSnapshot();
+}
 
 // exit() runs this after the program's own functions and destructors.
 __attribute__((destructor)) void AtExit() {
@@ -98,14 +75,9 @@ __attribute__((destructor)) void AtExit() {
 
 bool SetStats(const char* value) {
   if (IsWord(value, "0")) return true;
-  if (!IsWord(value, "1")) {
-    size_t length = 0;
-    while (value[length] != '\0') ++length;
-    if (length >= kMaxPath) return false;
-    memcpy(path, value, length + 1);
-  }
+  if (!IsWord(value, "1") && !path.Set(value)) return false;
   at_exit = true;
-  if (path[0] == '\0') {
+  if (path.IsEmpty()) {
     error_descriptor = os::Duplicate(2);
     error_file = os::FileOf(error_descriptor);
   }
@@ -136,7 +108,7 @@ void Write(const char* occasion) {
   if (descriptor < 0) {
     return Line()
         .Text("AO_MALLOC_STATS=")
-        .Text(path)
+        .Text(path.text())
         .Text(": cannot be opened")
         .Write();
   }
@@ -145,7 +117,7 @@ void Write(const char* occasion) {
     as_json ? heap_report::WriteJson(&out, occasion)
             : heap_report::WriteText(&out, occasion);
   }
-  if (path[0] != '\0') os::Close(descriptor);
+  if (!path.IsEmpty()) os::Close(descriptor);
 }
 
 }  // namespace aomalloc::reports

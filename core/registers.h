@@ -1,0 +1,97 @@
+// The registers by which a stack is walked, and where a machine has them. What
+// differs between machines in the walk is here.
+#ifndef AOMALLOC_CORE_REGISTERS_H_
+#define AOMALLOC_CORE_REGISTERS_H_
+
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace aomalloc {
+
+struct Registers {
+  uintptr_t pc;
+  uintptr_t stack;
+  uintptr_t frame;   // what may be the frame pointer
+  uintptr_t caller;  // the return address, where a call leaves it in a register
+};
+
+#if defined(__x86_64__)
+
+// Their numbers in call frame information (System V ABI, figure 3.36).
+constexpr uint64_t kStackRegister = 7;    // rsp
+constexpr uint64_t kFrameRegister = 6;    // rbp
+constexpr uint64_t kReturnRegister = 16;  // rip: a column of its own
+
+// Those of the function that this is inlined in, at one of its instructions.
+[[gnu::always_inline]] inline Registers CurrentRegisters() {
+  Registers r{};
+  __asm__ volatile(
+      "leaq 0(%%rip), %0\n\t"
+      "movq %%rsp, %1\n\t"
+      "movq %%rbp, %2"
+      : "=&r"(r.pc), "=&r"(r.stack), "=&r"(r.frame));
+  return r;
+}
+
+// A handler returns to code of the C library or the kernel, and the stack
+// points to this then.
+using SignalFrame = ucontext_t;
+
+inline Registers InterruptedRegisters(const SignalFrame& frame) {
+  const auto* registers = frame.uc_mcontext.gregs;
+  return {static_cast<uintptr_t>(registers[REG_RIP]),
+          static_cast<uintptr_t>(registers[REG_RSP]),
+          static_cast<uintptr_t>(registers[REG_RBP]), 0};
+}
+
+// The bytes from its start that are read of it.
+constexpr uintptr_t kSignalFrameBytes =
+    offsetof(SignalFrame, uc_mcontext.gregs) + (REG_RIP + 1) * sizeof(greg_t);
+
+inline uintptr_t PlainAddress(uintptr_t address) { return address; }
+
+#elif defined(__aarch64__)
+
+constexpr uint64_t kStackRegister = 31;
+constexpr uint64_t kFrameRegister = 29;
+constexpr uint64_t kReturnRegister = 30;
+
+[[gnu::always_inline]] inline Registers CurrentRegisters() {
+  Registers r{};
+  __asm__ volatile(
+      "adr %0, .\n\t"
+      "mov %1, sp\n\t"
+      "mov %2, x29\n\t"
+      "mov %3, x30"
+      : "=&r"(r.pc), "=&r"(r.stack), "=&r"(r.frame), "=&r"(r.caller));
+  return r;
+}
+
+struct SignalFrame {
+  siginfo_t info;
+  ucontext_t context;
+};
+
+inline Registers InterruptedRegisters(const SignalFrame& frame) {
+  const mcontext_t& context = frame.context.uc_mcontext;
+  return {context.pc, context.sp, context.regs[29], context.regs[30]};
+}
+
+constexpr uintptr_t kSignalFrameBytes =
+    offsetof(SignalFrame, context.uc_mcontext.pc) + sizeof(uintptr_t);
+
+// Without the signature that a return address may bear.
+inline uintptr_t PlainAddress(uintptr_t address) {
+  return address & ((uintptr_t{1} << 48) - 1);
+}
+
+#else
+#error "aomalloc: no registers for this machine yet (core/registers.h)"
+#endif
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_REGISTERS_H_

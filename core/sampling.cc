@@ -1,0 +1,35 @@
+#include "core/sampling.h"
+
+#include "core/memory.h"
+#include "core/statistics.h"
+#include "core/thread.h"
+
+namespace aomalloc::sampling {
+
+Block* TakeIfDue(Heap* heap, SizeClass size_class) {
+  Sampler* sampler = heap->sampler();
+  if (sampler == nullptr || !sampler->IsDue(size_class)) return nullptr;
+  const size_t size = ClassSize(size_class);
+  Run* run = heap->runs(/*mapped=*/true).Take(1);
+  if (run == nullptr) {
+    run = memory::Take({size, size, 1}).run;
+    statistics::NoteGrowth();
+  }
+  if (run == nullptr) return nullptr;
+  run->kind = RunKind::kSpan;
+  profile::Record(run, size, sampler->scratch());
+  return reinterpret_cast<Block*>(run->base);
+}
+
+void NoteSpan(Run* span, size_t bytes) {
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap == nullptr) return;
+  Sampler* sampler = heap->sampler();
+  if (sampler != nullptr && sampler->IsSpanDue(bytes)) {
+    profile::Record(span, bytes, sampler->scratch());
+  }
+  heap->claim.Release();
+}
+
+}  // namespace aomalloc::sampling
