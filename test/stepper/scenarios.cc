@@ -154,6 +154,13 @@ void LetPeerEmptySlab() {
     malloc_trim(0);  // sends them
   });
 }
+// Leaves more blocks on the list than the next ration takes.
+void UseUpRation() {
+  Fill(64, 100);
+  for (int i = 0; i < 100; ++i) Give(blocks[i]);
+  // Rations are of 128, of a list that had fewer.
+  for (int i = 0; i < 28; ++i) Take(64);
+}
 void TakeSpan() { Warm(64), Hold(Take(Big()), Big()); }
 void TakeSpanBeforeAnother() {
   void* span = Take(Big());
@@ -363,6 +370,7 @@ constexpr size_t kSpanLoss = 600 * 1024;
 
 }  // namespace
 
+unsigned environment;
 bool mapped;
 
 bool FindFunctions() {
@@ -381,23 +389,23 @@ bool FindFunctions() {
 
 // clang-format off
 const Scenario kScenarios[] = {
-  {"malloc_fast", kBoth, 64, nullptr, WarmUp, Malloc<64>, Keep,
+  {"malloc_fast", kBoth | kRations, 64, nullptr, WarmUp, Malloc<64>, Keep,
    {}, {"AllocateSlow"}, 0},
-  {"malloc_carve", kBoth, kRare, nullptr, TakeFew, Malloc<kRare>, Keep,
+  {"malloc_carve", kBoth | kRations, kRare, nullptr, TakeFew, Malloc<kRare>, Keep,
    {"Heap6Refill", "slab5Carve"}, {"TakeSlab"}, 0},
-  {"malloc_new_slab", kBoth, kRare, nullptr, WarmUp, Malloc<kRare>, Keep,
+  {"malloc_new_slab", kBoth | kRations, kRare, nullptr, WarmUp, Malloc<kRare>, Keep,
    {"TakeSlab", "slab4Init"}, {"Heap6Unlink"}, 0},
-  {"malloc_retire", kBoth, kRare, nullptr, TakeSlabFull, Malloc<kRare>, Keep,
+  {"malloc_retire", kBoth | kRations, kRare, nullptr, TakeSlabFull, Malloc<kRare>, Keep,
    {"TakeSlab", "Heap6Unlink"}, {}, 0},
-  {"malloc_next_slab", kBoth, kRare, nullptr, LeaveOneInNext, Malloc<kRare>, Keep,
+  {"malloc_next_slab", kBoth | kRations, kRare, nullptr, LeaveOneInNext, Malloc<kRare>, Keep,
    {"Heap6Unlink"}, {"TakeSlab"}, 0},
   {"first_of_process", kBoth | kOnMain, 64, nullptr, nullptr, Malloc<64>, Keep,
    {"ClaimHeap", "TakeSlab"}, {}, 0},
-  {"first_of_thread", kBoth, 64, nullptr, nullptr, Malloc<64>, Keep,
+  {"first_of_thread", kBoth | kRations, 64, nullptr, nullptr, Malloc<64>, Keep,
    {"ClaimHeap", "TakeSlab"}, {}, 0},
   {"first_adds_heaps", kBoth | kOursOnly, 64, nullptr, HoldFirstHeaps, Malloc<64>, Keep,
    {"ClaimHeap", "AddHeaps"}, {}, 0},
-  {"malloc_drains", kBoth, kRare, nullptr, LetPeerFree, Malloc<kRare>, Keep,
+  {"malloc_drains", kBoth | kRations, kRare, nullptr, LetPeerFree, Malloc<kRare>, Keep,
    {"DrainTaken"}, {"TakeSlab"}, 0},
   {"malloc_drains_slab", kBoth, kRare, nullptr, LetPeerEmptySlab, Malloc<kRare>, Keep,
    {"DrainTaken", "Heap6OnZero"}, {}, 0},
@@ -419,11 +427,11 @@ const Scenario kScenarios[] = {
    {"Heap6Refill"}, {}, 0},
   {"malloc_raids", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUpAndFeedPeer, Malloc<64>, Keep,
    {"RaidHeaps", "Inbox4Raid"}, {}, 0},
-  {"free_fast", kBoth, 64, nullptr, TakeSmall, Free, nullptr,
+  {"free_fast", kBoth | kRations, 64, nullptr, TakeSmall, Free, nullptr,
    {}, {"OnZero"}, 0},
   {"free_relists", kBoth, kRare, nullptr, HoldOneOfFull, Free, nullptr,
    {"Heap6OnZero"}, {"Discard"}, 0},
-  {"free_empties_and_keeps", kBoth, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
+  {"free_empties_and_keeps", kBoth | kRations, kRare, nullptr, HoldLastOfSlab, Free, nullptr,
    {"Heap6OnZero", "Discard", "RunCache4Keep"}, {}, 0},
   {"free_remote", kBoth, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
    {"FreeSlow"}, {"OnZero"}, 0},
@@ -437,9 +445,9 @@ const Scenario kScenarios[] = {
    {"FreeSlow"}, {"Send"}, 0},
   {"free_gets_heap", kBoth | kOursOnly, 64, nullptr, FreeWithoutHeap, Free, nullptr,
    {"FreeSlow", "ClaimForFreeSlow", "ClaimHeap"}, {}, 0},
-  {"malloc_of_peer", kMapped | kOursOnly, kRare, nullptr, KeepSomeOfPeer, Malloc<kRare>, Keep,
+  {"malloc_of_peer", kMapped | kRations | kOursOnly, kRare, nullptr, KeepSomeOfPeer, Malloc<kRare>, Keep,
    {"Heap6Refill", "PopForeign"}, {"slab5Carve"}, 0},
-  {"malloc_after_peer", kMapped | kOursOnly, kRare, nullptr, UseUpSomeOfPeer, Malloc<kRare>, Keep,
+  {"malloc_after_peer", kMapped | kRations | kOursOnly, kRare, nullptr, UseUpSomeOfPeer, Malloc<kRare>, Keep,
    {"Heap6Refill", "PopForeign"}, {}, 0},
   {"free_long", kStatic, 20000, nullptr, TakeLong, Free, nullptr,
    {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
@@ -491,19 +499,19 @@ const Scenario kScenarios[] = {
    {"own_new"}, {"AllocateSlow"}, 0},  // an alias
   {"operator_delete", kBoth | kOursOnly, 64, nullptr, TakeSmall, Delete, nullptr,
    {}, {"OnZero"}, 0},
-  {"malloc_trim", kBoth, kRare, nullptr, FreeMuch, TrimAll, nullptr,
+  {"malloc_trim", kBoth | kRations, kRare, nullptr, FreeMuch, TrimAll, nullptr,
    {"Heap4Trim"}, {}, 0},
   {"mallinfo2", kBoth, 64, nullptr, FreeMuch, Info, nullptr,
    {"Count"}, {}, 0},
-  {"thread_exit", kBoth | kAtExit, kRare, nullptr, TakeMoreThanSlab, nullptr, nullptr,
+  {"thread_exit", kBoth | kRations | kAtExit, kRare, nullptr, TakeMoreThanSlab, nullptr, nullptr,
    {"ReleaseHeaps", "Heap4Trim"}, {}, 0},
   {"nested_first", kBoth | kInHandler, 64, nullptr, nullptr, Malloc<64>, Keep,
    {"ClaimHeap"}, {}, 0},
-  {"nested_malloc", kBoth | kInHandler, 64, nullptr, WarmUp, Malloc<64>, Keep,
+  {"nested_malloc", kBoth | kRations | kInHandler, 64, nullptr, WarmUp, Malloc<64>, Keep,
    {"ClaimHeap"}, {}, 0},
   {"nested_free", kBoth | kInHandler, 64, nullptr, TakeSmall, Free, nullptr,
    {"FreeSlow"}, {}, 0},
-  {"take_over", kBoth | kTakeOver | kOursOnly, kRare, nullptr, nullptr, Malloc<kRare>, Keep,
+  {"take_over", kBoth | kRations | kTakeOver | kOursOnly, kRare, nullptr, nullptr, Malloc<kRare>, Keep,
    {"Heap6Repair", "RebuildLists"}, {}, 0},
   {"late_mmap", kStatic | kOursOnly, 3000, nullptr, WarmUp, EnableMmapAndMalloc, Keep,
    {"MakeArena", "os7Reserve"}, {}, 0},
@@ -513,6 +521,32 @@ const Scenario kScenarios[] = {
    {"MakeArena"}, {}, size_t{4} << 20},
   {"limited_free", kMapped | kOursOnly, 64, LimitAddressSpace, TakeSmall, Free, nullptr,
    {"FreeSlow"}, {}, 0},
+  {"ration_of_many", kRations, 64, nullptr, UseUpRation, Malloc<64>, Keep,
+   {"Sampler6Ration"}, {"slab5Carve"}, 0},
+  {"sample_first", kProfile, 64, nullptr, nullptr, Malloc<64>, Keep,
+   {"StartSampling", "TakeIfDue", "FindFrameRules"}, {}, 0},
+  {"sample_small", kProfile, 64, nullptr, WarmUp, Malloc<64>, Keep,
+   {"TakeIfDue", "FindFrameRules"}, {"TakeSlab"}, 0},
+  {"sample_span", kProfile, 20000, nullptr, WarmUp, MallocBig, Keep,
+   {"NoteSpan", "FindFrameRules"}, {}, kSpanLoss},
+  {"sample_memalign", kProfile, 256, nullptr, WarmUp, Memalign, Keep,
+   {"TakeIfDue"}, {}, 0},
+  {"sample_calloc", kProfile, 200, nullptr, WarmAll, CallocSmall, KeepZeroed,
+   {"TakeIfDue"}, {}, 0},
+  {"sample_nested", kProfile | kInHandler, 64, nullptr, WarmUp, Malloc<64>, Keep,
+   {"TakeIfDue", "FindFrameRules"}, {}, 0},
+  {"sample_free", kProfile, 64, nullptr, TakeSmall, Free, nullptr,
+   {"ForgetSample"}, {}, 0},
+  {"sample_free_of_peer", kProfile, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
+   {"ForgetSample"}, {}, 0},
+  {"sample_realloc", kProfile, 64, nullptr, TakeSmall, Realloc<1000>, KeepContents,
+   {"Reallocate", "TakeIfDue", "ForgetSample"}, {}, 2 * 65536},
+  {"sample_realloc_same", kProfile, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
+   {"Reallocate"}, {"TakeIfDue", "ForgetSample"}, 0},
+  {"sample_realloc_grows", kProfile, 64, nullptr, TakeSmall, Realloc<40000>, KeepContents,
+   {"Reallocate", "ForgetSample", "NoteSpan"}, {"memory4Take"}, 0},
+  {"sample_realloc_pages", kProfile, 20000, nullptr, TakeMovableSpan, ReallocMoving, KeepContents,
+   {"MovePages", "ForgetSample", "NoteSpan"}, {}, 1300 * 1024},
 };
 // clang-format on
 const size_t kNumScenarios = sizeof kScenarios / sizeof kScenarios[0];

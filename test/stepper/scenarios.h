@@ -8,9 +8,12 @@
 namespace stepper {
 
 enum Flag : unsigned {
-  kStatic = 1,      // runs with the static heap
-  kMapped = 2,      // runs with mmap
+  // Environments that it runs in:
+  kStatic = 1,      // the static heap
+  kMapped = 2,      // mmap
   kBoth = 3,
+  kProfile = 256,   // mmap and a heap profile: every allocation is a sample
+  kRations = 512,   // the same, and none is
   kOnMain = 4,      // on the first thread, and no other is ever started
   kAtExit = 8,      // the operation is the end of the thread
   kInHandler = 16,  // in a handler that interrupted malloc
@@ -38,7 +41,8 @@ struct Scenario {
 extern const Scenario kScenarios[];
 extern const size_t kNumScenarios;
 
-// Whether this process runs with mmap.
+// What this process runs in, one of the flags; and whether that is with mmap.
+extern unsigned environment;
 extern bool mapped;
 
 // Looks up the functions that are not in every library. False if one is missing.

@@ -23,7 +23,12 @@ bool RunStage(const char* library, const char* env, char** argv) {
       }
       setenv("LD_PRELOAD", path, 1);
     }
-    setenv("AO_MALLOC_ENABLE_MMAP", strcmp(env, "mmap") == 0 ? "1" : "0", 1);
+    setenv("AO_MALLOC_ENABLE_MMAP", strcmp(env, "static") == 0 ? "0" : "1", 1);
+    const bool every = strcmp(env, "profile") == 0;
+    if (every || strcmp(env, "rations") == 0) {
+      setenv("AO_MALLOC_PROFILE", "/dev/null", 1);
+      setenv("AO_MALLOC_PROFILE_RATE", every ? "1" : "255T", 1);
+    }
     // Room for what may be lost when the same operation is torn off sixty times.
     setenv("AO_MALLOC_STATIC_HEAP", "4M", 1);
     setenv(kStage, env, 1);

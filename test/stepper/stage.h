@@ -9,11 +9,13 @@
 
 namespace stepper {
 
-// Null in the first stage; in the second "static" or "mmap".
+// Null in the first stage; in the second what was given as `env`.
 const char* Stage();
 
-// Runs this program with `library` preloaded ("none": as it is), and with mmap
-// enabled if `env` says so. True if it succeeds.
+// Runs this program with `library` preloaded ("none": as it is), and with the
+// variables set that `env` stands for: "static", "mmap", or "profile" or
+// "rations", which is mmap with a heap profile of everything or of nothing.
+// True if it succeeds.
 bool RunStage(const char* library, const char* env, char** argv);
 
 // Shared memory for the processes forked from now on. Zero.

@@ -1,7 +1,7 @@
 // Runs each scenario with something happening at each instruction boundary.
 //
-//   stepper --library PATH [--env static|mmap] [--mode NAME,...] [--full]
-//           [--scenario NAME,...] [--stride N] [--deadline SECONDS]
+//   stepper --library PATH [--env static|mmap|profile|rations]
+//           [--mode NAME,...] [--full] [--scenario NAME,...] [--stride N] [--deadline SECONDS]
 //
 // The path of an operation is recorded by single-stepping. Then, for each
 // boundary on it, the operation is run again in a fresh process and stopped
@@ -47,7 +47,7 @@ constexpr int kShort = 64;
 
 struct Options {
   const char* library = nullptr;
-  const char* env = nullptr;  // both if null
+  const char* env = nullptr;  // all if null
   const char* modes = nullptr;
   const char* scenarios = nullptr;
   int stride = 1;
@@ -85,7 +85,7 @@ bool IsOurs() { return strstr(options.library, "libaomalloc") != nullptr; }
 
 bool Applies(const Scenario& scenario, Mode mode) {
   const unsigned flags = scenario.flags;
-  if ((flags & (mapped ? kMapped : kStatic)) == 0) return false;
+  if ((flags & environment) == 0) return false;
   if ((flags & kOursOnly) != 0 && !IsOurs()) return false;
   if (!IsListed(options.scenarios, scenario.name)) return false;
   switch (mode) {
@@ -155,7 +155,7 @@ void ReportFailure(const Scenario& scenario, Mode mode,
     snprintf(crash, sizeof crash, ", crashed in %s", Describe(outcome.crash_pc));
   }
   Print("FAILED %s %s %s: before %s, visit %u, step %u%s: %s%s\n",
-        mapped ? "mmap" : "static", scenario.name,
+        Stage(), scenario.name,
         kModeNames[static_cast<int>(mode)], Describe(boundary.pc),
         boundary.visit, boundary.step, nested, outcome.message, crash);
 }
@@ -327,16 +327,23 @@ int RunAll() {
         snprintf(growth, sizeof growth, ", heap grew by %ld of %ld at most",
                  result.growth, result.bound);
       }
-      Print("%-6s %-22s %-8s %6d boundaries %6d tried %4d failed%s%s%s\n",
-            mapped ? "mmap" : "static", kScenarios[i].name, kModeNames[mode],
+      Print("%-7s %-22s %-8s %6d boundaries %6d tried %4d failed%s%s%s\n",
+            Stage(), kScenarios[i].name, kModeNames[mode],
             result.boundaries, result.tried, result.failed,
             result.failed >= kEnough ? " (given up)" : "",
             result.done ? "" : " (runner died)", growth);
     }
   }
-  Print("%s: %d tried, %d failed, %.1f seconds\n", mapped ? "mmap" : "static",
-        total_tried, total_failed, Seconds() - start);
+  Print("%s: %d tried, %d failed, %.1f seconds\n", Stage(), total_tried,
+        total_failed, Seconds() - start);
   return total_failed == 0 && total_tried > 0 ? 0 : 1;
+}
+
+unsigned FlagOf(const char* env) {
+  return strcmp(env, "static") == 0    ? kStatic
+         : strcmp(env, "mmap") == 0    ? kMapped
+         : strcmp(env, "profile") == 0 ? kProfile
+                                       : kRations;
 }
 
 bool ParseOptions(int argc, char** argv) {
@@ -366,19 +373,21 @@ bool ParseOptions(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace stepper;
   if (!ParseOptions(argc, argv)) {
-    Print("usage: %s --library PATH|none [--env static|mmap] [--mode NAME,...] "
-          "[--scenario NAME,...] [--stride N] [--deadline SECONDS] [--full]\n",
+    Print("usage: %s --library PATH|none [--env static|mmap|profile|rations,...] "
+          "[--mode NAME,...] [--scenario NAME,...] [--stride N] [--deadline SECONDS] [--full]\n",
           argv[0]);
     return 2;
   }
   const char* stage = Stage();
   if (stage != nullptr) {
-    mapped = strcmp(stage, "mmap") == 0;
+    environment = FlagOf(stage);
+    mapped = environment != kStatic;
     return RunAll();
   }
   bool ok = true;
-  for (const char* env : {"static", "mmap"}) {
-    if (options.env != nullptr && strcmp(env, options.env) != 0) continue;
+  for (const char* env : {"static", "mmap", "profile", "rations"}) {
+    if (options.env != nullptr && !IsListed(options.env, env)) continue;
+    if (!IsOurs() && (FlagOf(env) & kBoth) == 0) continue;
     ok = RunStage(options.library, env, argv) && ok;
   }
   Print("%s\n", ok ? "PASSED" : "FAILED");
