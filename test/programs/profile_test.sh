@@ -1,0 +1,97 @@
+#!/bin/bash
+# AO_MALLOC_PROFILE, AO_MALLOC_PROFILE_RATE and scripts/profile: what google-pprof
+# and jeprof make of the profile of a program that leaks what is known.
+source test/programs/common.sh
+need google-pprof jeprof nm python3
+profile=$PWD/scripts/profile
+mkdir -p "$work"
+cd "$work"
+
+# about COLUMN FUNCTION BYTES FILE [PERCENT]: the tools agree that so much is the
+# function's, within so many per cent, 10 unless told otherwise.
+about() {
+  local tool
+  for tool in google-pprof jeprof; do
+    PATH=$PATH $tool --text --show_bytes "--$1_space" "$helpers/profiled" "$4" \
+      >"$tool.text" 2>errors || fail "$tool: $(<errors)"
+    awk -v name="$2" -v bytes="$3" -v off="${5-10}" '
+      $NF == name { found = $1 }
+      END { exit !(found >= bytes * (1 - off / 100) && found <= bytes * (1 + off / 100)) }' "$tool.text" ||
+      fail "$tool does not tell about $3 bytes of $2: $(<"$tool.text")"
+  done
+}
+# told FILE PERCENT PERCENT: what the program did; leaks within so many per cent.
+told() {
+  about inuse leak_small $((100 << 20)) "$1" "$2"
+  about inuse leak_large $((100 << 20)) "$1" "$3"
+  about alloc churn $((1 << 30)) "$1"
+  about alloc grow $((32 * 129 << 20)) "$1"
+}
+
+AO_MALLOC_PROFILE=$work/%p.heap with_library exec "$helpers/profiled" &
+wait $!
+# 200 samples of the one leak, 87 of the other: five standard deviations.
+told $!.heap 35 21
+[[ $(head -n 1 $!.heap) == *' @ heap_v2/524288' ]] || fail "$(head -n 1 $!.heap)"
+! grep -q aomalloc <(google-pprof --text "$helpers/profiled" $!.heap 2>/dev/null) ||
+  fail "the library's own functions are in the profile"
+
+# Snapshots, while the program runs and after.
+export AO_MALLOC_PROFILE=$work/running AO_MALLOC_PROFILE_RATE=16K
+export AO_MALLOC_DUMP_SIGNAL=USR2 AO_MALLOC_STATS=$work/report
+coproc LD_PRELOAD=$library AO_MALLOC_ENABLE_MMAP=1 exec "$helpers/profiled" wait
+pid=$COPROC_PID
+read -r line <&"${COPROC[0]}"
+for number in 1 2; do
+  kill -USR2 "$pid"
+  for ((i = 0; i < 1000; ++i)); do
+    grep -qs 'stack\]' running.$number && break
+    sleep 0.01
+  done
+  told running.$number 10 10
+done
+echo >&"${COPROC[1]}"
+wait "$pid" || fail "the program was disturbed: status $?"
+told running 10 10
+[[ $(head -n 1 running) == *' @ heap_v2/16384' ]] || fail "$(head -n 1 running)"
+[[ ! -e running.3 ]] || fail "more snapshots than signals"
+unset "${!AO_MALLOC_@}"
+
+# said LINE VARIABLE...: what the program says on stderr with the variables set.
+said() {
+  local line=$1
+  shift
+  env LD_PRELOAD="$library" "$@" "$helpers/profiled" 2>errors || fail "$*: status $?"
+  [[ $(<errors) == "$line" ]] || fail "$* says: $(<errors)"
+}
+# The static heap would do, but that it is exhausted, and says so.
+env LD_PRELOAD="$library" AO_MALLOC_PROFILE="$work/none" "$helpers/profiled" 2>errors || :
+grep -qx 'aomalloc: no profile: there is none without AO_MALLOC_ENABLE_MMAP=1' errors ||
+  fail "nothing said of the static heap: $(<errors)"
+[[ ! -e none ]] || fail "a profile of the static heap"
+export AO_MALLOC_ENABLE_MMAP=1
+said 'aomalloc: AO_MALLOC_PROFILE=/nonexistent/profile: cannot be opened' \
+  AO_MALLOC_PROFILE=/nonexistent/profile
+said 'aomalloc: AO_MALLOC_PROFILE_RATE=0 is not a size from 1, such as 512K; ignored' \
+  AO_MALLOC_PROFILE_RATE=0
+said '' AO_MALLOC_PROFILE_RATE=1M
+unset AO_MALLOC_ENABLE_MMAP
+
+# The picture, of a program and one that it starts.
+"$profile" --rate 4K --output picture.svg bash -c "'$helpers/profiled'; exit 3" 2>errors && fail "status 0"
+[[ $? == 3 ]] || fail "status $?: $(<errors)"
+/usr/bin/python3 -I - picture.svg <<'END' || fail "not the picture it should be"
+import sys
+import xml.etree.ElementTree
+
+root = xml.etree.ElementTree.parse(sys.argv[1]).getroot()
+assert root.tag.endswith("svg"), root.tag
+titles = [e.text for e in root.iter() if e.tag.endswith("title")]
+for words in ("all (", "bash (process", "profiled (process", "main (", "leak_small (",
+              "leak_large (", "churn ("):
+    assert any(title.startswith(words) for title in titles), (words, titles)
+assert not any("aomalloc" in title for title in titles), titles
+END
+[[ $(find picture.heap -type f | wc -l) == 2 ]] || fail "profiles: $(ls picture.heap)"
+! "$profile" --output none.svg true 2>errors || fail "drawn without a sample"
+grep -q 'no profile' errors || fail "nothing said: $(<errors)"
