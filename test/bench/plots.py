@@ -13,9 +13,13 @@ import allocators
 
 # Ours stands out; the others are told apart by colour and shape.
 OURS_STYLE = ("#d62728", "D")
-LIMIT_STYLE = ("#888888", "|")
+LIMIT_STYLE = ("#888888", "d")
 PEER_STYLES = [("#1f77b4", "o"), ("#2ca02c", "s"), ("#ff7f0e", "^"), ("#9467bd", "v"),
-               ("#8c564b", "P"), ("#17becf", "X"), ("#bcbd22", "<"), ("#e377c2", ">")]
+               ("#8c564b", "P"), ("#17becf", "X"), ("#bcbd22", "<"), ("#e377c2", ">"),
+               ("#111111", "*"), ("#0b7a75", "h")]
+LABELS = {allocators.OURS: f"{allocators.OURS} (this)",
+          allocators.LIMIT: f"{allocators.LIMIT} (never frees)"}
+COLUMNS = 6  # of a legend
 
 # Times the best peer; what is beyond is told in words.
 LEAST, MOST = 1 / 8, 8
@@ -41,11 +45,17 @@ def times(value, _=None):
 
 
 def legend(figure, looks, y):
-    handles = [plt.Line2D([], [], color=colour, marker=mark, linestyle="", label=name)
-               for name, (colour, mark) in looks.items()]
+    """Above `y`, in lines of 0.22 inches; returns how many."""
+    lines = -(-len(looks) // COLUMNS)
+    columns = -(-len(looks) // lines)
+    names = list(looks)
+    # A legend is filled by columns, and read by lines.
+    names = [name for column in range(columns) for name in names[column::columns]]
+    handles = [plt.Line2D([], [], color=looks[name][0], marker=looks[name][1], linestyle="",
+                          label=LABELS.get(name, name)) for name in names]
     figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, y),
-                  ncol=min(len(looks), 10), frameon=False, handletextpad=0.2,
-                  columnspacing=1.4)
+                  ncol=columns, frameon=False, handletextpad=0.2, columnspacing=1.4)
+    return lines
 
 
 def relative(out, name, title, table):
@@ -94,9 +104,8 @@ def relative(out, name, title, table):
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("times the best peer of the row: 1× is as good, further left is better")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axes.set_title(title, pad=26)
-    height = figure.get_size_inches()[1]
-    legend(figure, shown, axes.get_position().y1 - 0.02 / height)
+    lines = legend(figure, shown, axes.get_position().y1)
+    axes.set_title(title, pad=10 + 17 * lines)
     return save(figure, out, name)
 
 
@@ -134,8 +143,9 @@ def sweep(out, name, about, table):
         panel.set_ylim(bottom=0)
         panel.grid(axis="y", color="#dddddd", linewidth=0.6)
         panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{about.heading}, by threads", fontsize=12)
     figure.supxlabel("threads, which share the same work", fontsize=10)
-    figure.supylabel("seconds", fontsize=10)
+    figure.supylabel("seconds: less is better", fontsize=10)
     figure.tight_layout()
     legend(figure, looks, 1.0)
     return save(figure, out, f"{name}-threads")
@@ -158,16 +168,18 @@ def means(out, bars):
         for place, (name, value) in enumerate(values):
             panel.barh(place, min(value, top), color=looks[name][0], height=0.7,
                        alpha=1 if name == allocators.OURS else 0.55)
-            panel.text(min(value, top) + 0.02 * top, place, f"{value:.2f}", va="center",
+            cut = "» " if value > top else ""  # the bar is too long to show
+            panel.text(min(value, top) + 0.02 * top, place, f"{cut}{value:.2f}", va="center",
                        fontsize=9, bbox={"color": "white", "pad": 0.5})
         panel.axvline(1, color="black", linewidth=0.8, zorder=0)
-        panel.set_yticks(range(len(values)), [name for name, _ in values], fontsize=9)
+        panel.set_yticks(range(len(values)), [LABELS.get(name, name) for name, _ in values],
+                         fontsize=9)
         panel.set_ylim(len(looks) - 0.5, -0.5)
         panel.set_xlim(0, top * 1.15)
         panel.set_title(title, fontsize=10)
         panel.tick_params(axis="x", labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Geometric mean over the rows of a group, in times the best peer of each "
-                    "row: shorter is better", fontsize=11)
+    figure.suptitle("Geometric means: how many times what the best peer of each row needs\n"
+                    "(1 is as good as the best in every row; shorter is better)", fontsize=11)
     figure.tight_layout()
     return save(figure, out, "means")
