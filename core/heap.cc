@@ -77,6 +77,9 @@ Block* Heap::Refill(SizeClass size_class) {
   while (true) {
     Run* head = head_[size_class];
     if (head == &no_slab_) return nullptr;
+    if (sampler_ != nullptr && Sampler::IsShort(slab::Free(head))) {
+      slab::Carve(head);  // rather than come here again for every few blocks
+    }
     if (head->list.free != nullptr || slab::Carve(head)) {
       AOMALLOC_CHECK(slab::IsValid(head));
       return TakeFrom(size_class, &head->list, slab::Free(head));

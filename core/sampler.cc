@@ -46,13 +46,14 @@ size_t Sampler::Distance() {
 Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
   Block* first = list->free;
   if (first == nullptr) return nullptr;
-  const size_t fit = kRationBytes / ClassSize(size_class);
-  const auto most =
-      static_cast<uint32_t>(fit < kRationBlocks ? kRationBlocks : fit);
+  const auto fit = static_cast<int32_t>(kRationBytes / ClassSize(size_class));
+  const int32_t most = fit < kRationBlocks ? kRationBlocks : fit;
   uint32_t* left = &left_[size_class];
+  int32_t taken = count > 2 * most ? most : count;
   // One even if there should be none: if the sample could not be taken.
-  const uint32_t allowed = *left < 1 ? 1 : *left < most ? *left : most;
-  auto taken = static_cast<int32_t>(allowed);
+  if (*left < static_cast<uint32_t>(taken)) {
+    taken = *left < 1 ? 1 : static_cast<int32_t>(*left);
+  }
   Block* last = nullptr;
   Block* rest = nullptr;
   if (taken < count) {
@@ -61,8 +62,6 @@ Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
       last = last->next;
     }
     rest = last->next;
-  } else {
-    taken = count;
   }
   list->used += taken;
   Commit(&list->free, rest);

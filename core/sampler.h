@@ -18,8 +18,7 @@
 // by plain loads and stores.
 //
 // Interruption: Ration takes blocks off one list and then puts them on another;
-// abandoned in between, it loses them, which are kRationBytes or kRationBlocks
-// of one slab. Distances are hints.
+// abandoned in between, it loses them, blocks of one slab. Distances are hints.
 #ifndef AOMALLOC_CORE_SAMPLER_H_
 #define AOMALLOC_CORE_SAMPLER_H_
 
@@ -43,6 +42,9 @@ class Sampler {
   // the first; null if there is none. There is nothing left of the one before.
   Block* Ration(SizeClass size_class, FreeList* list, int32_t count);
 
+  // True if so many blocks make a short ration.
+  static bool IsShort(int32_t count) { return count < kRationBlocks; }
+
   // Takes a block of a ration back, which is as if it had not been given; null
   // if nothing is left of it.
   Block* TakeBack(SizeClass size_class);
@@ -58,10 +60,11 @@ class Sampler {
   // For reports, at any time: bytes in rations.
   size_t Bytes() const;
 
-  // Blocks that malloc may have at a time: few enough to stay in a cache where
-  // it uses one of them again and again.
+  // What is cut off a list that has more than twice as much. Few enough blocks
+  // to stay in a cache, where malloc uses the same again and again; but most
+  // lists are taken whole, as it takes time to follow one to where it is cut.
   static constexpr size_t kRationBytes = 8192;
-  static constexpr size_t kRationBlocks = 16;
+  static constexpr int32_t kRationBlocks = 32;
 
  private:
   size_t Distance();

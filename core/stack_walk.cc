@@ -2,6 +2,7 @@
 
 #include "core/frame_rules.h"
 #include "core/os.h"
+#include "core/rule_cache.h"
 
 namespace aomalloc::stack_walk {
 namespace {
@@ -23,6 +24,8 @@ extern "C" __attribute__((weak)) int find_object(
 bool FindObject(uintptr_t address, Object* object) {
   return find_object(reinterpret_cast<void*>(address), object) == 0;
 }
+
+RuleCache rule_cache;
 
 // Reads words of a stack, which may end anywhere.
 class Memory {
@@ -79,13 +82,21 @@ class Walker {
   }
 
  private:
-  // Apart, so that its stack is given back.
-  [[gnu::noinline]] bool FindRules(FrameRules* rules) const {
+  bool FindRules(FrameRules* rules) const {
     // A return address may be the next function's.
     const uintptr_t pc = interrupted_ ? now_.pc : now_.pc - 1;
+    return rule_cache.Find(pc, rules) || ReadRules(pc, rules);
+  }
+
+  // Apart, so that its stack is given back.
+  [[gnu::noinline]] static bool ReadRules(uintptr_t pc, FrameRules* rules) {
     Object object;
-    return FindObject(pc, &object) && object.eh_frame_hdr != nullptr &&
-           FindFrameRules(object.eh_frame_hdr, pc, rules);
+    if (!FindObject(pc, &object) || object.eh_frame_hdr == nullptr) {
+      return false;
+    }
+    const bool found = FindFrameRules(object.eh_frame_hdr, pc, rules);
+    if (found) rule_cache.Add(pc, *rules);
+    return found;
   }
 
   bool FindCfa(const FrameRules& rules, uintptr_t* cfa) {

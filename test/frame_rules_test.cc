@@ -10,6 +10,7 @@
 
 #include "core/byte_reader.h"
 #include "core/registers.h"
+#include "core/rule_cache.h"
 
 namespace aomalloc {
 namespace {
@@ -238,6 +239,39 @@ TEST(FrameRulesTest, CodeThatBelongsToNoFunction) {
     EXPECT_FALSE(object.Find(f, &rules)) << "another kind of header " << i;
     --object.image()[i];
   }
+}
+
+// Zero, as static memory is.
+RuleCache cache;
+
+TEST(RuleCacheTest, GivesBackWhatFits) {
+  FrameRules rules;
+  EXPECT_FALSE(cache.Find(1000, &rules));
+  EXPECT_FALSE(cache.Find(0, &rules) && rules.cfa != Cfa::kUnknown);
+  FrameRules kept;
+  kept.cfa = Cfa::kInFrame;
+  kept.is_signal_frame = true;
+  kept.cfa_offset = -123456;
+  kept.frame = {Where::kAtFrame, -32768};
+  kept.caller = {Where::kUndefined, 32767};
+  cache.Add(1000, kept);
+  ASSERT_TRUE(cache.Find(1000, &rules));
+  EXPECT_EQ(rules.cfa, kept.cfa);
+  EXPECT_EQ(rules.cfa_offset, kept.cfa_offset);
+  EXPECT_TRUE(rules.is_signal_frame);
+  ExpectRule(rules.frame, Where::kAtFrame, -32768);
+  EXPECT_EQ(rules.caller.where, Where::kUndefined);
+  EXPECT_FALSE(cache.Find(1001, &rules));
+  // Others come to its slot in the end.
+  for (uintptr_t pc = 2000; pc < 30000; ++pc) cache.Add(pc, FrameRules());
+  EXPECT_FALSE(cache.Find(1000, &rules));
+
+  kept.cfa_offset = 1 << 24;
+  cache.Add(1000, kept);
+  kept.cfa_offset = 8;
+  kept.frame.offset = 32768;
+  cache.Add(1000, kept);
+  EXPECT_FALSE(cache.Find(1000, &rules)) << "too large";
 }
 
 TEST(ByteReaderTest, DoesNotGoBeyondTheEnd) {

@@ -68,10 +68,28 @@ TEST_F(SamplerTest, RationsAreOfSomeBlocksOfTheList) {
   EXPECT_EQ(sampler_->Bytes(), 127u * 64);
   EXPECT_EQ(Rest(k64), 127u);
   EXPECT_EQ(sampler_->Bytes(), 0u);
-  // Not many, but some, of large blocks.
+  // Not many bytes, but some blocks, of large ones.
   FreeList large = List(1000);
   sampler_->Ration(k32K, &large, 1000);
-  EXPECT_EQ(large.used + 0u, std::min(Rest(k32K) + 1, Sampler::kRationBlocks));
+  EXPECT_LE(large.used, Sampler::kRationBlocks);
+  EXPECT_EQ(static_cast<size_t>(large.used), Rest(k32K) + 1);
+}
+
+TEST_F(SamplerTest, NoRationIsLongerThanTheWayToTheSample) {
+  StoreRelaxed(&profile::mean_bytes, 2000);
+  for (uint64_t seed = 1; seed < 50; ++seed) {
+    const auto sampler = std::make_unique<Sampler>(seed);
+    size_t given = 0;
+    while (!sampler->IsDue(k64)) {
+      FreeList list = List(200);
+      ASSERT_NE(sampler->Ration(k64, &list, 200), nullptr);
+      ASSERT_GT(list.used, 0);
+      given += static_cast<size_t>(list.used);
+      while (slab::Pop(sampler->ration(k64)) != nullptr) {
+      }
+    }
+    EXPECT_LT(given, 23u * 2000 / 64);
+  }
 }
 
 TEST_F(SamplerTest, AShortListIsTakenWhole) {
