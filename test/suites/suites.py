@@ -25,7 +25,8 @@ class Failed(Exception):
 
 
 def names():
-    return sorted(os.path.splitext(name)[0] for name in os.listdir(f"{HERE}/projects"))
+    files = sorted(os.listdir(f"{HERE}/projects"))
+    return [name[:-len(".sh")] for name in files if name.endswith(".sh")]
 
 
 def arguments():
