@@ -7,6 +7,7 @@ from=redis
 
 explained="
 trim on SET with big value: bounds a block of 33,000 bytes by jemalloc's size class; here it has 64 KiB, its unused pages not resident
+Active defrag*: asks jemalloc by mallctl how fragmented its heap is, in which none of the blocks are
 "
 
 prepare() {
