@@ -89,6 +89,8 @@ class Suite:
     def call(self, verb, limit, log, more=()):
         """Runs a step as the tests' user; returns what it took."""
         taken = f"{self.place}/taken"
+        if os.path.exists(taken):
+            os.remove(taken)
         command = ([sys.executable, "-I", f"{HERE}/measure.py", str(limit), taken]
                    + as_user() + self.step(verb))
         # The library comes last: neither the measuring nor setpriv run under it.
@@ -98,6 +100,8 @@ class Suite:
                 command, cwd=self.place, stdin=subprocess.DEVNULL, stdout=out,
                 stderr=subprocess.STDOUT, env=self.environment())
             watch(process, f"{self.name}: {os.path.basename(log)}")
+        if not os.path.exists(taken):
+            raise Failed(f"somebody ended the run: see {log}")
         with open(taken, encoding="ascii") as file:
             return json.load(file)
 
