@@ -10,8 +10,8 @@ tests() {
   local stressors=(malloc brk bsearch context fork funccall heapsort hsearch
     list lsearch madvise mcontend membarrier memcpy memfd memrate memthrash mergesort
     mlock mmap mmapaddr mmapfixed mmapfork mmaphuge mmapmany mprotect mremap pthread
-    qsort radixsort regex shellsort shm sigsegv skiplist stack stackmmap
-    str stream tree tsearch vm vm-addr vm-rw vm-segv vma wcs zlib)
+    qsort radixsort shellsort shm sigsegv skiplist stack stackmmap
+    str stream tree tsearch vm vm-addr vm-rw vm-segv wcs zlib)
   [[ $size != short ]] || stressors=(malloc list mremap pthread tree tsearch zlib)
   for stressor in "${stressors[@]}"; do
     local options=()
