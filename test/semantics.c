@@ -414,7 +414,10 @@ static void Looks(void) {
   FILE* stream = fmemopen(text, sizeof(text), "w");
   size_t i;
   int code;
-  void* block = Malloc(5000000);
+  void* block;
+  /* Or it would depend on addresses whether glibc maps the block by itself. */
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  block = Malloc(5000000);
   printf("malloc_usable_size(NULL): %zu\n", UsableSize(NULL));
   for (i = 0; i < COUNT(kPads); ++i) {
     errno = kBefore;
