@@ -32,6 +32,8 @@ class Memory {
  public:
   bool Load(uintptr_t address, uintptr_t* value) {
     if (!IsReadable(address)) return false;
+    // Whatever it is, it can be read.
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference)
     *value = *reinterpret_cast<const volatile uintptr_t*>(address);
     return true;
   }
