@@ -87,11 +87,14 @@ import xml.etree.ElementTree
 root = xml.etree.ElementTree.parse(sys.argv[1]).getroot()
 assert root.tag.endswith("svg"), root.tag
 titles = [e.text for e in root.iter() if e.tag.endswith("title")]
-for words in ("all (", "bash (process", "profiled (process", "main (", "leak_small (",
-              "leak_large (", "churn ("):
+for words in ("all (", "profiled (process", "main (", "leak_small (", "leak_large (", "churn ("):
     assert any(title.startswith(words) for title in titles), (words, titles)
 assert not any("aomalloc" in title for title in titles), titles
 END
 [[ $(find picture.heap -type f | wc -l) == 2 ]] || fail "profiles: $(ls picture.heap)"
+# What is little beside the rest is too narrow to be drawn; of equals both are.
+"$profile" --rate 4K --output equals.svg bash -c 'bash -c :; exit 0' 2>errors || fail "status $?: $(<errors)"
+[[ $(grep -oE 'bash \(process [0-9]+\)' equals.svg | sort -u | wc -l) == 2 ]] ||
+  fail "not the processes that there were"
 ! "$profile" --output none.svg true 2>errors || fail "drawn without a sample"
 grep -q 'no profile' errors || fail "nothing said: $(<errors)"
