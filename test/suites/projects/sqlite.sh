@@ -5,7 +5,7 @@ needs=(gcc=gcc make=make /usr/include/tcl/tcl.h=tcl-dev)
 from=sqlite3
 
 prepare() {
-  # Without that virtual table recover.test ends the whole run.
+  # recover.test wants that virtual table.
   ./configure --quiet --with-tcl=/usr/lib/tcl8.6 \
     CFLAGS='-O1 -w -DSQLITE_ENABLE_DBPAGE_VTAB'
   make -s -j "$jobs" testfixture sqlite3
