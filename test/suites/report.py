@@ -25,7 +25,6 @@ class Result:
         for label, (taken, found) in zip(RUNS, (without, with_it)):
             row = {"suite": suite.name, "version": suite.version(), "size": suite.size,
                    "library": label, **taken}
-            row["exit"] = "limit" if taken["exit"] is None else taken["exit"]
             for outcome in OUTCOMES:
                 row[outcome] = list(found.values()).count(outcome)
             self.rows.append(row)
@@ -112,9 +111,7 @@ def tables(rows, names):
         pairs = [both(without[o], with_it[o]) for o in OUTCOMES]
         times = f"{float(without['cpu_s']):.0f} / {float(with_it['cpu_s']):.0f}"
         peaks = " / ".join(f"{int(row['rss_kib']) / 1024:.0f}" for row in (without, with_it))
-        cut = " (stopped at its time limit)" if "limit" in (
-            without["exit"], with_it["exit"]) else ""
-        lines.append(f"| {suite} {without['version']}{cut} | " + " | ".join(pairs)
+        lines.append(f"| {suite} {without['version']} | " + " | ".join(pairs)
                      + f" | {differ} | {times} | {peaks} |")
     different = [n for n in names if n["without"] != n["with"]]
     if different:

@@ -136,6 +136,8 @@ class Suite:
         log = f"{self.place}/{label}"
         limit = 24 * 3600 if self.size == "full" else self.limit
         taken = self.call("tests", limit, log, more)
+        if taken["exit"] is None:  # What it did not come to says nothing.
+            raise Failed(f"stopped at its time limit of {limit} s: see {log}")
         with open(log, "rb") as file:
             lines = subprocess.run(
                 self.step("outcomes"), cwd=self.place, stdin=file, stdout=subprocess.PIPE,
