@@ -141,9 +141,12 @@ Taken TakeMapped(size_t bytes, size_t alignment) {
 // Free memory that was not purged yet counts too, when there is a ceiling: what
 // is beyond it goes.
 void PurgeForCeiling() {
+  size_t kept = 0;
   for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
-    const size_t allowed = ceiling::Room() / kMappedUnitBytes;
+    const size_t room = ceiling::Room() / kMappedUnitBytes;
+    const size_t allowed = room > kept ? room - kept : 0;
     if (MappedAt(i)->dirty_units() > allowed) MappedAt(i)->PurgeExcess(allowed);
+    kept += MappedAt(i)->dirty_units();
   }
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <vector>
@@ -81,21 +82,32 @@ TEST(Limit, IsReachedAndNotExceeded) {
   }
 }
 
+void LeaveFreeMemoryThatIsNotPurged() {
+  std::vector<void*> blocks = FillHeap(kUnit);
+  void* middle = blocks[blocks.size() / 2];
+  blocks.erase(blocks.begin() + blocks.size() / 2);
+  // What is freed last is not purged yet: the lowest.
+  std::sort(blocks.rbegin(), blocks.rend());
+  FreeAll(blocks);
+  EXPECT_GE(Dirty(), 4 * kUnit);
+  // Does not fit in beside the one block that is left.
+  void* large = Allocate(kLimit - 4 * kUnit);
+  EXPECT_NE(large, nullptr);
+  EXPECT_LE(InUse() + Dirty(), kLimit);
+  Free(large, "test");
+  Free(middle, "test");
+}
+
 TEST(Limit, FreeMemoryThatIsNotPurgedCounts) {
+  WithLimit(kLimit, LeaveFreeMemoryThatIsNotPurged);
+}
+
+TEST(Limit, FreeMemoryOfAllPiecesCounts) {
   WithLimit(kLimit, [] {
-    std::vector<void*> blocks = FillHeap(kUnit);
-    void* middle = blocks[blocks.size() / 2];
-    blocks.erase(blocks.begin() + blocks.size() / 2);
-    // What is freed last is not purged yet: the lowest.
-    std::sort(blocks.rbegin(), blocks.rend());
-    FreeAll(blocks);
-    EXPECT_GE(Dirty(), 4 * kUnit);
-    // Does not fit in beside the one block that is left.
-    void* large = Allocate(kLimit - 4 * kUnit);
-    EXPECT_NE(large, nullptr);
-    EXPECT_LE(InUse() + Dirty(), kLimit);
-    Free(large, "test");
-    Free(middle, "test");
+    const rlimit address_space{size_t{2} << 30, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &address_space), 0);
+    LeaveFreeMemoryThatIsNotPurged();
+    EXPECT_NE(memory::ArenaAt(2), nullptr) << "it all fitted into one piece";
   });
 }
 
