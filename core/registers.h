@@ -36,8 +36,14 @@ constexpr uint64_t kReturnRegister = 16;  // rip: a column of its own
   return r;
 }
 
-// A handler returns to code of the C library or the kernel, and the stack
-// points to this then.
+// A handler returns to code of the C library or the kernel. Where no call frame
+// information is known of it, it is this.
+constexpr uint8_t kSignalReturn[] = {
+    0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0,  // mov $15, %rax
+    0x0f, 0x05,                       // syscall
+};
+
+// The stack points to this then.
 using SignalFrame = ucontext_t;
 
 inline Registers InterruptedRegisters(const SignalFrame& frame) {
@@ -69,6 +75,12 @@ constexpr uint64_t kReturnRegister = 30;
       : "=&r"(r.pc), "=&r"(r.stack), "=&r"(r.frame), "=&r"(r.caller));
   return r;
 }
+
+// The kernel has no call frame information of its own one.
+constexpr uint8_t kSignalReturn[] = {
+    0x68, 0x11, 0x80, 0xd2,  // mov x8, #139
+    0x01, 0x00, 0x00, 0xd4,  // svc #0
+};
 
 struct SignalFrame {
   siginfo_t info;

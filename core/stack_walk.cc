@@ -1,5 +1,7 @@
 #include "core/stack_walk.h"
 
+#include <string.h>
+
 #include "core/frame_rules.h"
 #include "core/os.h"
 #include "core/rule_cache.h"
@@ -64,7 +66,9 @@ class Walker {
   // To the caller. False if there is none, or nobody knows.
   bool Step() {
     FrameRules rules;
-    if (!FindRules(&rules)) return StepByFrame();
+    if (!FindRules(&rules)) {
+      return IsAtSignalReturn() ? StepByInterruption() : StepByFrame();
+    }
     if (rules.is_signal_frame) return StepByInterruption();
     interrupted_ = false;
     uintptr_t cfa;
@@ -132,6 +136,17 @@ class Walker {
       default:
         return false;
     }
+  }
+
+  bool IsAtSignalReturn() const {
+    const auto is_readable = [](uintptr_t address) {
+      return os::IsReadable(
+          reinterpret_cast<const void*>(address & ~uintptr_t{3}));
+    };
+    const uintptr_t last = now_.pc + sizeof(kSignalReturn) - 1;
+    return is_readable(now_.pc) && is_readable(last) &&
+           memcmp(reinterpret_cast<const void*>(now_.pc), kSignalReturn,
+                  sizeof(kSignalReturn)) == 0;
   }
 
   // The frame pointer leads to the caller's, and beside it is the return

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -261,6 +263,29 @@ __asm__(
     "  leaq -8(%r10), %rsp\n"
     "  ret\n"
     "  .cfi_endproc\n");
+
+// As a handler's that was not installed by way of the C library.
+extern "C" void plain_return();
+__asm__(
+    "  nop\n"
+    "plain_return:\n"
+    "  mov $15, %rax\n"
+    "  syscall\n");
+
+TEST(StackWalkTest, OutOfHandlersThatReturnByThemselves) {
+  struct {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)();
+    unsigned long mask;
+  } action{};
+  action.handler = [](int) { Recurse(2); };
+  action.flags = 0x04000000;  // SA_RESTORER
+  action.restorer = plain_return;
+  ASSERT_EQ(syscall(SYS_rt_sigaction, SIGUSR1, &action, nullptr, 8), 0);
+  raise(SIGUSR1);
+  ExpectSame(10, true);
+}
 
 TEST(StackWalkTest, PassesByFunctionsThatAlignTheirStack) {
   aligned_function(LookBack);
