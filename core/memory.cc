@@ -150,6 +150,13 @@ void PurgeForCeiling() {
   }
 }
 
+// Reserves `bytes` and makes room for them.
+bool Reserve(size_t bytes) {
+  if (!ceiling::Reserve(bytes)) return false;
+  if (Unlikely(ceiling::IsSet())) PurgeForCeiling();
+  return true;
+}
+
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
@@ -192,8 +199,7 @@ void Exhausted() {
 Taken Take(const Request& request) {
   if (MmapEnabled()) {
     const size_t bytes = RoundUp(request.mapped_bytes, kMappedUnitBytes);
-    if (ceiling::Reserve(bytes)) {
-      if (Unlikely(ceiling::IsSet())) PurgeForCeiling();
+    if (Reserve(bytes)) {
       const Taken taken = TakeMapped(bytes, request.alignment);
       if (taken.run != nullptr) return taken;
       ceiling::Release(bytes);
@@ -212,7 +218,7 @@ bool Resize(Arena* arena, Run* run, size_t units) {
   const size_t old_units = run->units;
   const size_t unit = arena->unit_bytes();
   const size_t more = units > old_units ? (units - old_units) * unit : 0;
-  if (more != 0 && !ceiling::Reserve(more)) return false;
+  if (more != 0 && !Reserve(more)) return false;
   const bool resized = arena->Resize(run, units);
   if (!resized) ceiling::Release(more);
   if (units < old_units) ceiling::Release((old_units - units) * unit);

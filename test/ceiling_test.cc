@@ -134,6 +134,23 @@ TEST(Limit, HoldsForBlocksThatGrow) {
   });
 }
 
+TEST(Limit, FreeMemoryCountsWhereBlocksGrow) {
+  static constexpr size_t kLow = 10 * kUnit;
+  WithLimit(kLow, [] {
+    std::vector<void*> blocks;
+    for (int i = 0; i < 6; ++i) blocks.push_back(Allocate(kUnit));
+    void* end = Allocate(kUnit);
+    size_t size = kUnit;
+    FreeAll(blocks);
+    EXPECT_GE(Dirty(), 4 * kUnit);
+    // In place, as nothing lies behind it.
+    while (Reallocate(end, size + kUnit, "test") == end) size += kUnit;
+    EXPECT_EQ(InUse(), kLow);
+    EXPECT_EQ(Dirty(), 0u);
+    Free(end, "test");
+  });
+}
+
 TEST(Limit, ThreadsShareIt) {
   WithLimit(kLimit, [] {
     std::vector<std::vector<void*>> blocks(4);
