@@ -4,9 +4,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/loader.h"
+#include "core/misuse.h"
 #include "core/neighbour.h"
 #include "core/os.h"
-#include "core/report.h"
 #include "core/sampling.h"
 #include "core/statistics.h"
 
@@ -19,12 +20,27 @@ namespace {
 // From here on moving pages is cheaper than copying them.
 constexpr size_t kMovePagesBytes = size_t{256} << 10;
 
+// The hardened build: spans that were freed, and are not to be used again soon.
+constexpr size_t kSpansInQuarantine = 16;
+AtomicWord spans_in_quarantine[kSpansInQuarantine];  // Run*
+AtomicWord spans_freed;
+
+[[maybe_unused]] void ReturnSpansInQuarantine() {
+  for (AtomicWord& slot : spans_in_quarantine) {
+    const AO_t word = LoadRelaxed(&slot);
+    if (word == 0 || !CasFull(&slot, word, 0)) continue;
+    Run* run = reinterpret_cast<Run*>(word);
+    memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/false);
+  }
+}
+
 // What `attempt` returns; if that is null, what it returns after a second try
 // with the memory of empty slabs given back. The caller has no claim.
 template <typename Attempt>
 auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
   if (result == nullptr) {
+    if constexpr (hardening::kOn) ReturnSpansInQuarantine();
     thread::TrimHeaps();
     result = attempt();
   }
@@ -67,8 +83,42 @@ bool IsMapped(const Run* run) {
   return memory::InPrimary(run->base) || memory::ArenaOfRun(run)->mapped();
 }
 
+// The hardened build: a span has a guard from its last page on, and is one when
+// it was freed, until some more have been.
+
+[[maybe_unused]] void GuardSpan(const memory::Taken& taken, size_t size) {
+  Run* run = taken.run;
+  const size_t bytes = run->units * taken.arena->unit_bytes();
+  const size_t page = os::PageSize();
+  const size_t used = (size + page - 1) & ~(page - 1);
+  run->span_bytes = bytes;
+  if (!taken.arena->mapped() || used >= bytes) return;
+  run->span_bytes = used;
+  os::Guard(run->base + used, bytes - used);
+}
+
+// Takes a span into quarantine; returns the one that leaves it, or null.
+[[maybe_unused]] Run* ExchangeSpan(Run* run) {
+  if (!IsMapped(run)) return run;
+  os::Guard(run->base, size_t{run->units} << memory::kMappedUnitShift);
+  run->kind = RunKind::kFree;
+  AddRelaxed(&spans_freed, 1);
+  AtomicWord* slot =
+      &spans_in_quarantine[LoadRelaxed(&spans_freed) % kSpansInQuarantine];
+  AO_t leaving;
+  do {
+    leaving = LoadRelaxed(slot);
+  } while (!CasFull(slot, leaving, reinterpret_cast<AO_t>(run)));
+  return reinterpret_cast<Run*>(leaving);
+}
+
 // Frees a span.
 void ReturnSpan(Run* run) {
+  if constexpr (hardening::kOn) {
+    sampling::OnFree(run);
+    if ((run = ExchangeSpan(run)) == nullptr) return;
+    return memory::Return(memory::ArenaOfRun(run), run, !IsMapped(run));
+  }
   sampling::OnFree(run);
   Heap* heap = thread::current;
   if (run->units <= RunCache::kMaxUnits && heap != nullptr) {
@@ -93,13 +143,14 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   taken.run->kind = RunKind::kSpan;
   *zeroed = taken.zeroed;
   statistics::NoteGrowth();
+  if constexpr (hardening::kOn) GuardSpan(taken, size);
   return taken.address();
 }
 
 char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
   char* span = nullptr;
   // A unit of either arena is aligned to a page.
-  if (alignment <= memory::kStaticUnitBytes) {
+  if (!hardening::kOn && alignment <= memory::kStaticUnitBytes) {
     *zeroed = false;
     span = TakeKept(size);
   }
@@ -112,12 +163,26 @@ char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
   return span;
 }
 
+// Makes a live block of a free one, and the other way round, in the hardened
+// build.
+
+[[maybe_unused]] void Dress(Block* block, size_t size) {
+  const Run* run = memory::RunAt(block);
+  if (run->kind == RunKind::kSpan) return;  // a sample
+  const size_t block_size = slab::BlockSize(run);
+  if (!hardening::IsWiped(block, block_size)) {
+    Misuse("malloc", block, fault::kWritten);
+  }
+  hardening::Dress(block, block_size, size);
+}
+
 // A block for a size that fits a class; null when there is no memory.
 Block* TryBlock(size_t size) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimHeap(frame);
   if (heap == nullptr) return nullptr;
-  const SizeClass size_class = heap->ClassToServe(ClassOf(size));
+  const SizeClass size_class =
+      heap->ClassToServe(ClassOf(size + hardening::kCanaryBytes));
   Block* block = heap->Pop(size_class);
   if (block == nullptr && Unlikely(profile::IsOn())) {
     block = sampling::TakeIfDue(heap, size_class);
@@ -130,33 +195,66 @@ Block* TryBlock(size_t size) {
     statistics::NoteGrowth();
   }
   heap->claim.Release();
+  if constexpr (hardening::kOn) {
+    if (block != nullptr) Dress(block, size);
+  }
   return block;
 }
 
 size_t SpanBytes(const Run* run) {
+  if constexpr (hardening::kOn) return run->span_bytes;
   return run->units * memory::ArenaOfRun(run)->unit_bytes();
 }
 
-// The size of a block.
-size_t BlockBytes(const Run* run) {
-  if (run->kind == RunKind::kSlab) return slab::BlockSize(run);
-  return sampling::IsSmall(run) ? run->sample_bytes : SpanBytes(run);
+// The size of the block at the start of a span, or of those of a slab.
+size_t UsableBytes(const Run* run, const void* ptr) {
+  if (run->kind == RunKind::kSpan) {
+    return sampling::IsSmall(run) ? run->sample_bytes : SpanBytes(run);
+  }
+  const size_t size = slab::BlockSize(run);
+  if constexpr (hardening::kOn) return hardening::SizeOf(ptr, size);
+  return size;
 }
 
-// Reports what is not the run of a block at `ptr`: null and foreign pointers,
-// free memory, and addresses inside a block.
-inline void CheckBlock(const Run* run, const void* ptr, const char* call) {
-  if (Unlikely(run == nullptr)) {
-    Misuse(call, ptr, "not a block of this allocator");
+[[maybe_unused]] bool Redress(const Run* run, void* ptr, size_t size,
+                              const char* call) {
+  const size_t block_size = slab::BlockSize(run);
+  if (size > block_size - hardening::kCanaryBytes || size <= block_size / 2) {
+    return false;
   }
-  if (Likely(run->kind == RunKind::kSlab)) {
-    if (Likely(slab::BlockStart(run, ptr) == ptr)) return;
-    Misuse(call, ptr, "inside a block");
+  if (!hardening::IsWhole(ptr, block_size)) {
+    Misuse(call, ptr, fault::kOverflow);
   }
-  if (run->kind != RunKind::kSpan) {
-    Misuse(call, ptr, "not a live block (free already, or never allocated)");
+  hardening::Dress(ptr, block_size, size);
+  return true;
+}
+
+[[maybe_unused]] void Undress(const Run* run, void* ptr, const char* call) {
+  if (!hardening::IsWhole(ptr, slab::BlockSize(run))) {
+    Misuse(call, ptr, fault::kOverflow);
   }
-  if (run->base != ptr) Misuse(call, ptr, "inside a block");
+  hardening::Wipe(ptr, slab::BlockSize(run));
+}
+
+// True if there is a live block at `ptr`, and `run` is its run.
+inline bool IsLive(const Run* run, const void* ptr) {
+  if (Unlikely(run == nullptr)) return false;
+  if (Unlikely(run->kind != RunKind::kSlab)) {
+    return run->kind == RunKind::kSpan && run->base == ptr;
+  }
+  // The count of carved blocks would be exact, but its line is the owner's.
+  return slab::IsBlock(run, ptr) &&
+         !slab::IsFree(run, static_cast<const Block*>(ptr));
+}
+
+// Reports what is not a live block, unless it is the dynamic loader's, which is
+// left alone.
+void ReportNotLive(const Run* run, const void* ptr, bool is_free,
+                   const char* call) {
+  if (run == nullptr && loader::Allocated(ptr)) return;
+  const char* what = FaultOf(run, ptr);
+  if (!is_free && what == fault::kDoubleFree) what = fault::kUseAfterFree;
+  Misuse(call, ptr, what);
 }
 
 // Grows or shrinks a span where it is, or by moving its pages. Null if it has
@@ -165,6 +263,9 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
   Arena* arena = memory::ArenaOfRun(run);
   const size_t units = arena->UnitsFor(size);
   const size_t old_bytes = SpanBytes(run);
+  if constexpr (hardening::kOn) {
+    return size <= old_bytes && size > old_bytes / 2 ? ptr : nullptr;
+  }
   if (units <= run->units && size > old_bytes / 2) {
     memory::Resize(arena, run, units);
     sampling::OnResize(run, size);
@@ -195,7 +296,7 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
 
 void* AllocateSlow(size_t size) {
   bool zeroed;
-  if (size > kMaxSmall) return AllocateSpan(1, size, &zeroed);
+  if (size > kMaxInSlab) return AllocateSpan(1, size, &zeroed);
   const auto attempt = [&] { return TryBlock(size); };
   Block* block = WithReclaim(attempt);
   if (block == nullptr) {
@@ -206,7 +307,7 @@ void* AllocateSlow(size_t size) {
 }
 
 // `run` is null if it is neither in the primary arena nor in the static heap.
-void FreeSlow(void* ptr, Run* run, const char* call) {
+void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   if (run == nullptr) {
     if (ptr == nullptr) return;
     run = memory::RunAt(ptr);
@@ -215,19 +316,27 @@ void FreeSlow(void* ptr, Run* run, const char* call) {
       if (other != nullptr) return other->free(ptr);
     }
   }
-  CheckBlock(run, ptr, call);
+  if (Unlikely(!IsLive(run, ptr))) {
+    return ReportNotLive(run, ptr, /*is_free=*/true, call);
+  }
+  if (size != kAnySize && !SizeFits(UsableBytes(run, ptr), size)) {
+    SizeMisuse(call, ptr, size);
+  }
   if (run->kind == RunKind::kSpan) return ReturnSpan(run);
+  if constexpr (hardening::kOn) Undress(run, ptr, call);
   auto* block = static_cast<Block*>(ptr);
   auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
   const ClaimFrame frame;
   Heap* heap = thread::ClaimForFree(frame);
   if (heap == nullptr) return owner->Remote(block, slab::BlockSize(run));
+  bool taken = true;
   if (owner == heap) {
     heap->Free(run, block);
   } else {
-    heap->FreeForeign(owner, run, block);
+    taken = heap->FreeForeign(owner, run, block);
   }
   heap->claim.Release();
+  if (Unlikely(!taken)) Misuse(call, ptr, fault::kDoubleFree);
 }
 
 // The claim was released in between, so look again: a handler may have come
@@ -261,12 +370,18 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     const Neighbour* other = NeighbourOf(ptr);
     if (other != nullptr) return other->reallocate(ptr, size);
   }
-  CheckBlock(run, ptr, call);
+  if (Unlikely(!IsLive(run, ptr))) {
+    ReportNotLive(run, ptr, /*is_free=*/false, call);
+    errno = EINVAL;
+    return nullptr;
+  }
   const bool is_span = run->kind == RunKind::kSpan;
-  const size_t old_size = BlockBytes(run);
-  if (is_span && size > kMaxSmall && size <= PTRDIFF_MAX) {
+  const size_t old_size = UsableBytes(run, ptr);
+  if (is_span && size > kMaxInSlab && size <= PTRDIFF_MAX) {
     void* resized = ResizeSpan(run, ptr, size);
     if (resized != nullptr) return resized;
+  } else if (hardening::kOn && !is_span) {
+    if (Redress(run, ptr, size, call)) return ptr;
   } else if (size <= old_size && size > old_size / 2) {
     return ptr;
   }
@@ -274,13 +389,13 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
   if (moved == nullptr) {
     if (size > old_size) return nullptr;
     // It shrinks where it is, if not as tidily.
-    if (is_span) {
+    if (is_span && !hardening::kOn) {
       Arena* arena = memory::ArenaOfRun(run);
       memory::Resize(arena, run, arena->UnitsFor(size));
     }
     return ptr;
   }
-  // CheckBlock has seen to it that ptr is not null.
+  // IsLive has seen to it that ptr is not null.
   // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   memcpy(moved, ptr, old_size < size ? old_size : size);
   Free(ptr, call);
@@ -294,11 +409,13 @@ size_t UsableSize(const void* ptr, const char* call) {
     const Neighbour* other = NeighbourOf(ptr);
     if (other != nullptr) return other->usable_size(ptr);
   }
-  CheckBlock(run, ptr, call);
-  return BlockBytes(run);
+  if (Likely(IsLive(run, ptr))) return UsableBytes(run, ptr);
+  ReportNotLive(run, ptr, /*is_free=*/false, call);
+  return 0;
 }
 
 bool Trim(size_t keep) {
+  if constexpr (hardening::kOn) ReturnSpansInQuarantine();
   thread::TrimHeaps();
   return memory::MmapEnabled() && memory::Trim(keep);
 }

@@ -12,6 +12,7 @@
 #include <cstddef>
 
 #include "core/claim.h"
+#include "core/hardening.h"
 #include "core/heap.h"
 #include "core/likely.h"
 #include "core/memory.h"
@@ -19,16 +20,19 @@
 
 namespace aomalloc {
 
+// What a slab has room for; more is a span.
+constexpr size_t kMaxInSlab = kMaxSmall - hardening::kCanaryBytes;
+
 void* AllocateSlow(size_t size);
 void* AllocateZeroedSlow(size_t size);
 void* AllocateAlignedSlow(size_t alignment, size_t size);
-void FreeSlow(void* ptr, Run* run, const char* call);
+void FreeSlow(void* ptr, Run* run, size_t size, const char* call);
 void OnZeroSlow(Run* slab);
 
 // A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
 // of its own. Null, with errno ENOMEM, when there is no memory.
 [[gnu::always_inline]] inline void* Allocate(size_t size) {
-  if (Likely(size <= kMaxSmall)) {
+  if (Likely(!hardening::kOn && size <= kMaxInSlab)) {
     Heap* heap = thread::current;
     if (Likely(heap != nullptr)) {
       const ClaimFrame frame;
@@ -49,42 +53,64 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 [[gnu::always_inline]] inline LocalFree FreeLocal(Run* slab, Block* block) {
   Heap* heap = thread::current;
   const AO_t owner = LoadRelaxed(&slab->owner);
-  if (Unlikely(heap == nullptr) ||
-      Unlikely(owner != reinterpret_cast<AO_t>(heap))) {
+  // A thread without a heap sees the owner of what is not a slab, but no block
+  // starts there.
+  if (Unlikely(owner != reinterpret_cast<AO_t>(heap)) ||
+      Unlikely(!slab::IsBlockStart(slab, block)) ||
+      Unlikely(block->MayBeLinked())) {
     return LocalFree::kNotOurs;
   }
   const ClaimFrame frame;
   if (Unlikely(!heap->claim.Claim(frame))) return LocalFree::kNotOurs;
-  const bool zero = slab::Push(&slab->list, block);
+  if (Unlikely(slab::Push(&slab->list, block))) {
+    heap->claim.Release();
+    return LocalFree::kZero;
+  }
   heap->claim.Release();
-  return Unlikely(zero) ? LocalFree::kZero : LocalFree::kDone;
+  return LocalFree::kDone;
 }
 
+// True if a block of `block_size` bytes may be freed as one of `size`: if it
+// may serve such a request, also after realloc has left it where it was.
+inline bool SizeFits(size_t block_size, size_t size) {
+  return block_size - size <= (size | kGranule);  // wraps when it is too small
+}
+
+constexpr size_t kAnySize = ~size_t{0};  // stands for a size that is not known
+
 // Frees a block; null is allowed. Any thread and handler may free any block.
-// What is not a live block is reported in the name of `call`, and the process
-// aborted.
-[[gnu::always_inline]] inline void Free(void* ptr, const char* call) {
+// What is not a live block, or cannot be one of `size` bytes, is misuse
+// (misuse.h), reported in the name of `call`.
+[[gnu::always_inline]] inline void FreeSized(void* ptr, size_t size,
+                                             const char* call) {
   const memory::InPrimary primary(ptr);
   Run* run;
   if (Likely(static_cast<bool>(primary))) {
     run = primary.unit();
   } else {
     run = memory::RunInStatic(ptr);
-    if (Unlikely(run == nullptr)) return FreeSlow(ptr, nullptr, call);
+    if (Unlikely(run == nullptr)) return FreeSlow(ptr, nullptr, size, call);
   }
-  switch (FreeLocal(run, static_cast<Block*>(ptr))) {
+  if constexpr (hardening::kOn) return FreeSlow(ptr, run, size, call);
+  const bool fits = size == kAnySize || SizeFits(slab::BlockSize(run), size);
+  switch (Likely(fits) ? FreeLocal(run, static_cast<Block*>(ptr))
+                       : LocalFree::kNotOurs) {
     case LocalFree::kDone:
       return;
     case LocalFree::kZero:
       return OnZeroSlow(run);
     case LocalFree::kNotOurs:
-      return FreeSlow(ptr, run, call);
+      return FreeSlow(ptr, run, size, call);
   }
+}
+
+[[gnu::always_inline]] inline void Free(void* ptr, const char* call) {
+  FreeSized(ptr, kAnySize, call);
 }
 
 // As Allocate, but the block reads as zero.
 inline void* AllocateZeroed(size_t size) {
-  if (Unlikely(size > kMaxSmall)) return AllocateZeroedSlow(size);
+  if (Unlikely(size > kMaxInSlab)) return AllocateZeroedSlow(size);
   void* ptr = Allocate(size);
   return Likely(ptr != nullptr) ? memset(ptr, 0, size) : nullptr;
 }
@@ -93,18 +119,33 @@ inline void* AllocateZeroed(size_t size) {
 inline void* AllocateAligned(size_t alignment, size_t size) {
   // A slab begins at a unit of whichever arena it comes from; the smaller one
   // bounds what its blocks can promise.
-  if (Likely(alignment <= memory::kStaticUnitBytes && size <= kMaxSmall)) {
-    return Allocate(AlignedSize(size, alignment));
+  if (Likely(alignment <= memory::kStaticUnitBytes && size <= kMaxInSlab)) {
+    constexpr size_t kCanary = hardening::kCanaryBytes;
+    return Allocate(AlignedSize(size + kCanary, alignment) - kCanary);
   }
   return AllocateAlignedSlow(alignment, size);
 }
 
+// Frees a block that AllocateAligned has returned for such a request.
+inline void FreeAlignedSized(void* ptr, size_t alignment, size_t size,
+                             const char* call) {
+  // Aligned to more, it is larger than the size says.
+  const bool is_plain = alignment - 1 < memory::kStaticUnitBytes;
+  constexpr size_t kCanary = hardening::kCanaryBytes;
+  FreeSized(
+      ptr,
+      is_plain ? AlignedSize(size + kCanary, alignment) - kCanary : kAnySize,
+      call);
+}
+
 // Changes the size of a block, which may move; its contents are kept up to the
 // smaller of the sizes. Null, with errno ENOMEM, when there is no memory; then
-// the block is as it was. `ptr` is a live block and `size` any but 0.
+// the block is as it was. `size` is any but 0. Null too, with EINVAL, for what
+// is not a live block.
 void* Reallocate(void* ptr, size_t size, const char* call);
 
-// Bytes that may be used at `ptr`, a live block; 0 for null.
+// Bytes that may be used at `ptr`; 0 for null, and for what is not a live
+// block.
 size_t UsableSize(const void* ptr, const char* call);
 
 // Gives free memory back to the system now, but for `keep` bytes. True if some

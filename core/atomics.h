@@ -151,7 +151,7 @@ inline void Commit(T* word, T value) {
 // take flips its taker's mark. So who comes after a taker that was stopped, and
 // knows the state that it saw, can tell whether it took.
 //
-// `Node` has a member `Node* next` and an alignment of at least 4. The push
+// `Node` has a member `LinkTo(Node*)` and an alignment of at least 4. The push
 // commits with its compare-and-swap; a pusher that stops before it has changed
 // nothing, one that stops after it is done.
 template <typename Node>
@@ -164,12 +164,12 @@ class PushList {
     return reinterpret_cast<Node*>(state & ~kMarks);
   }
 
-  // Pushes the chain from `first` to `last` (linked by `next`).
+  // Pushes the chain from `first` to `last`.
   void Push(Node* first, Node* last) {
     State seen;
     do {
       seen = LoadRelaxed(&state_);
-      last->next = Head(seen);
+      last->LinkTo(Head(seen));
       // Release: the taker must see the links and what was written before.
     } while (!CasRelease(&state_, seen,
                          reinterpret_cast<AO_t>(first) | (seen & kMarks)));

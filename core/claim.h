@@ -63,9 +63,11 @@ class ClaimWord {
   // signal. The interrupted claimant and the contexts nested in it see one
   // another's tags whole.
   bool Claim(const ClaimFrame& frame) {
-    if (word_ != 0) return false;
     AO_t tag = frame.tag();
 #if defined(__x86_64__)
+    bool is_free;
+    __asm__ volatile("cmpq $0, %1" : "=@ccz"(is_free) : "m"(word_));
+    if (Unlikely(!is_free)) return false;
     // The load above and this add are split only when a handler that came in
     // between switched to another user-level stack which still holds the
     // claim. Then the sum is not our tag; take our part off again. If

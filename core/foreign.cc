@@ -10,6 +10,8 @@ AO_t OwnerOf(const Run* slab) { return LoadRelaxed(&slab->owner); }
 }  // namespace
 
 void ForeignBlocks::KeepMore(SizeClass size_class) {
+  // What is kept is used again at once.
+  if constexpr (hardening::kOn) return;
   constexpr size_t kStep = 8;
   const size_t size = ClassSize(size_class);
   const size_t more = allowed_[size_class] + kStep;
@@ -31,6 +33,7 @@ void ForeignBlocks::SendAll() {
       outbox_.Add(reinterpret_cast<Heap*>(OwnerOf(slab)), block,
                   slab::BlockSize(slab));
     }
+    slab::DropIfDamaged(&kept_[i]);
     kept_[i].used = 0;
   }
   allowed_bytes_ = 0;
@@ -50,7 +53,7 @@ bool ForeignBlocks::IsValid(const Heap* heap) const {
   for (int i = 0; i < kNumClasses; ++i) {
     size_t count = 0;
     for (const Block* block = kept_[i].free; block != nullptr;
-         block = block->next) {
+         block = block->Next()) {
       const Run* slab = memory::RunAt(block);
       if (slab == nullptr || slab->kind != RunKind::kSlab ||
           slab->size_class != i ||

@@ -25,9 +25,10 @@ namespace aomalloc {
 
 class ForeignBlocks {
  public:
-  // Keeps a block of a slab of `owner`, or puts it in the outbox.
-  void Add(Heap* owner, const Run* slab, Block* block) {
-    AddWith(allowed_[slab->size_class], owner, slab, block);
+  // Keeps a block of a slab of `owner`, or puts it in the outbox. False if that
+  // was done with it just before.
+  bool Add(Heap* owner, const Run* slab, Block* block) {
+    return AddWith(allowed_[slab->size_class], owner, slab, block);
   }
 
   // The same with a block that malloc is in dire need of. A thread may fall
@@ -59,13 +60,14 @@ class ForeignBlocks {
  private:
   friend struct Layout;  // for debuggers (preload/layout.cc)
 
-  void AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
+  bool AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
     FreeList* list = &kept_[slab->size_class];
     if (list->used > -allowed) {
+      block->BearWitness();
       slab::Push(list, block);
-    } else {
-      outbox_.Add(owner, block, slab::BlockSize(slab));
+      return true;
     }
+    return outbox_.Add(owner, block, slab::BlockSize(slab));
   }
 
   // What may be kept, in all, also where memory is scarce, and of a class.

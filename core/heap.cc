@@ -1,9 +1,12 @@
 #include "core/heap.h"
 
+#include <string.h>
+
 #include <new>
 
 #include "core/check.h"
 #include "core/memory.h"
+#include "core/misuse.h"
 #include "core/os.h"
 
 namespace aomalloc {
@@ -34,7 +37,32 @@ class Mending {
 
 Run Heap::no_slab_;
 
+// Not inline in Free, which the plain build shares.
+void Heap::FreeByQuarantine(Run* slab, Block* block) {
+  block->LinkTo(nullptr);
+  if (slab::BlockSize(slab) <= hardening::Quarantine::kMaxBlockBytes) {
+    block = quarantine_.Exchange(block);
+    if (block == nullptr) return;
+    slab = memory::RunAt(block);
+  }
+  FreeForGood(slab, block);
+}
+
+void Heap::FreeForGood(Run* slab, Block* block) {
+  if (!slab::IsFree(slab, block) || !block->IsWhole()) {
+    Misuse("free", block, fault::kWritten);
+  }
+  if (slab::Push(&slab->list, block)) OnZero(slab);
+}
+
+void Heap::EndQuarantine() {
+  while (Block* block = quarantine_.Release()) {
+    FreeForGood(memory::RunAt(block), block);
+  }
+}
+
 void Heap::Prepare() {
+  if constexpr (hardening::kOn) hardening::Start();
   EmptyLists();
   filled_ = kNumClasses;
   Commit(&prepared_, true);
@@ -77,6 +105,7 @@ Block* Heap::Refill(SizeClass size_class) {
   while (true) {
     Run* head = head_[size_class];
     if (head == &no_slab_) return nullptr;
+    slab::DropIfDamaged(&head->list);
     if (sampler_ != nullptr && Sampler::IsShort(slab::Free(head))) {
       slab::Carve(head);  // rather than come here again for every few blocks
     }
@@ -188,6 +217,9 @@ Run* Heap::TakeSlab(SizeClass size_class) {
     }
   }
   const Arena* arena = memory::ArenaOfRun(slab);
+  if constexpr (hardening::kOn) {
+    memset(slab->base, 0, slab->units * arena->unit_bytes());
+  }
   for (uint32_t i = 1; i < slab->units; ++i) {
     slab[i].units = i;
     slab[i].kind = RunKind::kInterior;
@@ -205,6 +237,7 @@ void Heap::Discard(Run* slab) {
   drained_[slab->size_class] += slab->drained;
   slab->drained = 0;
   StoreRelease(&slab->owner, 0);
+  slab->reciprocal = 0;
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   Arena* arena = memory::ArenaOfRun(slab);
   if (runs(arena->mapped()).Keep(slab)) return memory::PurgeIfPending(slab);
@@ -219,15 +252,16 @@ void Heap::Drain() {
 }
 
 void Heap::DrainTaken() {
-  while (Block* block = inbox_.Next()) {
-    Run* slab = memory::RunAt(block);
-    auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&slab->owner));
+  Inbox::Taken taken;
+  while ((taken = inbox_.Next()).block != nullptr) {
+    auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&taken.slab->owner));
     if (owner == this) {
-      ++slab->drained;
-      Free(slab, block);
+      ++taken.slab->drained;
+      Free(taken.slab, taken.block);
     } else {
-      raided_bytes_ += slab::BlockSize(slab);
-      foreign_.AddRaided(owner, slab, block);
+      raided_bytes_ += slab::BlockSize(taken.slab);
+      taken.block->Unlink();  // on its way again
+      foreign_.AddRaided(owner, taken.slab, taken.block);
     }
   }
 }
@@ -240,9 +274,15 @@ void Heap::Raid(Heap* victim) {
   foreign_.Send();
 }
 
+void Heap::Remote(Block* block, size_t bytes) {
+  RemoteBatch* batch = RemoteBatch::Of(block, nullptr);
+  Remote(batch, batch, bytes);
+}
+
 // A block of another heap, if malloc has not just come to their end.
 Block* Heap::PopForeign(SizeClass size_class) {
   FreeList* list = foreign_.Kept(size_class);
+  slab::DropIfDamaged(list);
   if (list->free == nullptr) {
     list->used = 0;
     Serve(size_class, &head_[size_class]->list);
@@ -279,6 +319,7 @@ void Heap::Trim() {
   Mending mending(&mending_);
   Drain();
   SendForeign();
+  if constexpr (hardening::kOn) EndQuarantine();
   for (Run* head : head_) {
     // A head is not given back when its last block is freed.
     if (head == &no_slab_ || slab::InUse(head) > 0) continue;

@@ -69,12 +69,14 @@ class alignas(64) Heap {
 
   // Frees a block of a slab of this heap.
   void Free(Run* slab, Block* block) {
+    if constexpr (hardening::kOn) return FreeByQuarantine(slab, block);
     if (Unlikely(slab::Push(&slab->list, block))) OnZero(slab);
   }
 
-  // Frees a block of a slab of another heap.
-  void FreeForeign(Heap* owner, const Run* slab, Block* block) {
-    foreign_.Add(owner, slab, block);
+  // Frees a block of a slab of another heap. False if that was the last that
+  // was freed so.
+  bool FreeForeign(Heap* owner, const Run* slab, Block* block) {
+    return foreign_.Add(owner, slab, block);
   }
 
   // Brings remote frees home.
@@ -107,18 +109,14 @@ class alignas(64) Heap {
 
   // --- Without.
 
-  // Frees the blocks from `first` to `last`, linked by `next`, and those that
-  // are listed in them: `bytes` in all.
+  // Frees the blocks from `first` to `last`, a chain, and those that are listed
+  // in them: `bytes` in all.
   void Remote(RemoteBatch* first, RemoteBatch* last, size_t bytes) {
     inbox_.Push(first, last);
     inbox_.NoteSent(bytes);
   }
   // Frees one block, of `bytes`.
-  void Remote(Block* block, size_t bytes) {
-    auto* batch = reinterpret_cast<RemoteBatch*>(block);
-    batch->count = 0;
-    Remote(batch, batch, bytes);
-  }
+  void Remote(Block* block, size_t bytes);
   bool HasRemote() const { return !inbox_.IsEmpty(); }
 
   // For reports, at any time (Glance). Remote frees that came home to slabs of
@@ -148,6 +146,9 @@ class alignas(64) Heap {
     ++asked_[size_class];
     return true;
   }
+  void FreeByQuarantine(Run* slab, Block* block);
+  void FreeForGood(Run* slab, Block* block);
+  void EndQuarantine();
   void EmptyLists();
   void StartSampling();
   void EndRation(SizeClass size_class);
@@ -180,8 +181,9 @@ class alignas(64) Heap {
   ForeignBlocks foreign_;
   RunCache mapped_runs_;
   RunCache static_runs_;
-  SizeClass filled_ = 0;             // the last of which a slab was found full
-  uint8_t asked_[kNumClasses] = {};  // see IsFew
+  hardening::Quarantine quarantine_;  // of the hardened build
+  SizeClass filled_ = 0;              // the last of which a slab was found full
+  uint8_t asked_[kNumClasses] = {};   // see IsFew
   // For reports.
   size_t drained_[kNumClasses] = {};
   size_t raided_bytes_ = 0;

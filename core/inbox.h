@@ -19,8 +19,12 @@
 #define AOMALLOC_CORE_INBOX_H_
 
 #include "core/atomics.h"
+#include "core/likely.h"
+#include "core/memory.h"
+#include "core/misuse.h"
 #include "core/outbox.h"
 #include "core/run.h"
+#include "core/slab.h"
 
 namespace aomalloc {
 
@@ -28,8 +32,8 @@ class Inbox {
  public:
   constexpr Inbox() = default;
 
-  // Brings in the blocks from `first` to `last`, linked by `next`, and those
-  // that are listed in them.
+  // Brings in the blocks from `first` to `last`, a chain, and those that are
+  // listed in them.
   void Push(RemoteBatch* first, RemoteBatch* last) { list_.Push(first, last); }
 
   // For reports: to be told how much was pushed, and how much that is in all.
@@ -49,20 +53,34 @@ class Inbox {
   // Nothing that was taken before is left.
   void Raid(Inbox* victim);
 
-  // The next block of what was taken; null when there is none. It is the
-  // caller's.
-  Block* Next() {
-    RemoteBatch* batch = taken_;
-    if (batch == nullptr) return nullptr;
-    __builtin_prefetch(batch->next);
-    // From the end; the batch itself, which has the list, goes last.
-    if (batch->count > 0) {
-      Block* block = batch->blocks()[batch->count - 1];
-      Commit(&batch->count, batch->count - 1);
-      return block;
+  // The next block of what was taken, which is then the caller's, and its slab;
+  // nulls when there is none. What is not as it should be is reported and lost;
+  // if it is a batch, so is what comes behind it.
+  struct Taken {
+    Run* slab = nullptr;
+    Block* block = nullptr;
+  };
+  Taken Next() {
+    while (RemoteBatch* batch = taken_) {
+      if (Unlikely(!batch->IsIntact())) {
+        Commit<RemoteBatch*>(&taken_, nullptr);
+        Misuse("free", batch, fault::kWritten);
+        break;
+      }
+      __builtin_prefetch(batch->Next());
+      // From the end; the batch itself, which has the list, goes last.
+      const size_t count = batch->count();
+      if (count == 0) {
+        Commit(&taken_, batch->Next());
+        return {memory::RunAt(batch), batch};
+      }
+      Block* block = batch->blocks()[count - 1];
+      batch->SetCount(count - 1);
+      Run* slab = memory::RunAt(block);
+      if (Likely(IsListed(slab, block))) return {slab, block};
+      ReportListed(slab, block);
     }
-    Commit(&taken_, batch->next);
-    return reinterpret_cast<Block*>(batch);
+    return {};
   }
 
   // Finds out whether a take that was abandoned took.
@@ -77,6 +95,13 @@ class Inbox {
 
   void TakeFrom(Inbox* source, AO_t mark);
   void NoteTaken();
+  static void ReportListed(const Run* slab, const Block* block);
+  // True if a block of a slab is as a batch lists it: not sealed, as the free
+  // blocks are, but in the hardened build.
+  static bool IsListed(const Run* slab, const Block* block) {
+    return slab != nullptr && slab::IsBlock(slab, block) &&
+           slab::IsFree(slab, block) == hardening::kOn;
+  }
   bool IsRaider() const {
     return victim_ != nullptr &&
            LoadRelaxed(&victim_->raider_) == reinterpret_cast<AO_t>(this);

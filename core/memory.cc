@@ -51,8 +51,10 @@ Arena* MakeArena(size_t data_bytes) {
   char* start = static_cast<char*>(os::Reserve(before + data_bytes, alignment));
   if (start == nullptr) return nullptr;
   // The whole table can be read from the start: a free of an address that was
-  // never handed out finds a descriptor that says so.
-  if (!os::MakeReadable(start, before) || !os::Commit(start, head_bytes)) {
+  // never handed out finds a descriptor that says so. Between it and the blocks
+  // is a guard.
+  if (!os::MakeReadable(start, before - kTableGap) ||
+      !os::Commit(start, head_bytes)) {
     os::Unreserve(start, before + data_bytes);
     return nullptr;
   }
@@ -157,6 +159,18 @@ bool Reserve(size_t bytes) {
   return true;
 }
 
+// In the hardened build each mapped run has one unit more, which is a guard;
+// where the system refuses it is only never used.
+[[maybe_unused]] void GuardEnd(Run* run) {
+  --run->units;
+  os::Guard(run->base + (size_t{run->units} << kMappedUnitShift),
+            kMappedUnitBytes);
+}
+[[maybe_unused]] void UnguardEnd(Run* run) {
+  ++run->units;
+  os::Unguard(run->base, size_t{run->units} << kMappedUnitShift);
+}
+
 }  // namespace
 
 AtomicWord primary_base = kNoPrimary;
@@ -198,10 +212,14 @@ void Exhausted() {
 
 Taken Take(const Request& request) {
   if (MmapEnabled()) {
-    const size_t bytes = RoundUp(request.mapped_bytes, kMappedUnitBytes);
+    size_t bytes = RoundUp(request.mapped_bytes, kMappedUnitBytes);
+    if constexpr (hardening::kOn) bytes += kMappedUnitBytes;
     if (Reserve(bytes)) {
       const Taken taken = TakeMapped(bytes, request.alignment);
-      if (taken.run != nullptr) return taken;
+      if (taken.run != nullptr) {
+        if constexpr (hardening::kOn) GuardEnd(taken.run);
+        return taken;
+      }
       ceiling::Release(bytes);
     }
   }
@@ -226,6 +244,9 @@ bool Resize(Arena* arena, Run* run, size_t units) {
 }
 
 void Return(Arena* arena, Run* run, bool dirty) {
+  if constexpr (hardening::kOn) {
+    if (arena->mapped()) UnguardEnd(run);
+  }
   const size_t bytes = run->units * arena->unit_bytes();
   // Later that would take a system call for every few units.
   if (dirty && arena->mapped() && purge::IsTooMuch(arena, bytes)) {

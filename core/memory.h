@@ -52,7 +52,9 @@ class InPrimary {
         offset_(reinterpret_cast<AO_t>(address) - base_) {}
 
   // True if the arena holds the address.
-  explicit operator bool() const { return offset_ < kPrimaryBytes; }
+  explicit operator bool() const {
+    return offset_ >> kMappedUnitShift < kPrimaryBytes >> kMappedUnitShift;
+  }
 
   // The descriptor of the unit at the address, if it does.
   Run* unit() const {

@@ -22,6 +22,11 @@ namespace {
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4  // Linux 5.7
 #endif
+// Linux 6.13: guards that take no mapping of their own.
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
 #endif
@@ -99,6 +104,23 @@ bool Commit(void* start, size_t bytes) {
 bool Purge(void* start, size_t bytes) {
   return Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
                  MADV_DONTNEED) == 0;
+}
+
+bool Guard(void* start, size_t bytes) {
+  if (Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
+              MADV_GUARD_INSTALL) == 0) {
+    return true;
+  }
+  Purge(start, bytes);
+  return Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
+                 PROT_NONE) == 0;
+}
+
+bool Unguard(void* start, size_t bytes) {
+  // Which kind of guard it was is not known: the memory may have been locked.
+  Syscall(SYS_madvise, AsLong(start), static_cast<long>(bytes),
+          MADV_GUARD_REMOVE);
+  return Commit(start, bytes);
 }
 
 void Populate(void* start, size_t bytes) {

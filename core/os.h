@@ -28,6 +28,12 @@ bool Commit(void* start, size_t bytes);
 // system refused and the contents are still there.
 bool Purge(void* start, size_t bytes);
 
+// Makes committed pages such that nobody can touch them, and what was in them
+// is gone; and accessible again, when they read as zero. False when the system
+// refused.
+bool Guard(void* start, size_t bytes);
+bool Unguard(void* start, size_t bytes);
+
 // Gives committed pages memory in one go, where the system can (Linux 5.14), as
 // touching each would do one by one.
 void Populate(void* start, size_t bytes);

@@ -7,27 +7,42 @@
 // by plain loads and stores. What is sent belongs to the owner from the
 // compare-and-swap on.
 //
-// Interruption: Add commits with the store to `count` or to `first`; abandoned
-// before, it loses its block. Abandoned in the few instructions between taking
-// a lane's batches off and pushing them, Send loses these: kMaxBlocks blocks,
-// or kMaxBytes and a block more, at most.
+// Interruption: Add commits with the store to the count or to `first`;
+// abandoned before, it loses its block. Abandoned in the few instructions
+// between taking a lane's batches off and pushing them, Send loses these:
+// kMaxBlocks blocks, or kMaxBytes and a block more, at most.
 #ifndef AOMALLOC_CORE_OUTBOX_H_
 #define AOMALLOC_CORE_OUTBOX_H_
 
+#include "core/likely.h"
 #include "core/memory.h"
 #include "core/run.h"
 
 namespace aomalloc {
 
 // A remotely freed block, on its way to its owner. Others that go the same way
-// are listed in it, as many as it has room for.
-struct RemoteBatch {
-  RemoteBatch* next;
-  size_t count;  // of blocks()
-
+// are listed in it, as many as it has room for. It is sealed, they are not:
+// nobody touches them before they are home. (But in the hardened build.)
+struct RemoteBatch : Block {
+  void LinkTo(Block* to) { SetLink(to); }
+  RemoteBatch* Next() const { return static_cast<RemoteBatch*>(Block::Next()); }
   Block** blocks() { return reinterpret_cast<Block**>(this + 1); }
+
+  // How many of blocks() there are, if it is intact.
+  size_t count() const { return WitnessedNumber(); }
+  void SetCount(size_t count) { BearWitness(count); }
+
+  // False if somebody has written to it since it was freed.
+  bool IsIntact() const { return BearsWitness() && MayBeLinked(); }
+
+  // Makes a batch of a block, with none listed.
+  static RemoteBatch* Of(Block* block, RemoteBatch* next) {
+    auto* batch = static_cast<RemoteBatch*>(block);
+    batch->SetCount(0);
+    batch->LinkTo(next);
+    return batch;
+  }
 };
-static_assert(sizeof(RemoteBatch) <= ClassSize(0), "fits any block");
 
 class Outbox {
  public:
@@ -36,8 +51,9 @@ class Outbox {
   static constexpr uint32_t kMaxBytes = 16384;
   static constexpr uint32_t kMaxScarceBytes = 4096;
 
-  // Takes a block of `size` bytes that belongs to `owner`.
-  void Add(Heap* owner, Block* block, size_t size);
+  // Takes a block of `size` bytes that belongs to `owner`. False if it has just
+  // done so.
+  bool Add(Heap* owner, Block* block, size_t size);
 
   // Sends everything.
   void Flush();
@@ -76,22 +92,25 @@ class Outbox {
   Lane lanes_[1 << kLaneBits] = {};
 };
 
-inline void Outbox::Add(Heap* owner, Block* block, size_t size) {
+inline bool Outbox::Add(Heap* owner, Block* block, size_t size) {
   Lane* lane = &lanes_[LaneOf(owner)];
   if (lane->owner != owner) {
     if (lane->first != nullptr) Send(lane);
     lane->owner = owner;
   }
   RemoteBatch* batch = lane->first;
-  if (batch != nullptr && lane->room > 0) {
+  // If somebody has written to the batch, its owner will find out.
+  if (batch != nullptr && lane->room > 0 && Likely(batch->BearsWitness())) {
+    const size_t count = batch->count();
+    Block** place = batch->blocks() + count;
+    if (count > 0 && Unlikely(place[-1] == block)) return false;
+    if constexpr (hardening::kOn) block->LinkTo(nullptr);
     --lane->room;
-    batch->blocks()[batch->count] = block;
-    Commit(&batch->count, batch->count + 1);
+    *place = block;
+    batch->SetCount(count + 1);
   } else {
-    auto* fresh = reinterpret_cast<RemoteBatch*>(block);
-    __builtin_prefetch(fresh, 1);
-    fresh->next = batch;
-    fresh->count = 0;
+    __builtin_prefetch(block, 1);
+    RemoteBatch* fresh = RemoteBatch::Of(block, batch);
     if (batch == nullptr) {
       lane->last = fresh;
       lane->blocks = 0;
@@ -105,6 +124,7 @@ inline void Outbox::Add(Heap* owner, Block* block, size_t size) {
   lane->bytes += static_cast<uint32_t>(size);
   const uint32_t most = memory::IsScarce() ? kMaxScarceBytes : kMaxBytes;
   if (lane->blocks >= kMaxBlocks || lane->bytes >= most) Send(lane);
+  return true;
 }
 
 }  // namespace aomalloc

@@ -23,14 +23,15 @@ void Line::Write() {
   os::WriteError(buffer_, length_);
 }
 
-void Misuse(const char* call, const void* pointer, const char* what) {
-  Line()
-      .Text(call)
+Line& Line::Call(const char* call, const void* pointer) {
+  return Text(call)
       .Text("(")
       .Hex(reinterpret_cast<uintptr_t>(pointer))
-      .Text("): ")
-      .Text(what)
-      .Write();
+      .Text("): ");
+}
+
+void Fatal(const char* call, const void* pointer, const char* what) {
+  Line().Call(call, pointer).Text(what).Write();
   os::Abort();
 }
 

@@ -15,6 +15,8 @@ class Line {
   Line& Text(const char* text);
   Line& Hex(uintptr_t value);
   Line& Decimal(size_t value);
+  // "CALL(POINTER): "
+  Line& Call(const char* call, const void* pointer);
   // Ends the line and writes it to stderr.
   void Write();
 
@@ -24,9 +26,9 @@ class Line {
   size_t length_ = 0;
 };
 
-// Reports misuse: "aomalloc: CALL(POINTER): WHAT", then aborts.
-[[noreturn]] void Misuse(const char* call, const void* pointer,
-                         const char* what);
+// Says "aomalloc: CALL(POINTER): WHAT" and aborts.
+[[noreturn]] void Fatal(const char* call, const void* pointer,
+                        const char* what);
 
 }  // namespace aomalloc
 

@@ -35,16 +35,65 @@
 #include <cstdint>
 
 #include "core/atomics.h"
+#include "core/hardening.h"
 #include "core/size_class.h"
 
 namespace aomalloc {
 
 class Heap;
 
-// A free block.
-struct Block {
-  Block* next;
+// A free block, wherever it waits. Its link bears a seal, made of its address,
+// and is cleared when the block is handed out again. So what is freed has no
+// sealed link, unless it is free already; and what is about to be handed out
+// has one, unless somebody has written to it since it was freed. (The link is
+// not in the first word, which a program is likelier to have just written a
+// part of: to read the whole of it then takes a processor long.)
+class Block {
+ public:
+  void LinkTo(Block* to) {
+    if constexpr (hardening::kOn) witness_ = 0;
+    SetLink(to);
+  }
+  Block* Next() const { return reinterpret_cast<Block*>(link_ - Seal()); }
+  void Unlink() { link_ = 0; }
+
+  // For a link that leads out of the slab: the first word says so, so that
+  // nobody's data is taken for such a link. It has room for a small number.
+  void BearWitness(size_t number = 0) { Commit(&witness_, Witness() + number); }
+  bool BearsWitness() const { return WitnessedNumber() <= kMostWitnessed; }
+  // Of the hardened build, which clears what bears no witness.
+  bool IsWhole() const { return witness_ == 0; }
+
+  // False if what is in its place cannot be a sealed link.
+  bool MayBeLinked() const { return (link_ - Seal()) >> kAddressBits == 0; }
+
+ protected:
+  static constexpr uintptr_t kMostWitnessed = 255;
+
+  void SetLink(Block* to) { link_ = Seal() + reinterpret_cast<uintptr_t>(to); }
+  // More than kMostWitnessed if there is no witness.
+  uintptr_t WitnessedNumber() const { return witness_ - Witness(); }
+
+ private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
+  static constexpr int kAddressBits = 47;  // of user addresses
+
+  uintptr_t Witness() const {
+    if constexpr (hardening::kOn) return ~Seal() & ~kMostWitnessed;
+    return ~reinterpret_cast<uintptr_t>(this) << 8;
+  }
+
+  // Nothing that a program has reason to keep there. One instruction on x86-64.
+  uintptr_t Seal() const {
+    if constexpr (hardening::kOn) return hardening::SecretFor(this);
+    return reinterpret_cast<uintptr_t>(this) * 9 + 0x5ea1ed01;
+  }
+
+  uintptr_t witness_;
+  uintptr_t link_;
 };
+static_assert(sizeof(Block) <= ClassSize(0), "fits any block");
 
 // Free blocks of one size class, last in, first out; `used` goes up with each
 // that is taken and down with each that is put back.
@@ -78,7 +127,8 @@ struct alignas(128) Run {
   uint16_t capacity;        // blocks that fit
   SizeClass size_class;
   RunKind kind;
-  uint32_t sample;  // of a live span: its stack in the profile, or 0
+  uint32_t reciprocal;  // of the block size: see slab.h
+  uint32_t sample;      // of a live span: its stack in the profile, or 0
   size_t sample_bytes;
 
   alignas(64) FreeList list;  // `used` of its blocks, and `beyond` more, are in
@@ -88,6 +138,8 @@ struct alignas(128) Run {
   uint16_t carved;  // blocks that have ever been on the free list
   bool listed;      // on its owner's list for its class
   size_t drained;   // remote frees that came home to it; for reports
+  // Of a span in the hardened build: what may be used.
+  size_t span_bytes;
 };
 static_assert(sizeof(Run) == 128);
 

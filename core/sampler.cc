@@ -3,6 +3,15 @@
 #include "core/slab.h"
 
 namespace aomalloc {
+namespace {
+
+// True if a free block has another behind it, as far as its link can be
+// trusted.
+bool IsFollowed(const Block* block) {
+  return block->MayBeLinked() && block->Next() != nullptr;
+}
+
+}  // namespace
 
 namespace sampler {
 
@@ -58,15 +67,17 @@ Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
   Block* rest = nullptr;
   if (taken < count) {
     last = first;
-    for (int32_t i = 1; i < taken && last->next != nullptr; ++i) {
-      last = last->next;
+    // Where a seal is broken malloc will come upon it.
+    for (int32_t i = 1; i < taken && IsFollowed(last); ++i) {
+      last = last->Next();
     }
-    rest = last->next;
+    if (IsFollowed(last)) rest = last->Next();
   }
   list->used += taken;
   Commit(&list->free, rest);
-  if (last != nullptr) last->next = nullptr;
+  if (rest != nullptr) last->LinkTo(nullptr);
   FreeList* ration = &rations_[size_class];
+  slab::DropIfDamaged(ration);
   ration->used = -taken;
   *left -= *left < static_cast<uint32_t>(taken) ? *left
                                                 : static_cast<uint32_t>(taken);
@@ -76,7 +87,11 @@ Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
 
 Block* Sampler::TakeBack(SizeClass size_class) {
   Block* block = slab::Pop(&rations_[size_class]);
-  if (block != nullptr) ++left_[size_class];
+  if (block != nullptr) {
+    ++left_[size_class];
+  } else {
+    slab::DropIfDamaged(&rations_[size_class]);
+  }
   return block;
 }
 

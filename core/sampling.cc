@@ -17,6 +17,9 @@ Block* TakeIfDue(Heap* heap, SizeClass size_class) {
   }
   if (run == nullptr) return nullptr;
   run->kind = RunKind::kSpan;
+  if constexpr (hardening::kOn) {
+    run->span_bytes = run->units * memory::ArenaOfRun(run)->unit_bytes();
+  }
   profile::Record(run, size, sampler->scratch());
   return reinterpret_cast<Block*>(run->base);
 }

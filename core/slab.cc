@@ -1,6 +1,9 @@
 #include "core/slab.h"
 
+#include <numeric>
+
 #include "core/memory.h"
+#include "core/misuse.h"
 
 namespace aomalloc::slab {
 namespace {
@@ -45,6 +48,24 @@ constexpr StaticUnitsTable MakeStaticUnits() {
 
 constexpr StaticUnitsTable kStaticUnits = MakeStaticUnits();
 
+// Links `count` blocks in an order that is another in each process: of all
+// strides that come by each block once, one at random. Returns the first.
+[[maybe_unused]] Block* LinkInDisorder(char* first, size_t size, size_t count,
+                                       Block* last) {
+  const uintptr_t random = hardening::SecretFor(first);
+  size_t stride = 1 + (random >> 16) % count;
+  while (std::gcd(stride, count) != 1) ++stride;
+  Block* next = last;
+  size_t index = random % count;
+  for (size_t i = 0; i < count; ++i) {
+    auto* block = reinterpret_cast<Block*>(first + index * size);
+    block->LinkTo(next);
+    next = block;
+    index = (index + stride) % count;
+  }
+  return next;
+}
+
 }  // namespace
 
 size_t StaticBytes(SizeClass size_class) {
@@ -66,6 +87,7 @@ void Init(Run* slab, size_t bytes, SizeClass size_class) {
   slab->beyond = 0;
   slab->block_granules = static_cast<uint16_t>(size / kGranule);
   slab->size_class = size_class;
+  slab->reciprocal = internal::kReciprocals.of[size_class];
   slab->listed = false;
   slab->drained = 0;
 }
@@ -79,23 +101,36 @@ bool Carve(Run* slab) {
   if (count > left) count = left;
   char* first = slab->base + slab->carved * size;
   char* last = first + (count - 1) * size;
-  for (char* block = first; block != last; block += size) {
-    reinterpret_cast<Block*>(block)->next =
-        reinterpret_cast<Block*>(block + size);
+  Block* head = nullptr;
+  if constexpr (hardening::kOn) {
+    head = LinkInDisorder(first, size, count, slab->list.free);
+  } else {
+    for (char* block = first; block != last; block += size) {
+      reinterpret_cast<Block*>(block)->LinkTo(
+          reinterpret_cast<Block*>(block + size));
+    }
+    reinterpret_cast<Block*>(last)->LinkTo(slab->list.free);
+    head = reinterpret_cast<Block*>(first);
   }
-  reinterpret_cast<Block*>(last)->next = slab->list.free;
   // Counted first: stopped in between, the blocks are lost until the slab is
   // repaired or emptied, but never carved twice.
   slab->carved = static_cast<uint16_t>(slab->carved + count);
-  Commit(&slab->list.free, reinterpret_cast<Block*>(first));
+  Commit(&slab->list.free, head);
   return true;
+}
+
+void DropIfDamaged(FreeList* list) {
+  const Block* first = list->free;
+  if (first == nullptr || first->MayBeLinked()) return;
+  Misuse("malloc", first, fault::kWritten);
+  Commit<Block*>(&list->free, nullptr);
 }
 
 size_t CountFree(const Run* slab) {
   size_t count = 0;
   // Bounded: a program that frees a block twice can tie the list into a ring.
   for (const Block* block = slab->list.free;
-       block != nullptr && count < slab->carved; block = block->next) {
+       block != nullptr && count < slab->carved; block = block->Next()) {
     ++count;
   }
   return count;
@@ -108,7 +143,7 @@ bool IsValid(const Run* slab) {
   }
   size_t free = 0;
   for (const Block* block = slab->list.free; block != nullptr;
-       block = block->next) {
+       block = block->Next()) {
     const char* address = reinterpret_cast<const char*>(block);
     if (address < slab->base ||
         address >= slab->base + slab->carved * BlockSize(slab) ||

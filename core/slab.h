@@ -29,13 +29,17 @@
 
 namespace aomalloc::slab {
 
-// Takes a block off the free list; null if it is empty.
+// Takes a block off the free list; null if it is empty, or if the block's seal
+// is broken: somebody wrote to it while it was free, and its link may not be
+// followed.
 inline Block* Pop(FreeList* list) {
   Block* block = list->free;
   if (Unlikely(block == nullptr)) return nullptr;
-  Block* next = block->next;
+  if (Unlikely(!block->MayBeLinked())) return nullptr;
+  Block* next = block->Next();
   Commit(&list->free, next);
   ++list->used;
+  block->Unlink();
   __builtin_prefetch(next, 1);
   return block;
 }
@@ -44,10 +48,14 @@ inline Block* Pop(FreeList* list) {
 // operation that had to act on 0 was abandoned before it did.
 inline bool Push(FreeList* list, Block* block) {
   const bool zero = --list->used <= 0;
-  block->next = list->free;
+  block->LinkTo(list->free);
   Commit(&list->free, block);
   return zero;
 }
+
+// To be called when Pop gave nothing. If that was for a broken seal, reports
+// the block and empties the list: where it leads to is not known.
+void DropIfDamaged(FreeList* list);
 
 inline size_t BlockSize(const Run* slab) {
   return slab->block_granules * kGranule;
@@ -90,16 +98,16 @@ size_t LeastStaticBytes(SizeClass size_class);
 
 namespace internal {
 
-// 2^32 divided by each block size, rounded up: to divide by multiplying, as a
-// free by another thread does. Exact for dividends below 2^32 / kMaxSmall.
+// 2^32 divided by each block size, rounded up: to divide by multiplying, as
+// each free does. Exact for dividends below 2^32 / kMaxSmall.
 struct ReciprocalTable {
-  uint64_t of[kNumClasses];
+  uint32_t of[kNumClasses];
 };
 
 constexpr ReciprocalTable MakeReciprocals() {
   ReciprocalTable table{};
   for (int i = 0; i < kNumClasses; ++i) {
-    table.of[i] = (uint64_t{1} << 32) / ClassSize(i) + 1;
+    table.of[i] = static_cast<uint32_t>((uint64_t{1} << 32) / ClassSize(i) + 1);
   }
   return table;
 }
@@ -108,13 +116,45 @@ inline constexpr ReciprocalTable kReciprocals = MakeReciprocals();
 
 }  // namespace internal
 
-// The start of the block that holds `address`, which is in the slab.
-inline char* BlockStart(const Run* slab, const void* address) {
+// The index of the block that holds `address`, which is in the slab; at or
+// behind `capacity` for what is left over.
+inline size_t BlockIndex(const Run* slab, const void* address) {
   const size_t offset =
       static_cast<size_t>(static_cast<const char*>(address) - slab->base);
-  const size_t index =
-      offset * internal::kReciprocals.of[slab->size_class] >> 32;
-  return slab->base + index * BlockSize(slab);
+  return offset * slab->reciprocal >> 32;
+}
+
+// The start of that block.
+inline char* BlockStart(const Run* slab, const void* address) {
+  return slab->base + BlockIndex(slab, address) * BlockSize(slab);
+}
+
+// True if a block starts at `address`, which is in the slab: a multiple of the
+// size times the reciprocal leaves less below the 2^32 than anything else.
+inline bool IsBlockStart(const Run* slab, const void* address) {
+  const uint32_t offset =
+      static_cast<uint32_t>(reinterpret_cast<uintptr_t>(address)) -
+      static_cast<uint32_t>(reinterpret_cast<uintptr_t>(slab->base));
+  return offset * slab->reciprocal < slab->reciprocal;
+}
+
+// The same, and the block is whole: what is left over behind the last is none.
+inline bool IsBlock(const Run* slab, const void* address) {
+  const auto offset =
+      static_cast<uint32_t>(static_cast<const char*>(address) - slab->base);
+  const uint64_t product = uint64_t{offset} * slab->reciprocal;
+  return static_cast<uint32_t>(product) < slab->reciprocal &&
+         product >> 32 < slab->capacity;
+}
+
+// True if the block, of this slab, is free: on a list, or on its way to one.
+inline bool IsFree(const Run* slab, const Block* block) {
+  if (!block->MayBeLinked()) return false;
+  const Block* next = block->Next();
+  if (next == nullptr || block->BearsWitness()) return true;
+  const size_t offset =
+      static_cast<size_t>(reinterpret_cast<const char*>(next) - slab->base);
+  return offset < slab->capacity * BlockSize(slab) && IsBlockStart(slab, next);
 }
 
 // The slab's invariants: counts agree, free blocks lie where blocks lie.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/memory.h"
+#include "core/misuse.h"
 #include "core/report.h"
 #include "core/syscall.h"
 #include "preload/interpose.h"
@@ -57,6 +58,20 @@ bool SetLimit(const char* value) {
   return true;
 }
 
+bool SetOnError(const char* value) {
+  using aomalloc::OnMisuse;
+  OnMisuse choice = OnMisuse::kAbort;
+  if (aomalloc::preload::IsWord(value, "warn")) {
+    choice = OnMisuse::kWarn;
+  } else if (aomalloc::preload::IsWord(value, "ignore")) {
+    choice = OnMisuse::kIgnore;
+  } else if (!aomalloc::preload::IsWord(value, "abort")) {
+    return false;
+  }
+  aomalloc::SetOnMisuse(choice);
+  return true;
+}
+
 #define TEXT_OF_ARGUMENT(x) #x
 #define TEXT_OF(macro) TEXT_OF_ARGUMENT(macro)
 
@@ -78,6 +93,7 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_STATS_FORMAT", reports::SetFormat, "text or json"},
     {"AO_MALLOC_DUMP_SIGNAL", reports::SetDumpSignal,
      "a signal that can be handled, such as USR2"},
+    {"AO_MALLOC_ON_ERROR", SetOnError, "one of abort, warn, ignore"},
     {"AO_MALLOC_PROFILE_RATE", profiles::SetRate,
      "a size from 1, such as 512K"},
     {"AO_MALLOC_PROFILE", profiles::SetProfile, "a path that is not too long"},

@@ -87,11 +87,14 @@ EXPORT size_t malloc_usable_size(void* ptr) {
   return aomalloc::UsableSize(ptr, "malloc_usable_size");
 }
 
-// C23 7.24.3: free with what the caller knows of the block.
-EXPORT void free_sized(void* ptr, size_t) { aomalloc::Free(ptr, "free_sized"); }
+// C23 7.24.3: free with what the caller knows of the block. A size that it
+// cannot have is misuse.
+EXPORT void free_sized(void* ptr, size_t size) {
+  aomalloc::FreeSized(ptr, size, "free_sized");
+}
 
-EXPORT void free_aligned_sized(void* ptr, size_t, size_t) {
-  aomalloc::Free(ptr, "free_aligned_sized");
+EXPORT void free_aligned_sized(void* ptr, size_t alignment, size_t size) {
+  aomalloc::FreeAlignedSized(ptr, alignment, size, "free_aligned_sized");
 }
 
 // In glibc 2.36 aligned_alloc is memalign; C17 7.22.3.1 allows that.

@@ -40,8 +40,8 @@ Function* FromRuntime(const char* name, size_t size) {
     if (handle != nullptr) found = dlsym(handle, name);
   }
   if (found == nullptr) {
-    aomalloc::Misuse("operator new", reinterpret_cast<void*>(size),
-                     "out of memory, and no C++ runtime to throw bad_alloc");
+    aomalloc::Fatal("operator new", reinterpret_cast<void*>(size),
+                    "out of memory, and no C++ runtime to throw bad_alloc");
   }
   return reinterpret_cast<Function*>(found);
 }
@@ -59,7 +59,12 @@ void* AllocateAligned(size_t size, std::align_val_t alignment) {
   return aomalloc::AllocateAligned(value, size);
 }
 
-void Delete(void* ptr) { aomalloc::Free(ptr, "operator delete"); }
+constexpr char kDelete[] = "operator delete";
+
+void Delete(void* ptr) { aomalloc::Free(ptr, kDelete); }
+
+using FreeBlock = void(void*);
+using FreeAligned = void(void*, std::align_val_t);
 
 }  // namespace
 
@@ -72,6 +77,15 @@ OWN("_Znam") New own_new_array;
 OWN("_ZnwmSt11align_val_t") NewAligned own_new_aligned;
 OWN("_ZnamSt11align_val_t") NewAligned own_new_array_aligned;
 }
+#undef OWN
+#define OWN(name) __attribute__((alias(name), visibility("hidden"), nothrow))
+extern "C" {
+OWN("_ZdlPv") FreeBlock own_delete;
+OWN("_ZdaPv") FreeBlock own_delete_array;
+OWN("_ZdlPvSt11align_val_t") FreeAligned own_delete_aligned;
+OWN("_ZdaPvSt11align_val_t") FreeAligned own_delete_array_aligned;
+}
+#undef OWN
 
 EXPORT void* operator new(size_t size) {
   void* ptr = aomalloc::Allocate(size);
@@ -139,10 +153,22 @@ EXPORT void operator delete(void* ptr, std::align_val_t) noexcept {
 }
 
 EXPORT void operator delete[](void* ptr) noexcept { operator delete(ptr); }
-EXPORT void operator delete(void* ptr, size_t) noexcept {
+
+// With a size: where a program has replaced what these are to call, its blocks
+// need not be ours, and nothing can be said of their size.
+
+EXPORT void operator delete(void* ptr, size_t size) noexcept {
+  if (aomalloc::Likely(static_cast<FreeBlock*>(operator delete) ==
+                       own_delete)) {
+    return aomalloc::FreeSized(ptr, size, kDelete);
+  }
   operator delete(ptr);
 }
-EXPORT void operator delete[](void* ptr, size_t) noexcept {
+EXPORT void operator delete[](void* ptr, size_t size) noexcept {
+  if (aomalloc::Likely(static_cast<FreeBlock*>(operator delete[]) ==
+                       own_delete_array)) {
+    return operator delete(ptr, size);
+  }
   operator delete[](ptr);
 }
 EXPORT void operator delete(void* ptr, const std::nothrow_t&) noexcept {
@@ -155,12 +181,21 @@ EXPORT void operator delete[](void* ptr, const std::nothrow_t&) noexcept {
 EXPORT void operator delete[](void* ptr, std::align_val_t alignment) noexcept {
   operator delete(ptr, alignment);
 }
-EXPORT void operator delete(void* ptr, size_t,
+EXPORT void operator delete(void* ptr, size_t size,
                             std::align_val_t alignment) noexcept {
+  if (aomalloc::Likely(static_cast<FreeAligned*>(operator delete) ==
+                       own_delete_aligned)) {
+    return aomalloc::FreeAlignedSized(ptr, static_cast<size_t>(alignment), size,
+                                      kDelete);
+  }
   operator delete(ptr, alignment);
 }
-EXPORT void operator delete[](void* ptr, size_t,
+EXPORT void operator delete[](void* ptr, size_t size,
                               std::align_val_t alignment) noexcept {
+  if (aomalloc::Likely(static_cast<FreeAligned*>(operator delete[]) ==
+                       own_delete_array_aligned)) {
+    return operator delete(ptr, size, alignment);
+  }
   operator delete[](ptr, alignment);
 }
 EXPORT void operator delete(void* ptr, std::align_val_t alignment,

@@ -20,8 +20,7 @@ struct TestArena {
   Descriptor table[kUnits] = {};
   AtomicWord used[4] = {};
   AtomicWord dirty[4] = {};
-  Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty,
-              kUnits};
+  Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty, kUnits};
 };
 
 // Runs in one word of bits, and in two.

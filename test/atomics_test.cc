@@ -13,6 +13,7 @@ namespace aomalloc {
 namespace {
 
 struct Node {
+  void LinkTo(Node* to) { next = to; }
   Node* next = nullptr;
   std::atomic<int> taken{0};
   int payload = 0;

@@ -27,6 +27,9 @@ class HeapTest : public testing::Test {
 
   Block* Take(size_t size) { return TakeFrom(heap_, size); }
   void Give(Block* block) { heap_->Free(memory::RunAt(block), block); }
+  void GiveRemotely(Block* block) {
+    heap_->Remote(block, slab::BlockSize(memory::RunAt(block)));
+  }
 
   std::vector<Descriptor*> Slabs() const { return SlabsOf(heap_); }
 
@@ -76,7 +79,7 @@ TEST_F(HeapTest, ASlabIsRetiredWhenFullListedWhenWorthItAndGivenBackWhenEmpty) {
 TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   std::set<Block*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.insert(Take(500));
-  for (Block* block : blocks) heap_->Remote(block, 0);
+  for (Block* block : blocks) GiveRemotely(block);
   EXPECT_TRUE(heap_->HasRemote());
   const size_t slabs = Slabs().size();
   size_t reused = 0;
@@ -88,7 +91,7 @@ TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   EXPECT_EQ(reused, 1000u);
   EXPECT_FALSE(heap_->HasRemote());
   EXPECT_LE(Slabs().size(), slabs + 1);
-  for (Block* block : again) heap_->Remote(block, 0);
+  for (Block* block : again) GiveRemotely(block);
   heap_->Drain();
   heap_->Trim();
   EXPECT_TRUE(Slabs().empty()) << "drained blocks did not all arrive";
@@ -110,7 +113,7 @@ TEST_F(HeapTest, IsValidAfterEveryOperation) {
       auto [block, size] = held[index];
       ASSERT_TRUE(IsFilled(block, size, static_cast<uint8_t>(size)));
       if (choice % 3 == 0) {
-        heap_->Remote(block, 0);
+        GiveRemotely(block);
       } else {
         Give(block);
       }
@@ -249,7 +252,7 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
     heap_ = new Heap(nullptr);
     TakeSome();
     while (held_.size() > 4) {  // a slab becomes empty, one is left
-      heap_->Remote(held_.back().first, 0);
+      GiveRemotely(held_.back().first);
       held_.pop_back();
     }
     abandoned =

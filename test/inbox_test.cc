@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "test/heaps.h"
 #include "test/step.h"
 
 namespace aomalloc {
@@ -16,22 +17,38 @@ class InboxTest : public testing::Test {
  protected:
   static constexpr int kBatches = 4;
   static constexpr int kListed = 3;
+  static constexpr size_t kSize = 48;  // room for four
+
+  InboxTest() {
+    for (int i = 0; i < kBatches; ++i) {
+      batches_[i] = TakeFrom(heap_, kSize);
+      for (int j = 0; j < i; ++j) listed_[i][j] = TakeFrom(heap_, kSize);
+    }
+  }
+
+  static RemoteBatch* BatchOf(Block* block, RemoteBatch* next = nullptr) {
+    return RemoteBatch::Of(block, next);
+  }
 
   // Batches of one block to four, in two pushes.
   void PushAll() {
-    for (int i = 0; i < kBatches; ++i) {
-      batches_[i].head.next = i % 2 == 0 ? &batches_[i + 1].head : nullptr;
-      batches_[i].head.count = static_cast<size_t>(i % (kListed + 1));
-      for (int j = 0; j < kListed; ++j) {
-        batches_[i].listed[j] = &blocks_[i][j];
-      }
+    for (int i = 0; i < kBatches; i += 2) {
+      RemoteBatch* last = BatchOf(batches_[i + 1]);
+      RemoteBatch* first = BatchOf(batches_[i], last);
+      List(first, i);
+      List(last, i + 1);
+      owner_.Push(first, last);
     }
-    owner_.Push(&batches_[0].head, &batches_[1].head);
-    owner_.Push(&batches_[2].head, &batches_[3].head);
+  }
+  void List(RemoteBatch* batch, int count) {
+    for (int j = 0; j < count; ++j) {
+      batch->blocks()[j] = listed_[count][j];
+    }
+    batch->SetCount(static_cast<size_t>(count));
   }
 
   void Drain(Inbox* inbox) {
-    while (Block* block = inbox->Next()) ++seen_[block];
+    while (Block* block = inbox->Next().block) ++seen_[block];
   }
 
   // Drains all that is anywhere. True if each block was there `times` times
@@ -50,12 +67,10 @@ class InboxTest : public testing::Test {
     return blocks == kBatches + 0 + 1 + 2 + 3;
   }
 
-  struct Batch {
-    RemoteBatch head;
-    Block* listed[kListed];
-  };
-  Batch batches_[kBatches];
-  Block blocks_[kBatches][kListed];
+  Heap* heap_ = new Heap(nullptr);  // heaps never die
+  Block* batches_[kBatches];
+  Block* listed_[kBatches][kListed];
+  Block* more_ = TakeFrom(heap_, kSize);
   Inbox owner_, first_, second_;
   std::map<Block*, int> seen_;
 };
@@ -63,7 +78,7 @@ class InboxTest : public testing::Test {
 TEST_F(InboxTest, TheOwnerTakesWhatWasPushed) {
   PushAll();
   EXPECT_FALSE(owner_.IsEmpty());
-  EXPECT_EQ(owner_.Next(), nullptr) << "not taken yet";
+  EXPECT_EQ(owner_.Next().block, nullptr) << "not taken yet";
   owner_.Take();
   EXPECT_TRUE(owner_.IsEmpty());
   EXPECT_TRUE(owner_.IsTaken());
@@ -97,18 +112,18 @@ TEST_F(InboxTest, OthersMayComeInBetween) {
         SCOPED_TRACE(testing::Message() << raid << other << " at " << at);
         seen_.clear();
         PushAll();
-        Batch more{{nullptr, 0}, {}};
+        RemoteBatch* more = BatchOf(more_);
         Stepper::Run([&] { raid ? first_.Raid(&owner_) : owner_.Take(); },
                      [&](int n) {
                        steps = n;
                        if (n != at) return;
-                       if (other == 0) owner_.Push(&more.head, &more.head);
+                       if (other == 0) owner_.Push(more, more);
                        if (other == 1) second_.Raid(&owner_);
                        if (other == 2 && raid) owner_.Take();
                      });
         AllCameOut();
         const int pushed = other == 0 && at <= steps ? 1 : 0;
-        ASSERT_EQ(seen_.erase(reinterpret_cast<Block*>(&more)), pushed);
+        ASSERT_EQ(seen_.erase(more), pushed);
         ASSERT_TRUE(AllCameOut());
       }
       EXPECT_GT(steps, 10);

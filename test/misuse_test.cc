@@ -1,6 +1,9 @@
 // What is not a live block is reported, in one line, and the process aborted.
 // To be run with LD_PRELOAD (preloaded.sh), each case in a child process.
+#include <dlfcn.h>
+#include <errno.h>
 #include <gtest/gtest.h>
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <new>
 #include <regex>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -49,17 +54,37 @@ Outcome InChild(F f) {
   return outcome;
 }
 
-// One line that names the call and the pointer, then SIGABRT.
+// One line that names the call and the pointer, and says what is wrong and what
+// is known of the block; then SIGABRT.
 template <typename F>
-void ExpectReport(const char* call, F f) {
+void ExpectReport(const char* call, const char* what, F f) {
   const Outcome outcome = InChild(f);
   EXPECT_TRUE(WIFSIGNALED(outcome.status) &&
               WTERMSIG(outcome.status) == SIGABRT)
       << "status " << outcome.status;
   const std::regex line(std::string("aomalloc: ") + call +
-                        "\\(0x[0-9a-f]+\\): [^\n]+\n");
-  EXPECT_TRUE(std::regex_match(outcome.errors, line)) << outcome.errors;
+                        "\\(0x[0-9a-f]+\\): " + what + " \\([^\n()]+\\)\n");
+  EXPECT_TRUE(std::regex_match(outcome.errors, line))
+      << outcome.errors << "instead of " << call << ", " << what;
 }
+template <typename F>
+void ExpectReport(const char* call, F f) {
+  ExpectReport(call, "[^\n(]+", f);
+}
+
+constexpr char kDoubleFree[] = "double free";
+constexpr char kInside[] = "inside a block";
+constexpr char kForeign[] = "not a block of this allocator";
+constexpr char kWritten[] = "written to after it was freed";
+
+// Runs `f` in a thread that has ended when this returns.
+template <typename F>
+void InAnotherThread(F f) {
+  std::thread(f).join();
+}
+
+// malloc, as the compiler does not know it.
+void* Take(size_t size) { return malloc(size); }
 
 TEST(MisuseTest, ALiveBlockIsFine) {
   const Outcome outcome = InChild([] {
@@ -71,8 +96,212 @@ TEST(MisuseTest, ALiveBlockIsFine) {
   EXPECT_EQ(outcome.errors, "");
 }
 
+TEST(MisuseTest, FreedTwice) {
+  for (size_t size : {1, 16, 64, 500, 5000, 32768}) {
+    ExpectReport("free", kDoubleFree, [=] {
+      pointer = Take(size);
+      free(pointer);
+      free(pointer);
+    });
+    ExpectReport("free", kDoubleFree, [=] {
+      pointer = Take(size);
+      void* other = Take(size);
+      free(pointer);
+      free(other);
+      free(pointer);
+    });
+  }
+}
+
+// Whatever was allocated and freed in between, as long as the block itself was
+// not handed out again.
+TEST(MisuseTest, FreedTwiceLater) {
+  ExpectReport("free", kDoubleFree, [] {
+    static void* blocks[3000];
+    for (void*& block : blocks) block = malloc(100);
+    pointer = blocks[1000];
+    for (int i = 0; i < 3000; i += 2) free(blocks[i]);
+    for (int i = 0; i < 100; i += 2) blocks[i] = malloc(100);
+    for (int i = 0; i < 100; i += 2) free(blocks[i]);
+    free(pointer);
+  });
+}
+
+TEST(MisuseTest, FreedTwiceAcrossThreads) {
+  // The owner first, then another; the other way round; another twice.
+  ExpectReport("free", kDoubleFree, [] {
+    pointer = Take(100);
+    free(pointer);
+    InAnotherThread([] { free(pointer); });
+  });
+  ExpectReport("free", kDoubleFree, [] {
+    pointer = Take(100);
+    InAnotherThread([] { free(pointer); });
+    free(pointer);
+  });
+  ExpectReport("free", kDoubleFree, [] {
+    pointer = Take(100);
+    InAnotherThread([] { free(pointer); });
+    InAnotherThread([] { free(pointer); });
+  });
+}
+
+// The first free is still in the other thread's outbox: of the first block, of
+// the last, and of one that is listed in between, which is seen when it comes
+// home.
+TEST(MisuseTest, FreedTwiceOnItsWayHome) {
+  for (int which : {0, 1, 5}) {
+    ExpectReport("free", kDoubleFree, [=] {
+      static void* blocks[6];
+      for (void*& block : blocks) block = Take(100);
+      InAnotherThread([=] {
+        Take(200);  // a heap to gather them in
+        for (void* block : blocks) free(block);
+        pointer = blocks[which];
+        free(pointer);
+      });
+      for (int i = 0; which == 1 && i < 1000; ++i) Take(100);
+    });
+  }
+}
+
+// The first free made the block one that the other thread keeps for itself.
+TEST(MisuseTest, FreedTwiceWhileKept) {
+  for (bool by_owner : {false, true}) {
+    ExpectReport("free", kDoubleFree, [=] {
+      static void* blocks[6];
+      static std::atomic<bool> freed;
+      for (void*& block : blocks) block = Take(1024);
+      pointer = blocks[2];
+      std::thread keeper([=] {
+        for (int i = 0; i < 200; ++i) Take(1024);  // it needs such blocks
+        for (void* block : blocks) free(block);
+        if (!by_owner) free(pointer);
+        freed = true;
+        pause();
+      });
+      while (!freed) std::this_thread::yield();
+      free(pointer);
+    });
+  }
+}
+
+TEST(MisuseTest, FreedTwiceInAHandler) {
+  ExpectReport("free", kDoubleFree, [] {
+    pointer = Take(100);
+    free(pointer);
+    signal(SIGUSR1, [](int) { free(pointer); });
+    raise(SIGUSR1);
+  });
+}
+
+TEST(MisuseTest, UsedAfterFree) {
+  for (size_t size : {100, 1000000}) {
+    ExpectReport("realloc", "use after free", [=] {
+      pointer = Take(size);
+      free(pointer);
+      pointer = realloc(pointer, 2000);
+    });
+    ExpectReport("malloc_usable_size", "use after free", [=] {
+      pointer = Take(size);
+      free(pointer);
+      _exit(malloc_usable_size(pointer) > 0);
+    });
+  }
+}
+
+// Until whatever is free of this size has been handed out, the hardened
+// library's quarantine included.
+void UseAll() {
+  for (int i = 0; i < 3000; ++i) free(Take(100));
+  for (int i = 0; i < 3000; ++i) Take(100);
+}
+
+// A free block's link is its second word.
+TEST(MisuseTest, WrittenToAfterFree) {
+  static void* const values[] = {nullptr, &in_data,
+                                 reinterpret_cast<void*>(uintptr_t{1}),
+                                 reinterpret_cast<void*>(UINTPTR_MAX)};
+  for (void* value : values) {
+    ExpectReport("(malloc|free)", kWritten, [=] {
+      pointer = Take(100);
+      free(pointer);
+      static_cast<void* volatile*>(pointer)[1] = value;
+      UseAll();
+    });
+  }
+  ExpectReport("(malloc|free)", kWritten, [] {
+    void* live = Take(100);
+    pointer = Take(100);
+    free(pointer);
+    static_cast<void* volatile*>(pointer)[1] = live;
+    UseAll();
+  });
+}
+
+// The link of a block that is sent home, and what is listed in it.
+TEST(MisuseTest, WrittenToOnItsWayHome) {
+  for (int word : {1, 2}) {
+    ExpectReport("free", kWritten, [=] {
+      static void* blocks[6];
+      for (void*& block : blocks) block = Take(100);
+      InAnotherThread([=] {
+        Take(200);
+        for (void* block : blocks) free(block);
+      });
+      static_cast<void* volatile*>(blocks[0])[word] = &in_data;
+      malloc_trim(0);
+    });
+  }
+}
+
+TEST(MisuseTest, FreedAsAnotherSize) {
+  using FreeSized = void (*)(void*, size_t);
+  const auto free_sized =
+      reinterpret_cast<FreeSized>(dlsym(RTLD_DEFAULT, "free_sized"));
+  ASSERT_NE(free_sized, nullptr);
+  for (size_t size : {0, 1, 20, 64, 100, 129, 1000, 2049, 40000, 1000000}) {
+    const Outcome outcome = InChild([=] {
+      free_sized(Take(size), size);
+      operator delete(operator new(size), size);
+      operator delete (operator new (size, std::align_val_t{64}), size,
+                       std::align_val_t{64});
+      operator delete (operator new (size, std::align_val_t{8192}), size,
+                       std::align_val_t{8192});
+      const size_t less = size * 3 / 5 + 1;
+      free_sized(realloc(Take(size + 1), less), less);
+      free_sized(nullptr, size);
+    });
+    EXPECT_EQ(outcome.status, 0) << size;
+    EXPECT_EQ(outcome.errors, "") << size;
+    for (size_t wrong : {size * 3 + 100000, size / 4}) {
+      if (size < 64 && wrong <= size) continue;
+      ExpectReport("free_sized", "freed as [0-9]+ bytes",
+                   [=] { free_sized(Take(size), wrong); });
+      ExpectReport("operator delete", "freed as [0-9]+ bytes",
+                   [=] { operator delete(operator new(size), wrong); });
+    }
+  }
+}
+
+// What the dynamic loader allocated before it had a malloc is left alone: here
+// it describes the first libraries.
+TEST(MisuseTest, TheLoadersOwnMemoryIsLeftAlone) {
+  const Outcome outcome = InChild([] {
+    int count = 0;
+    for (link_map* map = _r_debug.r_map; map != nullptr && count < 4;
+         map = map->l_next, ++count) {
+      pointer = map;
+      free(pointer);
+    }
+    _exit(count == 4 ? 42 : 0);
+  });
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 42);
+  EXPECT_EQ(outcome.errors, "");
+}
+
 TEST(MisuseTest, FreedSpan) {
-  ExpectReport("free", [] {
+  ExpectReport("free", kDoubleFree, [] {
     pointer = malloc(1000000);
     free(pointer);
     free(pointer);
@@ -93,39 +322,50 @@ TEST(MisuseTest, FreedSlab) {
 
 TEST(MisuseTest, InsideASpan) {
   for (ptrdiff_t offset : {16, 4096, 65536, 999999}) {
-    ExpectReport("free", [=] {
+    ExpectReport("free", kInside, [=] {
       pointer = static_cast<char*>(malloc(1000000)) + offset;
       free(pointer);
     });
   }
 }
 
-// The owner's own free is too short to look.
+TEST(MisuseTest, InsideABlock) {
+  for (size_t size : {16, 40, 64, 100, 1000, 30000}) {
+    for (size_t offset : {size_t{1}, size_t{8}, size / 2, size - 1}) {
+      ExpectReport("free", kInside, [=] {
+        free(Take(size));
+        pointer = static_cast<char*>(Take(size)) + offset;
+        free(pointer);
+      });
+    }
+  }
+}
+
 TEST(MisuseTest, InsideABlockOfAnotherThread) {
-  ExpectReport("free", [] {
-    std::thread([] { pointer = static_cast<char*>(malloc(1000)) + 16; }).join();
+  ExpectReport("free", kInside, [] {
+    InAnotherThread([] { pointer = static_cast<char*>(malloc(1000)) + 16; });
     free(pointer);
   });
 }
 
 TEST(MisuseTest, ReallocInsideABlock) {
-  ExpectReport("realloc", [] {
+  ExpectReport("realloc", kInside, [] {
     pointer = static_cast<char*>(malloc(1000)) + 16;
     pointer = realloc(pointer, 2000);
   });
 }
 
 TEST(MisuseTest, ForeignPointers) {
-  ExpectReport("free", [] {
+  ExpectReport("free", kForeign, [] {
     char on_stack[100];
     pointer = on_stack;
     free(pointer);
   });
-  ExpectReport("free", [] {
+  ExpectReport("free", kForeign, [] {
     pointer = in_data;
     free(pointer);
   });
-  ExpectReport("free", [] {
+  ExpectReport("free", kForeign, [] {
     pointer = reinterpret_cast<void*>(&strlen);
     free(pointer);
   });
@@ -195,6 +435,75 @@ TEST(MisuseTest, TheCallIsNamed) {
   ExpectReport("operator delete", [] { operator delete[](pointer); });
 }
 
+// With AO_MALLOC_ON_ERROR=warn or ignore the program goes on, and so does the
+// heap: this program does all of it and must find its memory unharmed.
+int MisuseAndCheck() {
+  static void* blocks[100];
+  for (void*& block : blocks) block = Take(100);
+  for (int i = 0; i < 100; i += 2) free(blocks[i]);
+  for (int i = 0; i < 100; i += 4) free(blocks[i]);
+  for (int i = 1; i < 100; i += 2) free(static_cast<char*>(blocks[i]) + 16);
+  pointer = realloc(blocks[2], 1000);
+  if (pointer != nullptr || errno != EINVAL) return 1;
+  if (malloc_usable_size(blocks[2]) != 0) return 2;
+  free(in_data);
+  static_cast<void* volatile*>(blocks[4])[1] = blocks[1];
+  for (int i = 1; i < 100; i += 2) memset(blocks[i], i, 100);
+  std::set<void*> taken;
+  for (int i = 0; i < 1000; ++i) {
+    void* block = Take(100);
+    if (!taken.insert(block).second) return 3;
+    memset(block, 0xee, 100);
+  }
+  for (int i = 1; i < 100; i += 2) {
+    const auto* bytes = static_cast<const char*>(blocks[i]);
+    if (bytes[0] != i || bytes[99] != i) return 4;
+    free(blocks[i]);
+  }
+  for (void* block : taken) free(block);
+  for (int i = 0; i < 3000; ++i) free(Take(100));
+  return 42;
+}
+
+Outcome RunAgain(const char* on_error) {
+  return InChild([=] {
+    setenv("AO_MALLOC_ON_ERROR", on_error, 1);
+    setenv("MISUSE_AND_CHECK", "1", 1);
+    execl("/proc/self/exe", "misuse_test", nullptr);
+  });
+}
+
+TEST(OnErrorTest, Warn) {
+  const Outcome outcome = RunAgain("warn");
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 42) << outcome.status;
+  const std::regex lines(
+      "(aomalloc: free\\(0x[0-9a-f]+\\): double free [^\n]+\n){25}"
+      "(aomalloc: free\\(0x[0-9a-f]+\\): inside a block [^\n]+\n){50}"
+      "aomalloc: realloc\\([^\n]+\naomalloc: malloc_usable_size\\([^\n]+\n"
+      "aomalloc: free\\([^\n]+\naomalloc: (malloc|free)\\([^\n]+\n");
+  EXPECT_TRUE(std::regex_match(outcome.errors, lines)) << outcome.errors;
+}
+
+TEST(OnErrorTest, Ignore) {
+  const Outcome outcome = RunAgain("ignore");
+  EXPECT_EQ(WEXITSTATUS(outcome.status), 42) << outcome.status;
+  EXPECT_EQ(outcome.errors, "");
+}
+
+TEST(OnErrorTest, Abort) {
+  const Outcome outcome = RunAgain("abort");
+  EXPECT_EQ(WTERMSIG(outcome.status), SIGABRT);
+}
+
+TEST(OnErrorTest, AnythingElseIsTold) {
+  const Outcome outcome = RunAgain("never");
+  EXPECT_EQ(WTERMSIG(outcome.status), SIGABRT);
+  EXPECT_EQ(outcome.errors.find("aomalloc: AO_MALLOC_ON_ERROR=never is not one "
+                                "of abort, warn, ignore; ignored\n"),
+            0u)
+      << outcome.errors;
+}
+
 TEST(MisuseTest, TheProgramsHandlerRuns) {
   const Outcome outcome = InChild([] {
     signal(SIGABRT, [](int) {
@@ -227,3 +536,9 @@ TEST(MisuseTest, NeitherIgnoringNorBlockingTheSignalDoes) {
 }
 
 }  // namespace
+
+int main(int argc, char** argv) {
+  if (getenv("MISUSE_AND_CHECK") != nullptr) return MisuseAndCheck();
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}

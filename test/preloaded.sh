@@ -1,8 +1,9 @@
 #!/bin/bash
-# preloaded.sh PROGRAM [ARG...]: runs a GoogleTest program, given by its path in
-# the source tree, on the library.  The program reports its cases to Bazel.
+# preloaded.sh LIBRARY PROGRAM [ARG...]: runs a GoogleTest program, given by its
+# path in the source tree, on a library of preload/.  The program reports its
+# cases to Bazel.
 set -euo pipefail
-program=$PWD/$1
-shift
-export LD_PRELOAD=$PWD/preload/libaomalloc.so
+export LD_PRELOAD=$PWD/preload/$1
+program=$PWD/$2
+shift 2
 exec env AO_MALLOC_ENABLE_MMAP="${AO_MALLOC_ENABLE_MMAP-1}" "$program" "$@"

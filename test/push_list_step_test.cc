@@ -11,6 +11,7 @@ namespace {
 #if defined(__x86_64__)
 
 struct Node {
+  void LinkTo(Node* to) { next = to; }
   Node* next = nullptr;
 };
 

@@ -70,7 +70,16 @@ TEST_F(MisuseReportTest, InsideABlock) {
 TEST_F(MisuseReportTest, FreedAlready) {
   void* block = Allocate(100000);
   Free(block, "test");
-  Expect(block, "not a live block");
+  Expect(block, "use after free \\(free memory of the heap\\)");
+}
+
+TEST_F(MisuseReportTest, WhatNobodyCanHelp) {
+  const auto fatal = [] {
+    signal(SIGABRT, [](int) { exit(3); });
+    Fatal("call", nullptr, "out of luck");
+  };
+  EXPECT_EXIT(fatal(), testing::ExitedWithCode(3),
+              "^aomalloc: call\\(0x0\\): out of luck\n$");
 }
 
 TEST_F(MisuseReportTest, OfAnother) {

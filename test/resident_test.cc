@@ -83,12 +83,10 @@ TEST_F(ResidentTest, EndedThreadsLeaveLittleBehind) {
   for (int i = 0; i < 50; ++i) two_live_and_die();
   const size_t resident = ResidentBytes();
   int heaps = 0;
-  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h))
-    ++heaps;
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) ++heaps;
   for (int i = 0; i < 10000; ++i) two_live_and_die();
   EXPECT_LT(ResidentBytes(), resident + kMiB);
-  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h))
-    --heaps;
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) --heaps;
   EXPECT_EQ(heaps, 0) << "heaps were made though others were free";
 }
 

@@ -42,7 +42,7 @@ class SamplerTest : public testing::Test {
   FreeList List(size_t count) {
     blocks_.resize(count);
     for (size_t i = 0; i < count; ++i) {
-      blocks_[i].next = i + 1 < count ? &blocks_[i + 1] : nullptr;
+      blocks_[i].LinkTo(i + 1 < count ? &blocks_[i + 1] : nullptr);
     }
     return {blocks_.data(), 0};
   }

@@ -79,6 +79,8 @@ TEST_P(SlabTest, FindsTheStartOfEveryBlock) {
   for (size_t offset = 0; offset < slab_.capacity * size(); ++offset) {
     ASSERT_EQ(slab::BlockStart(&slab_, memory_of_slab + offset),
               memory_of_slab + offset / size() * size());
+    ASSERT_EQ(slab::IsBlockStart(&slab_, memory_of_slab + offset),
+              offset % size() == 0);
   }
 }
 
@@ -111,18 +113,44 @@ TEST_P(SlabTest, DamageIsSeen) {
   slab::Push(&slab_.list, block);
   ASSERT_TRUE(slab::IsValid(&slab_));
   // A block that is free twice; a link to elsewhere; a block too many.
-  block->next = block;
+  block->LinkTo(block);
   EXPECT_FALSE(slab::IsValid(&slab_));
-  block->next = reinterpret_cast<Block*>(memory_of_slab + kBytes);
+  block->LinkTo(reinterpret_cast<Block*>(memory_of_slab + kBytes));
   EXPECT_FALSE(slab::IsValid(&slab_));
-  block->next = reinterpret_cast<Block*>(memory_of_slab + 8);
+  block->LinkTo(reinterpret_cast<Block*>(memory_of_slab + 8));
   EXPECT_FALSE(slab::IsValid(&slab_));
-  block->next = nullptr;
+  block->LinkTo(nullptr);
   slab_.list.used += slab_.carved + 1;
   EXPECT_FALSE(slab::IsValid(&slab_));
   slab_.list.used -= slab_.carved + 1;
   slab_.kind = RunKind::kSpan;
   EXPECT_FALSE(slab::IsValid(&slab_));
+}
+
+TEST_P(SlabTest, AFreeBlockIsToldFromAnyOther) {
+  Block* block = Take();
+  ASSERT_NE(block, nullptr);
+  EXPECT_FALSE(slab::IsFree(&slab_, block));
+  memset(static_cast<void*>(block), 0xA5, size());
+  EXPECT_FALSE(slab::IsFree(&slab_, block));
+  slab::Push(&slab_.list, block);
+  EXPECT_TRUE(slab::IsFree(&slab_, block));
+  // Links to nothing, and out of the slab.
+  block->LinkTo(nullptr);
+  EXPECT_TRUE(slab::IsFree(&slab_, block));
+  Block elsewhere;
+  block->LinkTo(&elsewhere);
+  EXPECT_FALSE(slab::IsFree(&slab_, block)) << "may be the program's data";
+  block->BearWitness();
+  EXPECT_TRUE(slab::IsFree(&slab_, block));
+}
+
+TEST_P(SlabTest, ABlockWrittenToIsNotHandedOut) {
+  Block* block = Take();
+  ASSERT_NE(block, nullptr);
+  slab::Push(&slab_.list, block);
+  reinterpret_cast<uintptr_t*>(block)[1] = 0;
+  EXPECT_EQ(slab::Pop(&slab_.list), nullptr);
 }
 
 TEST_P(SlabTest, TheStaticHeapWastesLittle) {

@@ -1,0 +1,224 @@
+// What is said of each kind of misuse, and that the heap is unharmed where the
+// program is let go on.
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <link.h>
+#include <string.h>
+
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/misuse.h"
+#include "core/report.h"
+#include "test/heaps.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+class FaultTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    memory::EnableMmap();
+    SetOnMisuse(OnMisuse::kWarn);
+  }
+  void TearDown() override { SetOnMisuse(OnMisuse::kAbort); }
+
+  // What `f` writes to stderr, with addresses left out.
+  template <typename F>
+  static std::string Said(F f) {
+    testing::internal::CaptureStderr();
+    f();
+    return std::regex_replace(testing::internal::GetCapturedStderr(),
+                              std::regex("0x[0-9a-f]+"), "0x");
+  }
+  static std::string SaidOfFree(void* ptr) {
+    return Said([=] { Free(ptr, "free"); });
+  }
+  static void Contains(const std::string& said, const char* text) {
+    EXPECT_NE(said.find(text), std::string::npos) << said;
+  }
+};
+
+TEST_F(FaultTest, BlocksOfSlabs) {
+  auto* block = static_cast<char*>(Allocate(100));
+  Contains(SaidOfFree(block + 16), "inside a block (");
+  Contains(SaidOfFree(block + 16),
+           "-byte block, live, offset 16, in the heap ");
+  const auto* slab = memory::RunAt(block);
+  Contains(SaidOfFree(slab->base + slab::BlockSize(slab) * slab->capacity - 8),
+           "not a live block (");
+  Contains(SaidOfFree(slab->base + slab::BlockSize(slab) * slab->capacity - 8),
+           "never handed out");
+  Free(block, "free");
+  Contains(SaidOfFree(block), "double free (");
+  Contains(SaidOfFree(block), "-byte block, free, offset 0, in the heap of ");
+  EXPECT_TRUE(HeapsAreValid());
+}
+
+TEST_F(FaultTest, WhoseHeapItIs) {
+  auto* heap = new Heap(nullptr);
+  Block* block = TakeFrom(heap, 100);
+  auto said = [=] { return SaidOfFree(reinterpret_cast<char*>(block) + 1); };
+  Contains(said(), "in the heap of no thread)");
+  heap->holder = AO_t{1} << 40;
+  Contains(said(), "in the heap of a thread)");
+  heap->holder = (AO_t{1} << 40) + 1234;
+  Contains(said(), "in the heap of thread 1234)");
+}
+
+TEST_F(FaultTest, LargeBlocks) {
+  auto* block = static_cast<char*>(Allocate(300000));
+  Contains(SaidOfFree(block + 16),
+           "inside a block (327680-byte large block, live, offset 16)");
+  Contains(SaidOfFree(block + 200000), "live, offset 200000)");
+  Free(block, "free");
+  EXPECT_EQ(SaidOfFree(block),
+            "aomalloc: free(0x): double free (free memory of the heap)\n");
+  Contains(SaidOfFree(block + 65536), "not a live block (free memory");
+}
+
+TEST_F(FaultTest, WhatIsNoBlockAtAll) {
+  int local = 0;
+  EXPECT_EQ(SaidOfFree(&local),
+            "aomalloc: free(0x): not a block of this allocator (outside of the "
+            "heap)\n");
+  const memory::Taken taken = memory::Take({65536, 4096, 1});
+  taken.run->kind = RunKind::kOwn;
+  Contains(SaidOfFree(taken.address()),
+           "not a live block (the allocator's own memory)");
+  // Somebody has just taken the first unit of an arena, and not said what for.
+  auto* first = memory::ArenaOfRun(taken.run)->table();
+  const RunKind kind = first->kind;
+  first->kind = RunKind::kFree;
+  Contains(SaidOfFree(first->base + 16),
+           "not a live block (free memory of the heap)");
+  first->kind = kind;
+}
+
+TEST_F(FaultTest, Sizes) {
+  void* block = Allocate(1000);
+  Contains(Said([=] { FreeSized(block, 5000, "free_sized"); }),
+           "aomalloc: free_sized(0x): freed as 5000 bytes (");
+  Contains(SaidOfFree(block), "double free");
+}
+
+TEST_F(FaultTest, WhatIsNotLiveIsNotResized) {
+  void* block = Allocate(1000);
+  Free(block, "free");
+  Contains(Said([=] {
+             errno = 0;
+             EXPECT_EQ(Reallocate(block, 10, "realloc"), nullptr);
+             EXPECT_EQ(errno, EINVAL);
+             EXPECT_EQ(UsableSize(block, "usable"), 0u);
+           }),
+           "aomalloc: realloc(0x): use after free (");
+}
+
+TEST_F(FaultTest, IgnoringIsSilent) {
+  SetOnMisuse(OnMisuse::kIgnore);
+  int local = 0;
+  void* block = Allocate(1000);
+  EXPECT_EQ(SaidOfFree(&local), "");
+  EXPECT_EQ(Said([=] { FreeSized(block, 5000, "free_sized"); }), "");
+}
+
+TEST_F(FaultTest, TheLoadersMemory) {
+  for (link_map* map = _r_debug.r_map; map != nullptr; map = map->l_next) {
+    EXPECT_EQ(SaidOfFree(map), "");
+  }
+}
+
+// What is on a list behind a block that was written to is lost, and nothing
+// else happens.
+TEST_F(FaultTest, WrittenToAfterFree) {
+  auto* heap = new Heap(nullptr);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
+  for (Block* block : blocks) {
+    heap->Free(memory::RunAt(block), block);
+  }
+  reinterpret_cast<void**>(blocks[9])[1] = blocks[0];
+  const std::string said = Said([&] {
+    for (int i = 0; i < 100; ++i) EXPECT_NE(TakeFrom(heap, 100), nullptr);
+  });
+  Contains(said, "aomalloc: malloc(0x): written to after it was freed (");
+  EXPECT_TRUE(heap->IsValid());
+}
+
+TEST_F(FaultTest, WrittenToOnItsWayHome) {
+  for (int which : {0, 1, 2}) {
+    auto* heap = new Heap(nullptr);
+    auto* other = new Heap(nullptr);
+    std::vector<Block*> blocks;
+    for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
+    for (Block* block : blocks) {
+      other->FreeForeign(heap, memory::RunAt(block), block);
+    }
+    other->SendForeign();
+    // The count of the batch, its link, and what it lists.
+    auto* words = reinterpret_cast<void**>(blocks[0]);
+    words[which == 2 ? 3 : which] = &words;
+    Contains(Said([&] { heap->Drain(); }),
+             "aomalloc: free(0x): written to after it was freed (");
+    EXPECT_TRUE(heap->IsValid());
+  }
+}
+
+// What has been written to while it was the first of an outbox lists no more,
+// and a block that is listed has nothing to be hurt.
+TEST_F(FaultTest, WrittenToBeforeItIsSent) {
+  for (int which : {0, 1}) {
+    auto* heap = new Heap(nullptr);
+    auto* other = new Heap(nullptr);
+    std::vector<Block*> blocks;
+    for (int i = 0; i < 10; ++i) {
+      blocks.push_back(TakeFrom(heap, 100));
+      other->FreeForeign(heap, memory::RunAt(blocks[i]), blocks[i]);
+      if (i == 3) memset(blocks[which], 0x55, 16);
+    }
+    other->SendForeign();
+    const std::string said = Said([&] { heap->Drain(); });
+    if (which == 0) {
+      Contains(said, "aomalloc: free(0x): written to after it was freed (");
+    } else {
+      EXPECT_EQ(said, "");
+    }
+    EXPECT_TRUE(heap->IsValid());
+  }
+}
+
+TEST_F(FaultTest, FreedTwiceOnItsWayHome) {
+  auto* heap = new Heap(nullptr);
+  auto* other = new Heap(nullptr);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 4; ++i) blocks.push_back(TakeFrom(heap, 100));
+  for (int i : {0, 1, 2, 1, 3}) {
+    EXPECT_TRUE(other->FreeForeign(heap, memory::RunAt(blocks[i]), blocks[i]));
+  }
+  EXPECT_FALSE(other->FreeForeign(heap, memory::RunAt(blocks[3]), blocks[3]));
+  other->SendForeign();
+  Contains(Said([&] { heap->Drain(); }),
+           "aomalloc: free(0x): double free (112-byte block, free, ");
+  EXPECT_TRUE(heap->IsValid());
+}
+
+TEST_F(FaultTest, WrittenToWhileKept) {
+  auto* heap = new Heap(nullptr);
+  auto* other = new Heap(nullptr);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 4; ++i) blocks.push_back(TakeFrom(heap, 1024));
+  for (int i = 0; i < 100; ++i) TakeFrom(other, 1024);
+  for (Block* block : blocks) {
+    other->FreeForeign(heap, memory::RunAt(block), block);
+  }
+  reinterpret_cast<void**>(blocks[3])[1] = nullptr;
+  Contains(Said([&] { other->SendForeign(); }),
+           "aomalloc: malloc(0x): written to after it was freed (");
+  EXPECT_TRUE(other->IsValid());
+}
+
+}  // namespace
+}  // namespace aomalloc

@@ -1,0 +1,183 @@
+// What the hardened build finds that the plain one does not.
+#include "core/hardening.h"
+
+#include <gtest/gtest.h>
+#include <string.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/misuse.h"
+#include "core/os.h"
+#include "test/child.h"
+#include "test/heaps.h"
+
+namespace aomalloc {
+namespace {
+
+static_assert(hardening::kOn);
+
+class HardeningTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    memory::EnableMmap();
+    SetOnMisuse(OnMisuse::kWarn);
+  }
+  void TearDown() override { SetOnMisuse(OnMisuse::kAbort); }
+
+  template <typename F>
+  static void Says(F f, const char* text) {
+    testing::internal::CaptureStderr();
+    f();
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find(text), std::string::npos) << said;
+  }
+
+  // Frees and allocates until what was freed before is used again.
+  static void UseAll(size_t size) {
+    for (int i = 0; i < 5000; ++i) Free(Allocate(size), "free");
+    std::vector<void*> blocks;
+    for (int i = 0; i < 5000; ++i) blocks.push_back(Allocate(size));
+    for (void* block : blocks) Free(block, "free");
+  }
+};
+
+TEST_F(HardeningTest, WritingBeyondTheEnd) {
+  for (size_t size : {0, 1, 7, 8, 9, 24, 100, 1000, 30000}) {
+    SCOPED_TRACE(size);
+    for (size_t offset : {size_t{0}, size_t{7}}) {
+      auto* block = static_cast<char*>(Allocate(size));
+      memset(block, 0xff, size);
+      EXPECT_EQ(UsableSize(block, "usable"), size);
+      block[size + offset] ^= 4;
+      Says([=] { Free(block, "free"); }, "): written to beyond its end (");
+    }
+    auto* block = static_cast<char*>(Allocate(size));
+    block[size] ^= 1;
+    Says([=] { Reallocate(block, size + 1, "realloc"); },
+         "): written to beyond its end (");
+  }
+}
+
+TEST_F(HardeningTest, SizesGrowAndShrinkInPlace) {
+  auto* block = static_cast<char*>(Allocate(1));
+  for (size_t size = 1; size < 200000; size += 1 + size / 7) {
+    block = static_cast<char*>(Reallocate(block, size, "realloc"));
+    ASSERT_GE(UsableSize(block, "usable"), size);
+    for (size_t i = 0; i < size / 2; ++i) ASSERT_EQ(block[i], 'x') << size;
+    memset(block, 'x', size);
+  }
+  for (size_t size = 200000; size > 0; size -= 1 + size / 7) {
+    block = static_cast<char*>(Reallocate(block, size, "realloc"));
+    ASSERT_GE(UsableSize(block, "usable"), size);
+    for (size_t i = 0; i < size && i < 180000; ++i) ASSERT_EQ(block[i], 'x');
+  }
+  Free(block, "free");
+}
+
+// Wherever it lands.
+TEST_F(HardeningTest, WritingToAFreeBlock) {
+  for (size_t offset : {0, 8, 16, 17, 95}) {
+    SCOPED_TRACE(offset);
+    Says(
+        [=] {
+          auto* block = static_cast<char*>(Allocate(96));
+          Free(block, "free");
+          block[offset] ^= 1;
+          UseAll(96);
+        },
+        "): written to after it was freed (");
+  }
+}
+
+TEST_F(HardeningTest, AFreeBlockIsNotUsedAgainAtOnce) {
+  for (size_t size : {16, 500, 100000}) {
+    void* block = Allocate(size);
+    Free(block, "free");
+    int rounds = 0;
+    for (void* other = nullptr; other != block && rounds < 4; ++rounds) {
+      other = Allocate(size);
+      Free(other, "free");
+    }
+    EXPECT_EQ(rounds, 4) << size;
+  }
+}
+
+TEST_F(HardeningTest, BlocksComeInDisorder) {
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100; ++i) blocks.push_back(Allocate(200));
+  EXPECT_FALSE(std::is_sorted(blocks.begin(), blocks.end()));
+  EXPECT_FALSE(std::is_sorted(blocks.rbegin(), blocks.rend()));
+  EXPECT_EQ(std::set<void*>(blocks.begin(), blocks.end()).size(), 100u);
+}
+
+// A store to `address` ends the process.
+void ExpectGuard(const volatile char* address) {
+  EXPECT_NE(
+      StatusOfChild([=] { *const_cast<volatile char*>(address) = 1; }) & 0x7f,
+      0);
+}
+
+TEST_F(HardeningTest, GuardsAreBehindSlabsAndLargeBlocks) {
+  auto* block = static_cast<char*>(Allocate(100));
+  const auto* slab = memory::RunAt(block);
+  ASSERT_EQ(slab->units, 1u);
+  ExpectGuard(slab->base + memory::kMappedUnitBytes);
+  auto* large = static_cast<char*>(Allocate(100000));
+  const size_t page = os::PageSize();
+  ExpectGuard(large + (100000 + page - 1) / page * page);
+  ExpectGuard(large + 131072);
+  Free(large, "free");
+  ExpectGuard(large);
+  ExpectGuard(large + 131072);
+}
+
+// The guard of the descriptors.
+TEST_F(HardeningTest, DescriptorsAreOutOfReach) {
+  Arena* arena = memory::ArenaAt(1);
+  Allocate(100);
+  ASSERT_NE(arena = memory::ArenaAt(1), nullptr);
+  ExpectGuard(arena->AddressOf(arena->table()) - 1);
+  ExpectGuard(arena->AddressOf(arena->table()) - os::PageSize());
+}
+
+TEST_F(HardeningTest, WhatIsFreedCanAllBeUsedAgain) {
+  std::vector<void*> blocks;
+  size_t peak = 0;
+  for (int round = 0; round < 6; ++round) {
+    for (int i = 0; i < 2000; ++i) blocks.push_back(Allocate(1 + i * 7 % 5000));
+    for (int i = 0; i < 20; ++i) blocks.push_back(Allocate(100000));
+    for (void* block : blocks) Free(block, "free");
+    blocks.clear();
+    Trim();
+    if (round == 1) peak = memory::ArenaAt(1)->committed_units();
+  }
+  EXPECT_EQ(memory::ArenaAt(1)->committed_units(), peak);
+  EXPECT_TRUE(HeapsAreValid());
+}
+
+TEST_F(HardeningTest, ReadsAsZero) {
+  for (size_t size : {100, 40000}) {
+    auto* block = static_cast<char*>(AllocateZeroed(size));
+    for (size_t i = 0; i < size; ++i) ASSERT_EQ(block[i], 0);
+    Free(block, "free");
+  }
+}
+
+TEST_F(HardeningTest, AlignedBlocksAndTheirSizes) {
+  for (size_t alignment = 16; alignment <= 65536; alignment *= 2) {
+    for (size_t size : {1, 100, 5000, 40000}) {
+      void* block = AllocateAligned(alignment, size);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % alignment, 0u);
+      memset(block, 1, size);
+      FreeAlignedSized(block, alignment, size, "free");
+    }
+  }
+  Says([] { FreeSized(Allocate(100), 1000, "free"); }, "freed as 1000 bytes");
+}
+
+}  // namespace
+}  // namespace aomalloc
