@@ -78,7 +78,7 @@ run_bazel() (
 # The state of all that the library is made from, and of what was made.  A
 # change time cannot be set back, so no edit, copy or checkout goes unnoticed.
 SOURCES=(WORKSPACE BUILD .bazel .bazelrc .bazelrc.user .bazelignore core preload)
-OUTPUTS=(bazel-bin bazel-bin/preload/libaomalloc.so)
+OUTPUTS=(bazel-bin bazel-bin/preload/libaomalloc{,-hardened}.so)
 state_of() (
   cd "$ROOT" || exit
   find "$@" -printf '%p %l %s %C@\n' 2>/dev/null || : # Some may be missing.
@@ -98,7 +98,8 @@ build() {
   # Before: an edit made meanwhile calls for another build.
   local before
   before=$(state_of "${SOURCES[@]}")
-  run_bazel build --config=quiet //preload:libaomalloc.so //core:aomalloc ||
+  run_bazel build --config=quiet //preload:libaomalloc{,-hardened}.so \
+    //core:aomalloc ||
     return 1
   printf '%s\n' "$before" "$(state_of "${OUTPUTS[@]}")" >"$STAMP.$$"
   mv -f "$STAMP.$$" "$STAMP"
@@ -106,10 +107,11 @@ build() {
 
 # The library's own place, not the way through bazel-bin, which leads elsewhere
 # after a build with another configuration.
+# library [hardened]
 library() {
   local dir
   dir=$(cd -P "$ROOT/bazel-bin/preload" && pwd)
   [[ $dir != *[[:space:]:]* ]] ||
     die "LD_PRELOAD cannot name a path with a blank or a colon: $dir"
-  printf '%s\n' "$dir/libaomalloc.so"
+  printf '%s\n' "$dir/libaomalloc${1:+-$1}.so"
 }

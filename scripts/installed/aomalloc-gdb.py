@@ -15,7 +15,7 @@ import gdb
 
 VERSION = 1
 # In the order of preload/layout.cc.
-POINTERS = "static_arena mapped_arenas first_heaps registry".split()
+POINTERS = "static_arena mapped_arenas first_heaps registry secret".split()
 WORDS = """
     version max_mapped num_first_heaps num_classes
     arena_base arena_shift arena_table arena_used arena_dirty arena_committed
@@ -23,9 +23,11 @@ WORDS = """
     run_free run_used run_beyond run_carved run_drained
     heap_bytes heap_holder heap_next heap_draining heap_remote
     heap_kept kept_bytes heap_lanes lane_bytes num_lanes
+    block_link hardened heap_quarantine quarantine_blocks
 """.split()
 FREE, SLAB, INTERIOR, SPAN, OWN = range(5)
 GRANULE = 16
+ALL_ONES = (1 << 64) - 1
 MANY = 1 << 24  # a list that is longer is broken
 
 
@@ -135,6 +137,7 @@ class Heap:
         self.layout = dict(zip(POINTERS + WORDS, values))
         if self.layout["version"] != VERSION:
             raise gdb.GdbError("these commands are for another version of aomalloc")
+        self.secret = self.memory.word(self.layout["secret"])
         addresses = [self.layout["static_arena"]]
         for i in range(self.layout["max_mapped"]):
             address = self.memory.word(self.layout["mapped_arenas"] + 8 * i)
@@ -156,19 +159,35 @@ class Heap:
             else:
                 heap = self.memory.word(heap + self.layout["heap_next"])
 
+    def seal(self, block):
+        """What is added to a free block's link (core/run.h)."""
+        if not self.layout["hardened"]:
+            return block * 9 + 0x5ea1ed01
+        mixed = (block ^ self.secret) * 0x9E3779B97F4A7C15 & ALL_ONES
+        return mixed ^ mixed >> 32
+
+    def next(self, block):
+        """The block that a free one leads to; None if there is no link."""
+        link = self.memory.word(block + self.layout["block_link"])
+        target = (link - self.seal(block)) & ALL_ONES
+        return target if target >> 47 == 0 else None
+
     def chain(self, block):
-        """The blocks of a list that are linked by their first word."""
+        """The blocks of a list."""
         for _ in range(MANY):
-            if block == 0:
+            if not block:
                 return
             yield block
-            block = self.memory.word(block)
+            block = self.next(block)
 
     def batches(self, first):
         """The blocks of batches: each, and those that are listed in it."""
         for batch in self.chain(first):
             yield batch
-            count = min(self.memory.word(batch + 8), 4096)
+            witness = ~self.seal(batch) & ~0xFF if self.layout["hardened"] else ~batch << 8
+            count = (self.memory.word(batch) - witness) & ALL_ONES
+            if count > 0xFF:
+                return
             listed = self.memory.read(batch + 16, 8 * count)
             yield from struct.unpack(f"<{count}Q", listed)
 
@@ -225,7 +244,18 @@ class Heap:
         for freed, where in self.away():
             if freed == block:
                 return text + f"free, {where}"
+        if block in self.quarantine():
+            return text + "free, in quarantine"
         return text + "live"
+
+    def quarantine(self):
+        """Freed blocks that the hardened library holds back."""
+        blocks = set()
+        for heap in self.heaps():
+            at = heap + self.layout["heap_quarantine"]
+            count = self.layout["quarantine_blocks"]
+            blocks.update(struct.unpack(f"<{count}Q", self.memory.read(at, 8 * count)))
+        return blocks - {0}
 
     @staticmethod
     def in_block(kind, block, size, address):

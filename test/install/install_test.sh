@@ -104,6 +104,8 @@ try 0 sh show.sh
 [[ $output == '1   libaomalloc.so' && ! $errors ]] || fail "plain: $output; $errors"
 try 0 --static --limit 64M --stats=/dev/null sh show.sh
 [[ $output == '0 /dev/null 64M libaomalloc.so' ]] || fail "options: $output"
+try 0 --hardened sh show.sh
+[[ $output == '1   libaomalloc-hardened.so' ]] || fail "--hardened: $output"
 try 0 --limit=1G -- sh show.sh
 [[ $output == '1  1G libaomalloc.so' ]] || fail "--limit=: $output"
 try 0 --stats ls
@@ -139,7 +141,7 @@ package=$("$scripts/package" . 2>package.log) || fail "scripts/package: $(<packa
 lintian --fail-on error,warning "$package" ||
   fail 'lintian has something to say'
 dpkg-deb -x "$package" unpacked
-for file in usr/bin/aomalloc usr/lib/*/libaomalloc.so usr/share/man/man1/aomalloc.1.gz \
+for file in usr/bin/aomalloc usr/lib/*/libaomalloc.so usr/lib/*/libaomalloc-hardened.so usr/share/man/man1/aomalloc.1.gz \
   usr/include/aomalloc/atomic_ops_malloc.h usr/lib/*/pkgconfig/aomalloc.pc; do
   # shellcheck disable=SC2086
   ls unpacked/$file >/dev/null || fail "the package lacks $file"
