@@ -216,24 +216,33 @@ size_t UsableBytes(const Run* run, const void* ptr) {
   return size;
 }
 
-[[maybe_unused]] bool Redress(const Run* run, void* ptr, size_t size,
-                              const char* call) {
+[[maybe_unused]] bool Redress(const Run* run, void* ptr, size_t size) {
   const size_t block_size = slab::BlockSize(run);
   if (size > block_size - hardening::kCanaryBytes || size <= block_size / 2) {
     return false;
-  }
-  if (!hardening::IsWhole(ptr, block_size)) {
-    Misuse(call, ptr, fault::kOverflow);
   }
   hardening::Dress(ptr, block_size, size);
   return true;
 }
 
-[[maybe_unused]] void Undress(const Run* run, void* ptr, const char* call) {
-  if (!hardening::IsWhole(ptr, slab::BlockSize(run))) {
-    Misuse(call, ptr, fault::kOverflow);
+// Set when realloc has left a block where it was for want of memory: it may be
+// much larger than the program asked for.
+AtomicWord shrunk_in_place;
+
+// True if a live block may be one of `size` bytes.
+bool MayBeFreedAs(size_t size, const Run* run, const void* ptr) {
+  // A sample has the size of a class, which the canary is part of; and an end
+  // that was written to tells no size.
+  if constexpr (hardening::kOn) {
+    if (run->kind == RunKind::kSpan
+            ? sampling::IsSmall(run)
+            : !hardening::IsWhole(ptr, slab::BlockSize(run))) {
+      return true;
+    }
   }
-  hardening::Wipe(ptr, slab::BlockSize(run));
+  const size_t bytes = UsableBytes(run, ptr);
+  return SizeFits(bytes, size) ||
+         (size <= bytes && LoadRelaxed(&shrunk_in_place) != 0);
 }
 
 // True if there is a live block at `ptr`, and `run` is its run.
@@ -264,7 +273,9 @@ void* ResizeSpan(Run* run, void* ptr, size_t size) {
   const size_t units = arena->UnitsFor(size);
   const size_t old_bytes = SpanBytes(run);
   if constexpr (hardening::kOn) {
-    return size <= old_bytes && size > old_bytes / 2 ? ptr : nullptr;
+    if (size > old_bytes || size <= old_bytes / 2) return nullptr;
+    sampling::OnResize(run, size);
+    return ptr;
   }
   if (units <= run->units && size > old_bytes / 2) {
     memory::Resize(arena, run, units);
@@ -319,11 +330,16 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   if (Unlikely(!IsLive(run, ptr))) {
     return ReportNotLive(run, ptr, /*is_free=*/true, call);
   }
-  if (size != kAnySize && !SizeFits(UsableBytes(run, ptr), size)) {
-    SizeMisuse(call, ptr, size);
+  if (size != kAnySize && !MayBeFreedAs(size, run, ptr)) {
+    return SizeMisuse(call, ptr, size);
   }
   if (run->kind == RunKind::kSpan) return ReturnSpan(run);
-  if constexpr (hardening::kOn) Undress(run, ptr, call);
+  if constexpr (hardening::kOn) {
+    if (!hardening::IsWhole(ptr, slab::BlockSize(run))) {
+      return Misuse(call, ptr, fault::kOverflow);
+    }
+    hardening::Wipe(ptr, slab::BlockSize(run));
+  }
   auto* block = static_cast<Block*>(ptr);
   auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
   const ClaimFrame frame;
@@ -376,12 +392,19 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     return nullptr;
   }
   const bool is_span = run->kind == RunKind::kSpan;
+  if constexpr (hardening::kOn) {
+    if (!is_span && !hardening::IsWhole(ptr, slab::BlockSize(run))) {
+      Misuse(call, ptr, fault::kOverflow);
+      errno = EINVAL;
+      return nullptr;
+    }
+  }
   const size_t old_size = UsableBytes(run, ptr);
   if (is_span && size > kMaxInSlab && size <= PTRDIFF_MAX) {
     void* resized = ResizeSpan(run, ptr, size);
     if (resized != nullptr) return resized;
   } else if (hardening::kOn && !is_span) {
-    if (Redress(run, ptr, size, call)) return ptr;
+    if (Redress(run, ptr, size)) return ptr;
   } else if (size <= old_size && size > old_size / 2) {
     return ptr;
   }
@@ -389,6 +412,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
   if (moved == nullptr) {
     if (size > old_size) return nullptr;
     // It shrinks where it is, if not as tidily.
+    StoreRelaxed(&shrunk_in_place, 1);
     if (is_span && !hardening::kOn) {
       Arena* arena = memory::ArenaOfRun(run);
       memory::Resize(arena, run, arena->UnitsFor(size));

@@ -130,12 +130,13 @@ inline void* AllocateAligned(size_t alignment, size_t size) {
 inline void FreeAlignedSized(void* ptr, size_t alignment, size_t size,
                              const char* call) {
   // Aligned to more, it is larger than the size says.
-  const bool is_plain = alignment - 1 < memory::kStaticUnitBytes;
-  constexpr size_t kCanary = hardening::kCanaryBytes;
-  FreeSized(
-      ptr,
-      is_plain ? AlignedSize(size + kCanary, alignment) - kCanary : kAnySize,
-      call);
+  if (alignment - 1 >= memory::kStaticUnitBytes) {
+    size = kAnySize;
+  } else if (size <= kMaxInSlab) {
+    constexpr size_t kCanary = hardening::kCanaryBytes;
+    size = AlignedSize(size + kCanary, alignment) - kCanary;
+  }
+  FreeSized(ptr, size, call);
 }
 
 // Changes the size of a block, which may move; its contents are kept up to the

@@ -63,8 +63,8 @@ class ForeignBlocks {
   bool AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
     FreeList* list = &kept_[slab->size_class];
     if (list->used > -allowed) {
-      block->BearWitness();
       slab::Push(list, block);
+      block->BearWitness();
       return true;
     }
     return outbox_.Add(owner, block, slab::BlockSize(slab));

@@ -54,7 +54,9 @@ void Dress(void* block, size_t block_size, size_t size) {
 }
 
 size_t SizeOf(const void* block, size_t block_size) {
-  return Opened(EndOf(block, block_size)) & kSizeMask;
+  const size_t most = block_size - sizeof(uintptr_t);
+  const size_t size = Opened(EndOf(block, block_size)) & kSizeMask;
+  return size < most ? size : most;
 }
 
 bool IsWhole(const void* block, size_t block_size) {

@@ -20,6 +20,18 @@ void Inbox::NoteTaken() {
   Commit(&noted_, List::State{0});
 }
 
+bool Inbox::LookAt(const RemoteBatch* batch) {
+  const Run* slab = memory::RunAt(batch);
+  if (batch->IsIntact() && slab != nullptr && slab::IsBlock(slab, batch) &&
+      batch->count() <= RemoteBatch::Room(slab::BlockSize(slab))) {
+    looked_at_ = batch;
+    return true;
+  }
+  Commit<RemoteBatch*>(&taken_, nullptr);
+  Misuse("free", batch, fault::kWritten);
+  return false;
+}
+
 void Inbox::ReportListed(const Run* slab, const Block* block) {
   const bool is_block = slab != nullptr && slab::IsBlock(slab, block);
   const bool is_free = is_block && slab::IsFree(slab, block);

@@ -62,20 +62,21 @@ class Inbox {
   };
   Taken Next() {
     while (RemoteBatch* batch = taken_) {
-      if (Unlikely(!batch->IsIntact())) {
-        Commit<RemoteBatch*>(&taken_, nullptr);
-        Misuse("free", batch, fault::kWritten);
-        break;
-      }
+      if (Unlikely(batch != looked_at_ && !LookAt(batch))) break;
       __builtin_prefetch(batch->Next());
       // From the end; the batch itself, which has the list, goes last.
       const size_t count = batch->count();
       if (count == 0) {
+        looked_at_ = nullptr;
         Commit(&taken_, batch->Next());
         return {memory::RunAt(batch), batch};
       }
       Block* block = batch->blocks()[count - 1];
+      if constexpr (hardening::kOn) {
+        Commit<Block*>(&batch->blocks()[count - 1], nullptr);
+      }
       batch->SetCount(count - 1);
+      if (hardening::kOn && block == nullptr) continue;  // of an abandoned Add
       Run* slab = memory::RunAt(block);
       if (Likely(IsListed(slab, block))) return {slab, block};
       ReportListed(slab, block);
@@ -95,6 +96,8 @@ class Inbox {
 
   void TakeFrom(Inbox* source, AO_t mark);
   void NoteTaken();
+  // True if the batch that was taken is as it should be; else it is lost.
+  bool LookAt(const RemoteBatch* batch);
   static void ReportListed(const Run* slab, const Block* block);
   // True if a block of a slab is as a batch lists it: not sealed, as the free
   // blocks are, but in the hardened build.
@@ -111,6 +114,7 @@ class Inbox {
   List::State noted_ = 0;
   Inbox* victim_ = nullptr;
   RemoteBatch* taken_ = nullptr;
+  const RemoteBatch* looked_at_ = nullptr;  // which was found intact
   // On a line of their own: others write them all the time.
   alignas(64) List list_;
   AtomicWord raider_ = 0;  // the inbox that raids this one, or 0

@@ -166,9 +166,9 @@ bool Reserve(size_t bytes) {
   os::Guard(run->base + (size_t{run->units} << kMappedUnitShift),
             kMappedUnitBytes);
 }
-[[maybe_unused]] void UnguardEnd(Run* run) {
+[[maybe_unused]] bool UnguardEnd(Run* run) {
   ++run->units;
-  os::Unguard(run->base, size_t{run->units} << kMappedUnitShift);
+  return os::Unguard(run->base, size_t{run->units} << kMappedUnitShift);
 }
 
 }  // namespace
@@ -245,7 +245,8 @@ bool Resize(Arena* arena, Run* run, size_t units) {
 
 void Return(Arena* arena, Run* run, bool dirty) {
   if constexpr (hardening::kOn) {
-    if (arena->mapped()) UnguardEnd(run);
+    // A run that cannot be made accessible again is lost.
+    if (arena->mapped() && !UnguardEnd(run)) return;
   }
   const size_t bytes = run->units * arena->unit_bytes();
   // Later that would take a system call for every few units.

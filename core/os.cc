@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -111,7 +112,8 @@ bool Guard(void* start, size_t bytes) {
               MADV_GUARD_INSTALL) == 0) {
     return true;
   }
-  Purge(start, bytes);
+  // Locked memory cannot be purged, nor have guards before Linux 6.15.
+  if (!Purge(start, bytes)) memset(start, 0, bytes);
   return Syscall(SYS_mprotect, AsLong(start), static_cast<long>(bytes),
                  PROT_NONE) == 0;
 }

@@ -28,6 +28,11 @@ struct RemoteBatch : Block {
   RemoteBatch* Next() const { return static_cast<RemoteBatch*>(Block::Next()); }
   Block** blocks() { return reinterpret_cast<Block**>(this + 1); }
 
+  // How many a block of `size` bytes can list.
+  static constexpr size_t Room(size_t size) {
+    return (size - sizeof(Block)) / sizeof(Block*);
+  }
+
   // How many of blocks() there are, if it is intact.
   size_t count() const { return WitnessedNumber(); }
   void SetCount(size_t count) { BearWitness(count); }
@@ -76,11 +81,11 @@ class Outbox {
     RemoteBatch* first;  // with room left, if any has; null if there is none
     RemoteBatch* last;
     uint32_t room;    // blocks that `first` can still list
+    uint32_t listed;  // those that it lists, as far as we know
     uint32_t blocks;  // in all batches
     uint32_t bytes;
   };
   static constexpr int kLaneBits = 2;
-  static constexpr size_t kWord = sizeof(void*);  // what a listed block takes
 
   // Heaps lie side by side: which of them it is shows in the high bits only.
   static size_t LaneOf(const Heap* owner) {
@@ -99,15 +104,22 @@ inline bool Outbox::Add(Heap* owner, Block* block, size_t size) {
     lane->owner = owner;
   }
   RemoteBatch* batch = lane->first;
+  const size_t count = lane->listed;
   // If somebody has written to the batch, its owner will find out.
-  if (batch != nullptr && lane->room > 0 && Likely(batch->BearsWitness())) {
-    const size_t count = batch->count();
+  if (batch != nullptr && lane->room > 0 && Likely(batch->count() == count)) {
     Block** place = batch->blocks() + count;
     if (count > 0 && Unlikely(place[-1] == block)) return false;
-    if constexpr (hardening::kOn) block->LinkTo(nullptr);
     --lane->room;
-    *place = block;
-    batch->SetCount(count + 1);
+    lane->listed = static_cast<uint32_t>(count + 1);
+    if constexpr (hardening::kOn) {
+      // What is listed must be wiped again; an abandoned listing is null.
+      block->LinkTo(nullptr);
+      batch->SetCount(count + 1);
+      Commit(place, block);
+    } else {
+      *place = block;
+      batch->SetCount(count + 1);
+    }
   } else {
     __builtin_prefetch(block, 1);
     RemoteBatch* fresh = RemoteBatch::Of(block, batch);
@@ -117,8 +129,9 @@ inline bool Outbox::Add(Heap* owner, Block* block, size_t size) {
       lane->bytes = 0;
     }
     lane->room = 0;  // until `first` is the block that has it
+    lane->listed = 0;
     Commit(&lane->first, fresh);
-    lane->room = static_cast<uint32_t>((size - sizeof(RemoteBatch)) / kWord);
+    lane->room = static_cast<uint32_t>(RemoteBatch::Room(size));
   }
   ++lane->blocks;
   lane->bytes += static_cast<uint32_t>(size);

@@ -55,7 +55,10 @@ class Block {
     SetLink(to);
   }
   Block* Next() const { return reinterpret_cast<Block*>(link_ - Seal()); }
-  void Unlink() { link_ = 0; }
+  void Unlink() {
+    if (hardening::kOn && BearsWitness()) witness_ = 0;
+    link_ = 0;
+  }
 
   // For a link that leads out of the slab: the first word says so, so that
   // nobody's data is taken for such a link. It has room for a small number.
@@ -77,7 +80,7 @@ class Block {
  private:
   friend struct Layout;  // for debuggers (preload/layout.cc)
 
-  static constexpr int kAddressBits = 47;  // of user addresses
+  static constexpr int kAddressBits = 48;  // of user addresses
 
   uintptr_t Witness() const {
     if constexpr (hardening::kOn) return ~Seal() & ~kMostWitnessed;

@@ -53,6 +53,7 @@ size_t Sampler::Distance() {
 }
 
 Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
+  slab::DropIfDamaged(&rations_[size_class]);
   Block* first = list->free;
   if (first == nullptr) return nullptr;
   const auto fit = static_cast<int32_t>(kRationBytes / ClassSize(size_class));
@@ -77,7 +78,6 @@ Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
   Commit(&list->free, rest);
   if (rest != nullptr) last->LinkTo(nullptr);
   FreeList* ration = &rations_[size_class];
-  slab::DropIfDamaged(ration);
   ration->used = -taken;
   *left -= *left < static_cast<uint32_t>(taken) ? *left
                                                 : static_cast<uint32_t>(taken);

@@ -9,7 +9,7 @@ namespace aomalloc::sampling {
 Block* TakeIfDue(Heap* heap, SizeClass size_class) {
   Sampler* sampler = heap->sampler();
   if (sampler == nullptr || !sampler->IsDue(size_class)) return nullptr;
-  const size_t size = ClassSize(size_class);
+  const size_t size = ClassSize(size_class) - hardening::kCanaryBytes;
   Run* run = heap->runs(/*mapped=*/true).Take(1);
   if (run == nullptr) {
     run = memory::Take({size, size, 1}).run;

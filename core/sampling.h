@@ -7,6 +7,7 @@
 #ifndef AOMALLOC_CORE_SAMPLING_H_
 #define AOMALLOC_CORE_SAMPLING_H_
 
+#include "core/hardening.h"
 #include "core/heap.h"
 #include "core/likely.h"
 #include "core/profile.h"
@@ -33,7 +34,8 @@ inline void OnResize(Run* span, size_t bytes) {
 // True if a span is there only because it is sampled: it is a block of
 // `sample_bytes`.
 inline bool IsSmall(const Run* span) {
-  return span->sample != 0 && span->sample_bytes <= kMaxSmall;
+  return span->sample != 0 &&
+         span->sample_bytes <= kMaxSmall - hardening::kCanaryBytes;
 }
 
 }  // namespace aomalloc::sampling

@@ -122,18 +122,31 @@ bool Carve(Run* slab) {
 void DropIfDamaged(FreeList* list) {
   const Block* first = list->free;
   if (first == nullptr || first->MayBeLinked()) return;
-  Misuse("malloc", first, fault::kWritten);
   Commit<Block*>(&list->free, nullptr);
+  Misuse("malloc", first, fault::kWritten);
 }
 
 size_t CountFree(const Run* slab) {
   size_t count = 0;
-  // Bounded: a program that frees a block twice can tie the list into a ring.
-  for (const Block* block = slab->list.free;
-       block != nullptr && count < slab->carved; block = block->Next()) {
+  const Block* block = slab->list.free;
+  // Not beyond what a program has written to.
+  while (block != nullptr && block->MayBeLinked() && count < slab->carved) {
+    block = block->Next();
     ++count;
   }
   return count;
+}
+
+bool IsSealed(const Run* slab, const Block* block) {
+  const Block* next = block->Next();
+  if (next == nullptr) return true;
+  // What was a batch once may look like one for a while, if a program's data
+  // look like a link: it must lead to a block.
+  const Run* to = block->BearsWitness() ? memory::RunAt(next) : slab;
+  if (to == nullptr || to->kind != RunKind::kSlab) return false;
+  const size_t offset =
+      static_cast<size_t>(reinterpret_cast<const char*>(next) - to->base);
+  return offset < to->capacity * BlockSize(to) && IsBlockStart(to, next);
 }
 
 bool IsValid(const Run* slab) {

@@ -14,6 +14,7 @@
 #include "core/os.h"
 #include "test/child.h"
 #include "test/heaps.h"
+#include "test/step.h"
 
 namespace aomalloc {
 namespace {
@@ -167,9 +168,64 @@ TEST_F(HardeningTest, ReadsAsZero) {
   }
 }
 
+// A block that listed others on their way home is wiped again when it is there,
+// also if somebody was abandoned while he listed or took one.
+TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
+  auto* heap = new Heap(nullptr);
+  auto* other = new Heap(nullptr);
+  int limit = 0;
+  bool abandoned = true;
+  const auto use = [&] {
+    std::vector<Block*> blocks;
+    for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap, 200));
+    for (Block* block : blocks) {
+      const auto* slab = memory::RunAt(block);
+      EXPECT_TRUE(hardening::IsWiped(block, slab::BlockSize(slab)));
+    }
+    for (Block* block : blocks) {
+      hardening::Wipe(block, slab::BlockSize(memory::RunAt(block)));
+      other->FreeForeign(heap, memory::RunAt(block), block);
+    }
+  };
+  testing::internal::CaptureStderr();
+  for (int round = 0; round < 10; ++round) {
+    use();
+    other->SendForeign();
+    heap->Drain();
+  }
+#if defined(__x86_64__)
+  while (abandoned) {
+    limit += 7 * Stepper::kStride;
+    std::vector<Block*> blocks;
+    for (int i = 0; i < 8; ++i) {
+      blocks.push_back(TakeFrom(heap, 200));
+      hardening::Wipe(blocks[i], slab::BlockSize(memory::RunAt(blocks[i])));
+    }
+    abandoned = Stepper::Abandon(
+        [&] {
+          for (Block* block : blocks) {
+            other->FreeForeign(heap, memory::RunAt(block), block);
+          }
+          other->SendForeign();
+          heap->Drain();
+        },
+        limit);
+    other->Repair();
+    heap->Repair();
+    other->SendForeign();
+    heap->Drain();
+    use();
+    other->SendForeign();
+    heap->Drain();
+  }
+  EXPECT_GT(limit, 100);
+#endif
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(HardeningTest, AlignedBlocksAndTheirSizes) {
   for (size_t alignment = 16; alignment <= 65536; alignment *= 2) {
-    for (size_t size : {1, 100, 5000, 40000}) {
+    for (size_t size : {1, 100, 5000, 40000, 65536}) {
       void* block = AllocateAligned(alignment, size);
       EXPECT_EQ(reinterpret_cast<uintptr_t>(block) % alignment, 0u);
       memset(block, 1, size);

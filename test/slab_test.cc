@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "core/allocator.h"
 #include "core/memory.h"
 #include "test/testing.h"
 
@@ -135,14 +136,19 @@ TEST_P(SlabTest, AFreeBlockIsToldFromAnyOther) {
   EXPECT_FALSE(slab::IsFree(&slab_, block));
   slab::Push(&slab_.list, block);
   EXPECT_TRUE(slab::IsFree(&slab_, block));
-  // Links to nothing, and out of the slab.
+  // Links to nothing, and out of the slab: to no block, and to one.
   block->LinkTo(nullptr);
   EXPECT_TRUE(slab::IsFree(&slab_, block));
   Block elsewhere;
   block->LinkTo(&elsewhere);
   EXPECT_FALSE(slab::IsFree(&slab_, block)) << "may be the program's data";
   block->BearWitness();
+  EXPECT_FALSE(slab::IsFree(&slab_, block)) << "may be what it was once";
+  auto* other = static_cast<Block*>(Allocate(100));
+  block->LinkTo(other);
+  block->BearWitness();
   EXPECT_TRUE(slab::IsFree(&slab_, block));
+  Free(other, "test");
 }
 
 TEST_P(SlabTest, ABlockWrittenToIsNotHandedOut) {

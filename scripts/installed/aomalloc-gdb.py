@@ -170,7 +170,7 @@ class Heap:
         """The block that a free one leads to; None if there is no link."""
         link = self.memory.word(block + self.layout["block_link"])
         target = (link - self.seal(block)) & ALL_ONES
-        return target if target >> 47 == 0 else None
+        return target if target >> 48 == 0 else None
 
     def chain(self, block):
         """The blocks of a list."""
