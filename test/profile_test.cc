@@ -15,6 +15,7 @@
 #include "core/sampling.h"
 #include "core/statistics.h"
 #include "test/child.h"
+#include "test/heaps.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -260,6 +261,29 @@ TEST_F(ProfileTest, RationsOfOtherHeapsBlocks) {
   Trim();
   const Counts since = Since();
   EXPECT_EQ(since.freed, since.allocated);
+}
+
+// What is left of such a ration goes home with the rest.
+TEST_F(ProfileTest, ARationOfOtherHeapsBlocksEnds) {
+  Sample(size_t{1} << 40);
+  auto* heap = new Heap(nullptr);
+  auto* owner = new Heap(nullptr);
+  ASSERT_NE(heap->sampler(), nullptr);
+  for (int i = 0; i < 500; ++i) TakeFrom(heap, 1024);  // it needs such blocks
+  for (int i = 0; i < 8; ++i) {
+    Block* block = TakeFrom(owner, 1024);
+    heap->FreeForeign(owner, memory::RunAt(block), block);
+  }
+  const auto is_foreign = [&](Block* block) {
+    return LoadRelaxed(&memory::RunAt(block)->owner) ==
+           reinterpret_cast<AO_t>(owner);
+  };
+  for (int i = 0; i < 500 && !is_foreign(TakeFrom(heap, 1024)); ++i) {
+  }
+  EXPECT_GT(heap->RationBytes(), 0u);
+  heap->SendForeign();
+  EXPECT_EQ(heap->RationBytes(), 0u);
+  EXPECT_TRUE(owner->HasRemote());
 }
 
 [[gnu::noinline]] void* AllocateHere(size_t size) {
