@@ -20,7 +20,6 @@ programs=(mallocbug tst-calloc tst-free-errno tst-mallinfo2 tst-malloc
 explained='
 tst-malloc-stats-cancellation: looks for the words "max mmap bytes" in what malloc_stats prints
 tst-mallopt: wants M_PERTURB to be honoured, which fills blocks of the heap that the C library has
-tst-tcfree[12]: frees a block twice and expects to be aborted in that second call, which here returns
 '
 
 compile=(gcc -D_GNU_SOURCE -DTIMEOUTFACTOR=4 -include limits.h -w -O2
