@@ -216,6 +216,18 @@ size_t UsableBytes(const Run* run, const void* ptr) {
   return size;
 }
 
+// The hardened build: false, after a report, if a live block was written to
+// beyond its end, which then tells no size either.
+[[maybe_unused]] bool IsEndWhole(const Run* run, const void* ptr,
+                                 const char* call) {
+  if (run->kind == RunKind::kSpan ||
+      hardening::IsWhole(ptr, slab::BlockSize(run))) {
+    return true;
+  }
+  Misuse(call, ptr, fault::kOverflow);
+  return false;
+}
+
 [[maybe_unused]] bool Redress(const Run* run, void* ptr, size_t size) {
   const size_t block_size = slab::BlockSize(run);
   if (size > block_size - hardening::kCanaryBytes || size <= block_size / 2) {
@@ -231,14 +243,9 @@ AtomicWord shrunk_in_place;
 
 // True if a live block may be one of `size` bytes.
 bool MayBeFreedAs(size_t size, const Run* run, const void* ptr) {
-  // A sample has the size of a class, which the canary is part of; and an end
-  // that was written to tells no size.
+  // A sample has the size of a class, which the canary is part of.
   if constexpr (hardening::kOn) {
-    if (run->kind == RunKind::kSpan
-            ? sampling::IsSmall(run)
-            : !hardening::IsWhole(ptr, slab::BlockSize(run))) {
-      return true;
-    }
+    if (run->kind == RunKind::kSpan && sampling::IsSmall(run)) return true;
   }
   const size_t bytes = UsableBytes(run, ptr);
   return SizeFits(bytes, size) ||
@@ -330,16 +337,14 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   if (Unlikely(!IsLive(run, ptr))) {
     return ReportNotLive(run, ptr, /*is_free=*/true, call);
   }
+  if constexpr (hardening::kOn) {
+    if (!IsEndWhole(run, ptr, call)) return;
+  }
   if (size != kAnySize && !MayBeFreedAs(size, run, ptr)) {
     return SizeMisuse(call, ptr, size);
   }
   if (run->kind == RunKind::kSpan) return ReturnSpan(run);
-  if constexpr (hardening::kOn) {
-    if (!hardening::IsWhole(ptr, slab::BlockSize(run))) {
-      return Misuse(call, ptr, fault::kOverflow);
-    }
-    hardening::Wipe(ptr, slab::BlockSize(run));
-  }
+  if constexpr (hardening::kOn) hardening::Wipe(ptr, slab::BlockSize(run));
   auto* block = static_cast<Block*>(ptr);
   auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
   const ClaimFrame frame;
@@ -393,8 +398,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
   }
   const bool is_span = run->kind == RunKind::kSpan;
   if constexpr (hardening::kOn) {
-    if (!is_span && !hardening::IsWhole(ptr, slab::BlockSize(run))) {
-      Misuse(call, ptr, fault::kOverflow);
+    if (!IsEndWhole(run, ptr, call)) {
       errno = EINVAL;
       return nullptr;
     }

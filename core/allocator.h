@@ -71,7 +71,7 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 }
 
 // True if a block of `block_size` bytes may be freed as one of `size`: if it
-// may serve such a request, also after realloc has left it where it was.
+// may serve such a request, also after realloc has shrunk it where it was.
 inline bool SizeFits(size_t block_size, size_t size) {
   return block_size - size <= (size | kGranule);  // wraps when it is too small
 }
@@ -115,13 +115,18 @@ inline void* AllocateZeroed(size_t size) {
   return Likely(ptr != nullptr) ? memset(ptr, 0, size) : nullptr;
 }
 
+// The size to ask Allocate for, so that blocks in slabs are aligned.
+inline size_t SizeToAlign(size_t size, size_t alignment) {
+  constexpr size_t kCanary = hardening::kCanaryBytes;
+  return AlignedSize(size + kCanary, alignment) - kCanary;
+}
+
 // As Allocate, but aligned to `alignment`, a power of two.
 inline void* AllocateAligned(size_t alignment, size_t size) {
   // A slab begins at a unit of whichever arena it comes from; the smaller one
   // bounds what its blocks can promise.
   if (Likely(alignment <= memory::kStaticUnitBytes && size <= kMaxInSlab)) {
-    constexpr size_t kCanary = hardening::kCanaryBytes;
-    return Allocate(AlignedSize(size + kCanary, alignment) - kCanary);
+    return Allocate(SizeToAlign(size, alignment));
   }
   return AllocateAlignedSlow(alignment, size);
 }
@@ -133,8 +138,7 @@ inline void FreeAlignedSized(void* ptr, size_t alignment, size_t size,
   if (alignment - 1 >= memory::kStaticUnitBytes) {
     size = kAnySize;
   } else if (size <= kMaxInSlab) {
-    constexpr size_t kCanary = hardening::kCanaryBytes;
-    size = AlignedSize(size + kCanary, alignment) - kCanary;
+    size = SizeToAlign(size, alignment);
   }
   FreeSized(ptr, size, call);
 }

@@ -5,7 +5,7 @@
 // mixed with a secret; between the two lies a pattern. So a write beyond the
 // end is seen when the block is freed. A freed block is wiped; what is not zero
 // when it is handed out again was written to meanwhile. It waits in a
-// quarantine in between. Runs end in a guard, which nobody can touch.
+// quarantine in between. Mapped runs end in a guard, which nobody can touch.
 #ifndef AOMALLOC_CORE_HARDENING_H_
 #define AOMALLOC_CORE_HARDENING_H_
 

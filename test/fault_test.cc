@@ -5,40 +5,21 @@
 #include <link.h>
 #include <string.h>
 
-#include <regex>
 #include <string>
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/misuse.h"
 #include "core/report.h"
 #include "test/heaps.h"
-#include "test/testing.h"
+#include "test/warned.h"
 
 namespace aomalloc {
 namespace {
 
-class FaultTest : public testing::Test {
+class FaultTest : public WarnedTest {
  protected:
-  void SetUp() override {
-    memory::EnableMmap();
-    SetOnMisuse(OnMisuse::kWarn);
-  }
-  void TearDown() override { SetOnMisuse(OnMisuse::kAbort); }
-
-  // What `f` writes to stderr, with addresses left out.
-  template <typename F>
-  static std::string Said(F f) {
-    testing::internal::CaptureStderr();
-    f();
-    return std::regex_replace(testing::internal::GetCapturedStderr(),
-                              std::regex("0x[0-9a-f]+"), "0x");
-  }
   static std::string SaidOfFree(void* ptr) {
     return Said([=] { Free(ptr, "free"); });
-  }
-  static void Contains(const std::string& said, const char* text) {
-    EXPECT_NE(said.find(text), std::string::npos) << said;
   }
 };
 

@@ -6,35 +6,25 @@
 
 #include <algorithm>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/misuse.h"
 #include "core/os.h"
 #include "test/child.h"
 #include "test/heaps.h"
 #include "test/step.h"
+#include "test/warned.h"
 
 namespace aomalloc {
 namespace {
 
 static_assert(hardening::kOn);
 
-class HardeningTest : public testing::Test {
+class HardeningTest : public WarnedTest {
  protected:
-  void SetUp() override {
-    memory::EnableMmap();
-    SetOnMisuse(OnMisuse::kWarn);
-  }
-  void TearDown() override { SetOnMisuse(OnMisuse::kAbort); }
-
   template <typename F>
   static void Says(F f, const char* text) {
-    testing::internal::CaptureStderr();
-    f();
-    const std::string said = testing::internal::GetCapturedStderr();
-    EXPECT_NE(said.find(text), std::string::npos) << said;
+    Contains(Said(f), text);
   }
 
   // Frees and allocates until what was freed before is used again.
