@@ -6,13 +6,16 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "core/allocator.h"
 #include "core/os.h"
+#include "core/profile.h"
 #include "test/child.h"
 #include "test/heaps.h"
 #include "test/step.h"
+#include "test/testing.h"
 #include "test/warned.h"
 
 namespace aomalloc {
@@ -223,6 +226,62 @@ TEST_F(HardeningTest, AlignedBlocksAndTheirSizes) {
     }
   }
   Says([] { FreeSized(Allocate(100), 1000, "free"); }, "freed as 1000 bytes");
+}
+
+// Calls of every kind, each with a size that is right, from two threads.
+void UseInAllWays() {
+  constexpr size_t kBlocks = 3 * kNumClasses;
+  const auto size_at = [](size_t i) {
+    return i % 7 == 0 ? 40000 + i : ClassSize(i % kNumClasses) - i % 16;
+  };
+  std::vector<char*> blocks(kBlocks);
+  for (size_t i = 0; i < kBlocks; ++i) {
+    const size_t size = size_at(i);
+    blocks[i] =
+        static_cast<char*>(i % 2 == 0 ? Allocate(size) : AllocateZeroed(size));
+    EXPECT_GE(UsableSize(blocks[i], "usable"), size);
+    EXPECT_TRUE(i % 2 == 0 || IsZero(blocks[i], size)) << size;
+    Fill(blocks[i], size, static_cast<uint8_t>(i));
+  }
+  const auto resize_and_free = [&](size_t first) {
+    for (size_t i = first; i < kBlocks; i += 2) {
+      const size_t size = size_at(i);
+      const size_t resized = size_at(i + 1);
+      void* block = Reallocate(blocks[i], resized, "realloc");
+      EXPECT_TRUE(
+          IsFilled(block, std::min(size, resized), static_cast<uint8_t>(i)));
+      FreeSized(block, resized, "free_sized");
+      FreeAlignedSized(AllocateAligned(64, size + 1), 64, size + 1,
+                       "free_aligned_sized");
+    }
+  };
+  resize_and_free(0);
+  std::thread([&] { resize_and_free(1); }).join();
+}
+
+// With a profile some blocks are spans, which end in no canary. Their sizes may
+// be told all the same, and nothing is found wrong with them but what is.
+TEST_F(HardeningTest, SamplesAreBlocksLikeOthers) {
+  for (size_t mean : {1, 4096, 512 << 10}) {
+    SCOPED_TRACE(mean);
+    InChild([&] {
+      ASSERT_EQ(profile::Start(mean, nullptr), nullptr);
+      EXPECT_EQ(Said([] {
+                  for (int i = 0; i < 20; ++i) UseInAllWays();
+                }),
+                "");
+      const profile::Counts counts = profile::Total();
+      EXPECT_GT(counts.allocated, 0u);
+      EXPECT_TRUE(HeapsAreValid());
+      for (size_t size : {100, 40000}) {
+        void* block = Allocate(size);
+        Free(block, "free");
+        Says([=] { Free(block, "free"); }, "): double free (");
+        Says([=] { Free(static_cast<char*>(Allocate(size)) + 16, "free"); },
+             "): inside a block (");
+      }
+    });
+  }
 }
 
 }  // namespace
