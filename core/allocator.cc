@@ -350,14 +350,12 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimForFree(frame);
   if (heap == nullptr) return owner->Remote(block, slab::BlockSize(run));
-  bool taken = true;
   if (owner == heap) {
     heap->Free(run, block);
   } else {
-    taken = heap->FreeForeign(owner, run, block);
+    heap->FreeForeign(owner, run, block);
   }
   heap->claim.Release();
-  if (Unlikely(!taken)) Misuse(call, ptr, fault::kDoubleFree);
 }
 
 // The claim was released in between, so look again: a handler may have come

@@ -25,10 +25,9 @@ namespace aomalloc {
 
 class ForeignBlocks {
  public:
-  // Keeps a block of a slab of `owner`, or puts it in the outbox. False if that
-  // was done with it just before.
-  bool Add(Heap* owner, const Run* slab, Block* block) {
-    return AddWith(allowed_[slab->size_class], owner, slab, block);
+  // Keeps a block of a slab of `owner`, or puts it in the outbox.
+  void Add(Heap* owner, const Run* slab, Block* block) {
+    AddWith(allowed_[slab->size_class], owner, slab, block);
   }
 
   // The same with a block that malloc is in dire need of. A thread may fall
@@ -60,14 +59,14 @@ class ForeignBlocks {
  private:
   friend struct Layout;  // for debuggers (preload/layout.cc)
 
-  bool AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
+  void AddWith(int allowed, Heap* owner, const Run* slab, Block* block) {
     FreeList* list = &kept_[slab->size_class];
     if (list->used > -allowed) {
       slab::Push(list, block);
       block->BearWitness();
-      return true;
+    } else {
+      outbox_.Add(owner, block, slab::BlockSize(slab));
     }
-    return outbox_.Add(owner, block, slab::BlockSize(slab));
   }
 
   // What may be kept, in all, also where memory is scarce, and of a class.

@@ -260,7 +260,6 @@ void Heap::DrainTaken() {
       Free(taken.slab, taken.block);
     } else {
       raided_bytes_ += slab::BlockSize(taken.slab);
-      taken.block->Unlink();  // on its way again
       foreign_.AddRaided(owner, taken.slab, taken.block);
     }
   }

@@ -73,10 +73,9 @@ class alignas(64) Heap {
     if (Unlikely(slab::Push(&slab->list, block))) OnZero(slab);
   }
 
-  // Frees a block of a slab of another heap. False if that was the last that
-  // was freed so.
-  bool FreeForeign(Heap* owner, const Run* slab, Block* block) {
-    return foreign_.Add(owner, slab, block);
+  // Frees a block of a slab of another heap.
+  void FreeForeign(Heap* owner, const Run* slab, Block* block) {
+    foreign_.Add(owner, slab, block);
   }
 
   // Brings remote frees home.

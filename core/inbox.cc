@@ -32,12 +32,6 @@ bool Inbox::LookAt(const RemoteBatch* batch) {
   return false;
 }
 
-void Inbox::ReportListed(const Run* slab, const Block* block) {
-  const bool is_block = slab != nullptr && slab::IsBlock(slab, block);
-  const bool is_free = is_block && slab::IsFree(slab, block);
-  Misuse("free", block, is_free ? fault::kDoubleFree : fault::kWritten);
-}
-
 void Inbox::Take() {
   if (taken_ == nullptr && !IsEmpty()) TakeFrom(this, kOwnerMark);
 }

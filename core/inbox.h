@@ -79,7 +79,7 @@ class Inbox {
       if (hardening::kOn && block == nullptr) continue;  // of an abandoned Add
       Run* slab = memory::RunAt(block);
       if (Likely(IsListed(slab, block))) return {slab, block};
-      ReportListed(slab, block);
+      Misuse("free", block, fault::kWritten);
     }
     return {};
   }
@@ -98,12 +98,11 @@ class Inbox {
   void NoteTaken();
   // True if the batch that was taken is as it should be; else it is lost.
   bool LookAt(const RemoteBatch* batch);
-  static void ReportListed(const Run* slab, const Block* block);
-  // True if a block of a slab is as a batch lists it: not sealed, as the free
-  // blocks are, but in the hardened build.
+  // True if it is a block, as what a batch lists is. (The hardened build looks
+  // whether it is free, too; its line may be far away.)
   static bool IsListed(const Run* slab, const Block* block) {
     return slab != nullptr && slab::IsBlock(slab, block) &&
-           slab::IsFree(slab, block) == hardening::kOn;
+           (!hardening::kOn || slab::IsFree(slab, block));
   }
   bool IsRaider() const {
     return victim_ != nullptr &&

@@ -45,9 +45,7 @@ void DescribeHolder(Line* line, const Heap* heap) {
   }
 }
 
-// `freed` tells that the block is free for certain: one that is listed on its
-// way home bears no seal.
-void DescribeSlab(Line* line, const Run* slab, const void* ptr, bool freed) {
+void DescribeSlab(Line* line, const Run* slab, const void* ptr) {
   const char* start = slab::BlockStart(slab, ptr);
   const size_t index = slab::BlockIndex(slab, ptr);
   line->Decimal(slab::BlockSize(slab)).Text("-byte block, ");
@@ -55,7 +53,7 @@ void DescribeSlab(Line* line, const Run* slab, const void* ptr, bool freed) {
     line->Text("never handed out");
   } else {
     const auto* block = reinterpret_cast<const Block*>(start);
-    line->Text(freed || slab::IsFree(slab, block) ? "free" : "live");
+    line->Text(slab::IsFree(slab, block) ? "free" : "live");
   }
   line->Text(", offset ").Decimal(OffsetIn(start, ptr));
   const AO_t owner = LoadRelaxed(&slab->owner);
@@ -69,12 +67,12 @@ void DescribeSpan(Line* line, const Run* span, const void* ptr) {
       .Decimal(OffsetIn(span->base, ptr));
 }
 
-void Describe(Line* line, const void* ptr, bool freed) {
+void Describe(Line* line, const void* ptr) {
   const Run* run = memory::RunAt(ptr);
   if (run == nullptr) {
     line->Text("outside of the heap");
   } else if (run->kind == RunKind::kSlab) {
-    DescribeSlab(line, run, ptr, freed);
+    DescribeSlab(line, run, ptr);
   } else if (run->kind == RunKind::kSpan) {
     DescribeSpan(line, run, ptr);
   } else if (run->kind == RunKind::kOwn) {
@@ -86,9 +84,9 @@ void Describe(Line* line, const void* ptr, bool freed) {
   }
 }
 
-void Finish(Line* line, const void* ptr, bool freed) {
+void Finish(Line* line, const void* ptr) {
   line->Text(" (");
-  Describe(line, ptr, freed);
+  Describe(line, ptr);
   line->Text(")").Write();
   if (LoadRelaxed(&on_misuse) == static_cast<AO_t>(OnMisuse::kAbort)) {
     os::Abort();
@@ -109,14 +107,14 @@ void Misuse(const char* call, const void* ptr, const char* what) {
   if (IsIgnored()) return;
   Line line;
   line.Call(call, ptr).Text(what);
-  Finish(&line, ptr, what == fault::kDoubleFree);
+  Finish(&line, ptr);
 }
 
 void SizeMisuse(const char* call, const void* ptr, size_t size) {
   if (IsIgnored()) return;
   Line line;
   line.Call(call, ptr).Text("freed as ").Decimal(size).Text(" bytes");
-  Finish(&line, ptr, /*freed=*/false);
+  Finish(&line, ptr);
 }
 
 const char* FaultOf(const Run* run, const void* ptr) {

@@ -21,8 +21,7 @@
 namespace aomalloc {
 
 // A remotely freed block, on its way to its owner. Others that go the same way
-// are listed in it, as many as it has room for. It is sealed, they are not:
-// nobody touches them before they are home. (But in the hardened build.)
+// are listed in it, as many as it has room for.
 struct RemoteBatch : Block {
   void LinkTo(Block* to) { SetLink(to); }
   RemoteBatch* Next() const { return static_cast<RemoteBatch*>(Block::Next()); }
@@ -56,9 +55,8 @@ class Outbox {
   static constexpr uint32_t kMaxBytes = 16384;
   static constexpr uint32_t kMaxScarceBytes = 4096;
 
-  // Takes a block of `size` bytes that belongs to `owner`. False if it has just
-  // done so.
-  bool Add(Heap* owner, Block* block, size_t size);
+  // Takes a block of `size` bytes that belongs to `owner`.
+  void Add(Heap* owner, Block* block, size_t size);
 
   // Sends everything.
   void Flush();
@@ -97,7 +95,7 @@ class Outbox {
   Lane lanes_[1 << kLaneBits] = {};
 };
 
-inline bool Outbox::Add(Heap* owner, Block* block, size_t size) {
+inline void Outbox::Add(Heap* owner, Block* block, size_t size) {
   Lane* lane = &lanes_[LaneOf(owner)];
   if (lane->owner != owner) {
     if (lane->first != nullptr) Send(lane);
@@ -108,12 +106,11 @@ inline bool Outbox::Add(Heap* owner, Block* block, size_t size) {
   // If somebody has written to the batch, its owner will find out.
   if (batch != nullptr && lane->room > 0 && Likely(batch->count() == count)) {
     Block** place = batch->blocks() + count;
-    if (count > 0 && Unlikely(place[-1] == block)) return false;
     --lane->room;
     lane->listed = static_cast<uint32_t>(count + 1);
+    block->LinkTo(nullptr);
     if constexpr (hardening::kOn) {
       // What is listed must be wiped again; an abandoned listing is null.
-      block->LinkTo(nullptr);
       batch->SetCount(count + 1);
       Commit(place, block);
     } else {
@@ -137,7 +134,6 @@ inline bool Outbox::Add(Heap* owner, Block* block, size_t size) {
   lane->bytes += static_cast<uint32_t>(size);
   const uint32_t most = memory::IsScarce() ? kMaxScarceBytes : kMaxBytes;
   if (lane->blocks >= kMaxBlocks || lane->bytes >= most) Send(lane);
-  return true;
 }
 
 }  // namespace aomalloc

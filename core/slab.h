@@ -147,8 +147,8 @@ inline bool IsBlock(const Run* slab, const void* address) {
          product >> 32 < slab->capacity;
 }
 
-// True if the block, of this slab, is sealed, as free blocks are; but those
-// that a batch lists are not (outbox.h). The second half is for what looks so.
+// True if the block, of this slab, is sealed, as free blocks are. The second
+// half is for what looks so.
 bool IsSealed(const Run* slab, const Block* block);
 inline bool IsFree(const Run* slab, const Block* block) {
   return Unlikely(block->MayBeLinked()) && IsSealed(slab, block);

@@ -5,6 +5,7 @@
 #include <link.h>
 #include <string.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -201,19 +202,30 @@ TEST_F(FaultTest, WrittenToBeforeItIsSent) {
   }
 }
 
-TEST_F(FaultTest, FreedTwiceOnItsWayHome) {
+// From the free until it is handed out again, wherever it waits.
+TEST_F(FaultTest, WhatIsFreeIsSealed) {
   auto* heap = new Heap(nullptr);
   auto* other = new Heap(nullptr);
   std::vector<Block*> blocks;
-  for (int i = 0; i < 4; ++i) blocks.push_back(TakeFrom(heap, 100));
-  for (int i : {0, 1, 2, 1, 3}) {
-    EXPECT_TRUE(other->FreeForeign(heap, memory::RunAt(blocks[i]), blocks[i]));
-  }
-  EXPECT_FALSE(other->FreeForeign(heap, memory::RunAt(blocks[3]), blocks[3]));
+  for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
+  const auto* run = memory::RunAt(blocks[0]);
+  const auto sealed = [&] {
+    return std::count_if(
+        blocks.begin(), blocks.end(),
+        [run](const Block* block) { return slab::IsFree(run, block); });
+  };
+  EXPECT_EQ(sealed(), 0);
+  for (Block* block : blocks) other->FreeForeign(heap, run, block);
+  EXPECT_EQ(sealed(), 10) << "in the outbox";
   other->SendForeign();
-  Contains(Said([&] { heap->Drain(); }),
-           "aomalloc: free(0x): double free (112-byte block, free, ");
-  EXPECT_TRUE(heap->IsValid());
+  EXPECT_EQ(sealed(), 10) << "in the inbox";
+  other->Raid(heap);
+  EXPECT_EQ(sealed(), 10) << "raided";
+  other->SendForeign();
+  heap->Drain();
+  EXPECT_EQ(sealed(), 10) << "at home";
+  for (int i = 0; i < 10; ++i) TakeFrom(heap, 100);
+  EXPECT_EQ(sealed(), 0) << "handed out";
 }
 
 TEST_F(FaultTest, WrittenToWhileKept) {

@@ -147,22 +147,40 @@ TEST(MisuseTest, FreedTwiceAcrossThreads) {
 }
 
 // The first free is still in the other thread's outbox: of the first block, of
-// the last, and of one that is listed in between, which is seen when it comes
-// home.
+// the last, and of one that is listed in between.
 TEST(MisuseTest, FreedTwiceOnItsWayHome) {
   for (int which : {0, 1, 5}) {
-    ExpectReport("free", kDoubleFree, [=] {
-      static void* blocks[6];
-      for (void*& block : blocks) block = Take(100);
-      InAnotherThread([=] {
-        Take(200);  // a heap to gather them in
-        for (void* block : blocks) free(block);
+    for (bool by_owner : {false, true}) {
+      ExpectReport("free", kDoubleFree, [=] {
+        static void* blocks[6];
+        static std::atomic<bool> freed;
+        for (void*& block : blocks) block = Take(100);
         pointer = blocks[which];
+        std::thread other([=] {
+          Take(200);  // a heap to gather them in
+          for (void* block : blocks) free(block);
+          if (!by_owner) free(pointer);
+          freed = true;
+          pause();
+        });
+        while (!freed) std::this_thread::yield();
         free(pointer);
       });
-      for (int i = 0; which == 1 && i < 1000; ++i) Take(100);
-    });
+    }
   }
+}
+
+// Its owner has freed it, and another frees it among much else.
+TEST(MisuseTest, FreedTwiceAmongOthers) {
+  ExpectReport("free", kDoubleFree, [] {
+    static void* blocks[100];
+    for (void*& block : blocks) block = Take(100);
+    free(blocks[50]);
+    InAnotherThread([] {
+      Take(200);
+      for (void* block : blocks) free(block);
+    });
+  });
 }
 
 // The first free made the block one that the other thread keeps for itself.

@@ -91,6 +91,15 @@ char* Freed(size_t size) {
   return block;
 }
 void FreeIt() { free(pointer); }
+
+void* blocks[100];
+void TakeBlocks() {
+  for (void*& block : blocks) block = Take(kSize);
+}
+void FreeBlocks() {
+  free(Take(10));  // that its thread has allocated before may matter
+  for (void* block : blocks) free(block);
+}
 void Write(volatile char* place, size_t count) {
   for (size_t i = 0; i < count; ++i) place[i] = 0x42;
 }
@@ -127,6 +136,20 @@ const Defect kDefects[] = {
      [] {
        pointer = Take(kSize);
        InAnotherThread([] { free(Take(10)), FreeIt(), FreeIt(); });
+     }},
+    {"double free, among others, second by another thread",
+     [] {
+       TakeBlocks();
+       pointer = blocks[50];
+       FreeIt();
+       InAnotherThread(FreeBlocks);
+     }},
+    {"double free, among others, first by another thread",
+     [] {
+       TakeBlocks();
+       pointer = blocks[50];
+       InAnotherThread(FreeBlocks);
+       FreeIt();
      }},
     {"double free of a large block", [] { Freed(kLarge), FreeIt(); }},
     {"double free of a large block, later",
