@@ -20,7 +20,7 @@ char in_data[100];
 
 constexpr size_t kSize = 100;
 constexpr size_t kLarge = 1000000;
-constexpr int kOthers = 50;
+constexpr int kOthers = 100;
 constexpr int kMany = 3000;
 
 struct Owned {
