@@ -99,10 +99,10 @@ class Inbox {
   // True if the batch that was taken is as it should be; else it is lost.
   bool LookAt(const RemoteBatch* batch);
   // True if it is a block, as what a batch lists is. (The hardened build looks
-  // whether it is free, too; its line may be far away.)
+  // at it, too, before it is linked anew; its line may be far away.)
   static bool IsListed(const Run* slab, const Block* block) {
     return slab != nullptr && slab::IsBlock(slab, block) &&
-           (!hardening::kOn || slab::IsFree(slab, block));
+           (!hardening::kOn || (slab::IsFree(slab, block) && block->IsWhole()));
   }
   bool IsRaider() const {
     return victim_ != nullptr &&

@@ -44,10 +44,10 @@ class Heap;
 
 // A free block. Its link bears a seal, made of its address, and is cleared when
 // the block is handed out again. So what is freed has no sealed link, unless it
-// is free already, and be it on its way home; and what is about to be handed
-// out has one, unless somebody has written to it since it was freed. (The link
-// is not in the first word, which a program is likelier to have just written a
-// part of: to read the whole of it then takes a processor long.)
+// is free already, also while it is on its way home; and what is about to be
+// handed out has one, unless somebody has written to it since it was freed.
+// (The link is not in the first word, which a program is likelier to have just
+// written a part of: to read the whole of it then takes a processor long.)
 class Block {
  public:
   void LinkTo(Block* to) {

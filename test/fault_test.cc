@@ -179,8 +179,8 @@ TEST_F(FaultTest, WrittenToOnItsWayHome) {
   }
 }
 
-// What has been written to while it was the first of an outbox lists no more,
-// and a block that is listed has nothing to be hurt.
+// What has been written to while it was the first of an outbox lists no more;
+// of a block that is listed nobody needs what it has.
 TEST_F(FaultTest, WrittenToBeforeItIsSent) {
   for (int which : {0, 1}) {
     auto* heap = new Heap(nullptr);
@@ -206,8 +206,10 @@ TEST_F(FaultTest, WrittenToBeforeItIsSent) {
 TEST_F(FaultTest, WhatIsFreeIsSealed) {
   auto* heap = new Heap(nullptr);
   auto* other = new Heap(nullptr);
+  // More than a raid keeps.
+  constexpr int kBlocks = 60;
   std::vector<Block*> blocks;
-  for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
+  for (int i = 0; i < kBlocks; ++i) blocks.push_back(TakeFrom(heap, 100));
   const auto* run = memory::RunAt(blocks[0]);
   const auto sealed = [&] {
     return std::count_if(
@@ -216,15 +218,15 @@ TEST_F(FaultTest, WhatIsFreeIsSealed) {
   };
   EXPECT_EQ(sealed(), 0);
   for (Block* block : blocks) other->FreeForeign(heap, run, block);
-  EXPECT_EQ(sealed(), 10) << "in the outbox";
+  EXPECT_EQ(sealed(), kBlocks) << "in the outbox";
   other->SendForeign();
-  EXPECT_EQ(sealed(), 10) << "in the inbox";
+  EXPECT_EQ(sealed(), kBlocks) << "in the inbox";
   other->Raid(heap);
-  EXPECT_EQ(sealed(), 10) << "raided";
+  EXPECT_EQ(sealed(), kBlocks) << "raided";
   other->SendForeign();
   heap->Drain();
-  EXPECT_EQ(sealed(), 10) << "at home";
-  for (int i = 0; i < 10; ++i) TakeFrom(heap, 100);
+  EXPECT_EQ(sealed(), kBlocks) << "at home";
+  for (int i = 0; i < kBlocks; ++i) TakeFrom(heap, 100);
   EXPECT_EQ(sealed(), 0) << "handed out";
 }
 

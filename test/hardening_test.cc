@@ -87,6 +87,28 @@ TEST_F(HardeningTest, WritingToAFreeBlock) {
   }
 }
 
+TEST_F(HardeningTest, WritingToABlockOnItsWayHome) {
+  for (int word : {0, 1}) {
+    SCOPED_TRACE(word);
+    Says(
+        [=] {
+          auto* heap = new Heap(nullptr);
+          auto* other = new Heap(nullptr);
+          std::vector<Block*> blocks;
+          for (int i = 0; i < 8; ++i) blocks.push_back(TakeFrom(heap, 200));
+          for (Block* block : blocks) {
+            const auto* slab = memory::RunAt(block);
+            hardening::Wipe(block, slab::BlockSize(slab));
+            other->FreeForeign(heap, slab, block);
+          }
+          reinterpret_cast<uintptr_t*>(blocks[5])[word] ^= 1;
+          other->SendForeign();
+          heap->Drain();
+        },
+        "): written to after it was freed (");
+  }
+}
+
 TEST_F(HardeningTest, AFreeBlockIsNotUsedAgainAtOnce) {
   for (size_t size : {16, 500, 100000}) {
     void* block = Allocate(size);

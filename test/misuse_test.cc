@@ -159,7 +159,7 @@ TEST(MisuseTest, FreedTwiceOnItsWayHome) {
         std::thread other([=] {
           Take(200);  // a heap to gather them in
           for (void* block : blocks) free(block);
-          if (!by_owner) free(pointer);
+          if (!by_owner) free(pointer), _exit(0);
           freed = true;
           pause();
         });
@@ -194,7 +194,7 @@ TEST(MisuseTest, FreedTwiceWhileKept) {
       std::thread keeper([=] {
         for (int i = 0; i < 200; ++i) Take(1024);  // it needs such blocks
         for (void* block : blocks) free(block);
-        if (!by_owner) free(pointer);
+        if (!by_owner) free(pointer), _exit(0);
         freed = true;
         pause();
       });

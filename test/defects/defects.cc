@@ -125,7 +125,8 @@ const Defect kDefects[] = {
        for (void*& block : blocks) block = Take(kSize);
        pointer = blocks[500];
        for (int i = 0; i < 1000; i += 2) free(blocks[i]);
-       for (int i = 0; i < 100; i += 2) blocks[i] = Take(kSize);
+       // Not of that size: the block itself is not to be handed out again.
+       for (int i = 0; i < 100; i += 2) blocks[i] = Take(3 * kSize);
        FreeIt();
      }},
     {"double free, second by another thread",
