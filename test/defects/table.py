@@ -2,7 +2,7 @@
 
 usage: table.py PROGRAM NAME=PATH.so...
 
-A cell is the worst that was seen in three runs:
+A cell is the worst that was seen in ten runs:
 
   message  the defect is named on stderr, and the process aborts
   crash    the process is killed by a signal, without a word
@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 CELLS = ["message", "crash", "silent", "damage"]
-RUNS = 3
+RUNS = 10
 SECONDS = 20
 
 
