@@ -37,6 +37,13 @@ class HardeningTest : public WarnedTest {
     for (int i = 0; i < 5000; ++i) blocks.push_back(Allocate(size));
     for (void* block : blocks) Free(block, "free");
   }
+
+  // What free does with a block of another heap.
+  static void FreeByOther(Heap* other, Heap* heap, Block* block) {
+    const auto* slab = memory::RunAt(block);
+    hardening::Wipe(block, slab::BlockSize(slab));
+    other->FreeForeign(heap, slab, block);
+  }
 };
 
 TEST_F(HardeningTest, WritingBeyondTheEnd) {
@@ -96,11 +103,7 @@ TEST_F(HardeningTest, WritingToABlockOnItsWayHome) {
           auto* other = new Heap(nullptr);
           std::vector<Block*> blocks;
           for (int i = 0; i < 8; ++i) blocks.push_back(TakeFrom(heap, 200));
-          for (Block* block : blocks) {
-            const auto* slab = memory::RunAt(block);
-            hardening::Wipe(block, slab::BlockSize(slab));
-            other->FreeForeign(heap, slab, block);
-          }
+          for (Block* block : blocks) FreeByOther(other, heap, block);
           reinterpret_cast<uintptr_t*>(blocks[5])[word] ^= 1;
           other->SendForeign();
           heap->Drain();
@@ -197,10 +200,7 @@ TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
       const auto* slab = memory::RunAt(block);
       EXPECT_TRUE(hardening::IsWiped(block, slab::BlockSize(slab)));
     }
-    for (Block* block : blocks) {
-      hardening::Wipe(block, slab::BlockSize(memory::RunAt(block)));
-      other->FreeForeign(heap, memory::RunAt(block), block);
-    }
+    for (Block* block : blocks) FreeByOther(other, heap, block);
   };
   testing::internal::CaptureStderr();
   for (int round = 0; round < 10; ++round) {

@@ -83,6 +83,18 @@ void InAnotherThread(F f) {
   std::thread(f).join();
 }
 
+// Runs `f` in a thread that stays.
+template <typename F>
+void InAThreadThatStays(F f) {
+  std::atomic<bool> done{false};
+  std::thread([f, &done] {
+    f();
+    done = true;
+    pause();
+  }).detach();
+  while (!done) std::this_thread::yield();
+}
+
 // malloc, as the compiler does not know it.
 void* Take(size_t size) { return malloc(size); }
 
@@ -153,17 +165,13 @@ TEST(MisuseTest, FreedTwiceOnItsWayHome) {
     for (bool by_owner : {false, true}) {
       ExpectReport("free", kDoubleFree, [=] {
         static void* blocks[6];
-        static std::atomic<bool> freed;
         for (void*& block : blocks) block = Take(100);
         pointer = blocks[which];
-        std::thread other([=] {
+        InAThreadThatStays([=] {
           Take(200);  // a heap to gather them in
           for (void* block : blocks) free(block);
           if (!by_owner) free(pointer), _exit(0);
-          freed = true;
-          pause();
         });
-        while (!freed) std::this_thread::yield();
         free(pointer);
       });
     }
@@ -188,17 +196,13 @@ TEST(MisuseTest, FreedTwiceWhileKept) {
   for (bool by_owner : {false, true}) {
     ExpectReport("free", kDoubleFree, [=] {
       static void* blocks[6];
-      static std::atomic<bool> freed;
       for (void*& block : blocks) block = Take(1024);
       pointer = blocks[2];
-      std::thread keeper([=] {
+      InAThreadThatStays([=] {
         for (int i = 0; i < 200; ++i) Take(1024);  // it needs such blocks
         for (void* block : blocks) free(block);
         if (!by_owner) free(pointer), _exit(0);
-        freed = true;
-        pause();
       });
-      while (!freed) std::this_thread::yield();
       free(pointer);
     });
   }
