@@ -4,12 +4,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/arena/move.h"
+#include "core/hardened_spans.h"
+#include "core/heap/hardened_blocks.h"
+#include "core/heap/misuse.h"
 #include "core/loader.h"
-#include "core/misuse.h"
 #include "core/neighbour.h"
-#include "core/os.h"
-#include "core/sampling.h"
-#include "core/statistics.h"
+#include "core/report/statistics.h"
+#include "core/samples.h"
 
 namespace aomalloc {
 
@@ -17,37 +19,21 @@ const Neighbour* neighbour = nullptr;
 
 namespace {
 
-// From here on moving pages is cheaper than copying them.
-constexpr size_t kMovePagesBytes = size_t{256} << 10;
-
-// The hardened build: spans that were freed, and are not to be used again soon.
-constexpr size_t kSpansInQuarantine = 16;
-AtomicWord spans_in_quarantine[kSpansInQuarantine];  // Run*
-AtomicWord spans_freed;
-
-[[maybe_unused]] void ReturnSpansInQuarantine() {
-  for (AtomicWord& slot : spans_in_quarantine) {
-    const AO_t word = LoadRelaxed(&slot);
-    if (word == 0 || !CasFull(&slot, word, 0)) continue;
-    Run* run = reinterpret_cast<Run*>(word);
-    memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/false);
-  }
-}
-
-// What `attempt` returns; if that is null, what it returns after a second try
-// with the memory of empty slabs given back. The caller has no claim.
+// Returns what `attempt` returns. If that is null, gives back the memory of
+// empty slabs and tries once more. The caller has no claim.
 template <typename Attempt>
 auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
   if (result == nullptr) {
-    if constexpr (hardening::kOn) ReturnSpansInQuarantine();
+    hardened_spans::EndQuarantine();
     thread::TrimHeaps();
     result = attempt();
   }
   return result;
 }
 
-// Passes on what malloc returns; sets errno if that is null.
+// Passes on a result of malloc. If it is null, sets errno, and has
+// memory::Exhausted report that the static heap is full.
 template <typename T>
 T* OrNoMemory(T* result) {
   if (Unlikely(result == nullptr)) {
@@ -57,7 +43,8 @@ T* OrNoMemory(T* result) {
   return result;
 }
 
-// A span made of a run that the thread's heap has kept, or null.
+// The address of a span, made of a run that the thread's heap has kept; or
+// null. Its contents are not known to be zero.
 char* TakeKept(size_t size) {
   const bool mapped = memory::MmapEnabled();
   const size_t unit =
@@ -66,7 +53,7 @@ char* TakeKept(size_t size) {
   const ClaimFrame frame;
   Heap* heap = thread::current;
   if (Unlikely(heap == nullptr)) {
-    heap = thread::ClaimHeap(frame);  // for when it is freed
+    heap = thread::ClaimHeap(frame);  // it will keep the run
     if (heap == nullptr) return nullptr;
   } else if (Unlikely(!heap->claim.Claim(frame))) {
     return nullptr;
@@ -78,79 +65,49 @@ char* TakeKept(size_t size) {
   return run->base;
 }
 
-// True if a run is not in the static heap.
-bool IsMapped(const Run* run) {
-  return memory::InPrimary(run->base) || memory::ArenaOfRun(run)->mapped();
-}
-
-// The hardened build: a span has a guard from its last page on, and is one when
-// it was freed, until some more have been.
-
-[[maybe_unused]] void GuardSpan(const memory::Taken& taken, size_t size) {
-  Run* run = taken.run;
-  const size_t bytes = run->units * taken.arena->unit_bytes();
-  const size_t page = os::PageSize();
-  const size_t used = (size + page - 1) & ~(page - 1);
-  run->span_bytes = bytes;
-  if (!taken.arena->mapped() || used >= bytes) return;
-  run->span_bytes = used;
-  os::Guard(run->base + used, bytes - used);
-}
-
-// Takes a span into quarantine; returns the one that leaves it, or null.
-[[maybe_unused]] Run* ExchangeSpan(Run* run) {
-  if (!IsMapped(run)) return run;
-  os::Guard(run->base, size_t{run->units} << memory::kMappedUnitShift);
-  run->kind = RunKind::kFree;
-  AddRelaxed(&spans_freed, 1);
-  AtomicWord* slot =
-      &spans_in_quarantine[LoadRelaxed(&spans_freed) % kSpansInQuarantine];
-  AO_t leaving;
-  do {
-    leaving = LoadRelaxed(slot);
-  } while (!CasFull(slot, leaving, reinterpret_cast<AO_t>(run)));
-  return reinterpret_cast<Run*>(leaving);
+// True if this thread's heap keeps the free run for its next slabs and spans.
+bool Keep(Run* run) {
+  Heap* heap = thread::current;
+  if (run->units > RunCache::kMaxUnits || heap == nullptr) return false;
+  const ClaimFrame frame;
+  if (!heap->claim.Claim(frame)) return false;
+  const bool kept = heap->runs(memory::IsMapped(run)).Keep(run);
+  heap->claim.Release();
+  return kept;
 }
 
 // Frees a span.
 void ReturnSpan(Run* run) {
-  if constexpr (hardening::kOn) {
-    sampling::OnFree(run);
-    if ((run = ExchangeSpan(run)) == nullptr) return;
-    return memory::Return(memory::ArenaOfRun(run), run, !IsMapped(run));
+  samples::OnFree(run);
+  run = hardened_spans::Exchange(run);
+  if (run == nullptr) return;
+  if (hardened_spans::kAreReused && Keep(run)) {
+    return memory::PurgeIfPending(run);
   }
-  sampling::OnFree(run);
-  Heap* heap = thread::current;
-  if (run->units <= RunCache::kMaxUnits && heap != nullptr) {
-    const ClaimFrame frame;
-    if (heap->claim.Claim(frame)) {
-      const bool kept = heap->runs(IsMapped(run)).Keep(run);
-      heap->claim.Release();
-      if (kept) return memory::PurgeIfPending(run);
-    }
-  }
-  memory::Return(memory::ArenaOfRun(run), run, /*dirty=*/true);
+  memory::Return(run, /*dirty=*/true);
 }
 
-// A span's address; null when there is no memory. `*zeroed` tells whether it is
-// known to be zero.
+// The address of a new span, or null when there is no memory. Sets `*zeroed` to
+// true if all of the span is known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
-  // Also what would wrap when rounded up (C17 7.22.3 lets objects have at most
-  // PTRDIFF_MAX bytes).
+  // No object may be larger: the difference of pointers into it would overflow
+  // (C17 6.5.6). This also refuses what would wrap when it is rounded up.
   if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return nullptr;
-  const memory::Taken taken = memory::Take({size, size, alignment});
-  if (taken.run == nullptr) return nullptr;
-  taken.run->kind = RunKind::kSpan;
-  *zeroed = taken.zeroed;
+  const memory::Grant grant = memory::Take({size, size, alignment});
+  if (grant.run == nullptr) return nullptr;
+  grant.run->kind = RunKind::kSpan;
+  *zeroed = grant.zeroed;
   statistics::NoteGrowth();
-  if constexpr (hardening::kOn) GuardSpan(taken, size);
-  return taken.address();
+  hardened_spans::SetUp(grant.run, size);
+  return grant.address();
 }
 
+// The same, with a kept run if there is one, and with a sample if one is due.
+// Sets errno if the result is null.
 char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
   char* span = nullptr;
-  // A unit of either arena is aligned to a page.
-  if (!hardening::kOn && alignment <= memory::kStaticUnitBytes) {
+  // A unit of either arena has at least this alignment.
+  if (hardened_spans::kAreReused && alignment <= memory::kStaticUnitBytes) {
     *zeroed = false;
     span = TakeKept(size);
   }
@@ -159,24 +116,21 @@ char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
         WithReclaim([&] { return TrySpan(alignment, size, zeroed); }));
     if (span == nullptr) return nullptr;
   }
-  sampling::OnAllocate(memory::RunAt(span), size);
+  samples::OnAllocate(memory::RunAt(span), size);
   return span;
 }
 
-// Makes a live block of a free one, and the other way round, in the hardened
-// build.
-
-[[maybe_unused]] void Dress(Block* block, size_t size) {
+// Makes a free block a live one of `size` bytes.
+void HandOut(Block* block, size_t size) {
+  if constexpr (!hardening::kOn) return;
   const Run* run = memory::RunAt(block);
   if (run->kind == RunKind::kSpan) return;  // a sample
-  const size_t block_size = slab::BlockSize(run);
-  if (!hardening::IsWiped(block, block_size)) {
+  if (!hardened::HandOut(run, block, size)) {
     Misuse("malloc", block, fault::kWritten);
   }
-  hardening::Dress(block, block_size, size);
 }
 
-// A block for a size that fits a class; null when there is no memory.
+// A block for a size that fits a class, or null when there is no memory.
 Block* TryBlock(size_t size) {
   const ClaimFrame frame;
   Heap* heap = thread::ClaimHeap(frame);
@@ -185,86 +139,70 @@ Block* TryBlock(size_t size) {
       heap->ClassToServe(ClassOf(size + hardening::kCanaryBytes));
   Block* block = heap->Pop(size_class);
   if (block == nullptr && Unlikely(profile::IsOn())) {
-    block = sampling::TakeIfDue(heap, size_class);
+    block = samples::TakeIfDue(heap, size_class);
   }
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
-    // Before asking for memory, see that some comes back.
+    // Before new memory is taken, some may come back.
     thread::DrainIdleHeap(frame);
     block = heap->Grow(size_class);
     statistics::NoteGrowth();
   }
   heap->claim.Release();
-  if constexpr (hardening::kOn) {
-    if (block != nullptr) Dress(block, size);
-  }
+  if (block != nullptr) HandOut(block, size);
   return block;
 }
 
-size_t SpanBytes(const Run* run) {
-  if constexpr (hardening::kOn) return run->span_bytes;
-  return run->units * memory::ArenaOfRun(run)->unit_bytes();
-}
-
-// The size of the block at the start of a span, or of those of a slab.
+// The bytes that may be used of the live block at `ptr`, of `run`.
 size_t UsableBytes(const Run* run, const void* ptr) {
-  if (run->kind == RunKind::kSpan) {
-    return sampling::IsSmall(run) ? run->sample_bytes : SpanBytes(run);
-  }
-  const size_t size = slab::BlockSize(run);
-  if constexpr (hardening::kOn) return hardening::SizeOf(ptr, size);
-  return size;
+  if (run->kind != RunKind::kSpan) return hardened::UsableBytes(run, ptr);
+  return samples::IsSmall(run) ? run->sample_bytes : hardened_spans::Bytes(run);
 }
 
-// The hardened build: false, after a report, if a live block was written to
-// beyond its end, which then tells no size either.
-[[maybe_unused]] bool IsEndWhole(const Run* run, const void* ptr,
-                                 const char* call) {
-  if (run->kind == RunKind::kSpan ||
-      hardening::IsWhole(ptr, slab::BlockSize(run))) {
-    return true;
-  }
+// False if a live block was written to beyond its end, which is reported.
+bool IsEndWhole(const Run* run, const void* ptr, const char* call) {
+  if (run->kind == RunKind::kSpan || hardened::IsWhole(run, ptr)) return true;
   Misuse(call, ptr, fault::kOverflow);
   return false;
 }
 
-[[maybe_unused]] bool Redress(const Run* run, void* ptr, size_t size) {
-  const size_t block_size = slab::BlockSize(run);
-  if (size > block_size - hardening::kCanaryBytes || size <= block_size / 2) {
-    return false;
-  }
-  hardening::Dress(ptr, block_size, size);
-  return true;
+// Makes a live block one of `size` bytes, in place. False if it has no room for
+// them, or if half of it would lie idle.
+bool ResizeInPlace(const Run* run, void* ptr, size_t old_size, size_t size) {
+  if (run->kind == RunKind::kSlab) return hardened::Resize(run, ptr, size);
+  return size <= old_size && size > old_size / 2;
 }
 
-// Set when realloc has left a block where it was for want of memory: it may be
-// much larger than the program asked for.
+// Not 0 once realloc has left a block in place because there was no memory for
+// a smaller one. Such a block may be much larger than the program has
+// requested.
 AtomicWord shrunk_in_place;
 
-// True if a live block may be one of `size` bytes.
+// True if a live block may be freed as one of `size` bytes.
 bool MayBeFreedAs(size_t size, const Run* run, const void* ptr) {
-  // A sample has the size of a class, which the canary is part of.
-  if constexpr (hardening::kOn) {
-    if (run->kind == RunKind::kSpan && sampling::IsSmall(run)) return true;
-  }
   const size_t bytes = UsableBytes(run, ptr);
+  // A class counts the canary as part of its size, and a sample has no canary.
+  constexpr size_t kCanary = hardening::kCanaryBytes;
+  const bool is_sample = run->kind == RunKind::kSpan && samples::IsSmall(run);
+  if (is_sample && SizeFits(bytes + kCanary, size + kCanary)) return true;
   return SizeFits(bytes, size) ||
          (size <= bytes && LoadRelaxed(&shrunk_in_place) != 0);
 }
 
-// True if there is a live block at `ptr`, and `run` is its run.
+// True if a live block starts at `ptr`; `run` is memory::RunAt(ptr).
 inline bool IsLive(const Run* run, const void* ptr) {
   if (Unlikely(run == nullptr)) return false;
   if (Unlikely(run->kind != RunKind::kSlab)) {
     return run->kind == RunKind::kSpan && run->base == ptr;
   }
-  // The count of carved blocks would be exact, but its line is the owner's.
+  // The count of carved blocks would make this exact, but it is on the cache
+  // line that only the owner uses.
   return slab::IsBlock(run, ptr) &&
          !slab::IsFree(run, static_cast<const Block*>(ptr));
 }
 
-// Reports what is not a live block, unless it is the dynamic loader's, which is
-// left alone.
+// Reports a pointer that is not a live block. A block of the dynamic loader is
+// ignored without a report.
 void ReportNotLive(const Run* run, const void* ptr, bool is_free,
                    const char* call) {
   if (run == nullptr && loader::Allocated(ptr)) return;
@@ -273,41 +211,49 @@ void ReportNotLive(const Run* run, const void* ptr, bool is_free,
   Misuse(call, ptr, what);
 }
 
-// Grows or shrinks a span where it is, or by moving its pages. Null if it has
-// to be copied.
-void* ResizeSpan(Run* run, void* ptr, size_t size) {
-  Arena* arena = memory::ArenaOfRun(run);
-  const size_t units = arena->UnitsFor(size);
-  const size_t old_bytes = SpanBytes(run);
-  if constexpr (hardening::kOn) {
-    if (size > old_bytes || size <= old_bytes / 2) return nullptr;
-    sampling::OnResize(run, size);
-    return ptr;
-  }
-  if (units <= run->units && size > old_bytes / 2) {
-    memory::Resize(arena, run, units);
-    sampling::OnResize(run, size);
-    return ptr;
-  }
-  if (units <= run->units) return nullptr;
-  if (memory::Resize(arena, run, units)) {
-    sampling::OnResize(run, size);
-    return ptr;
-  }
-  if (!arena->mapped() || old_bytes < kMovePagesBytes) return nullptr;
+// Moves a large span to a larger place, with its pages if possible. Null when
+// there is no memory; then the span is as it was.
+void* MoveSpan(Run* run, size_t size) {
+  const size_t old_bytes = hardened_spans::Bytes(run);
   bool zeroed;
-  void* moved = TrySpan(1, size, &zeroed);
-  if (moved == nullptr) return nullptr;
-  sampling::OnFree(run);
-  sampling::OnAllocate(memory::RunAt(moved), size);
-  if (os::MovePages(ptr, moved, old_bytes)) {
-    // What is left behind reads as zero.
-    memory::Return(arena, run, /*dirty=*/false);
-  } else {
-    memcpy(moved, ptr, old_bytes);
-    memory::Return(arena, run, /*dirty=*/true);
+  char* place = TrySpan(1, size, &zeroed);
+  if (place == nullptr) return nullptr;
+  Run* to = memory::RunAt(place);
+  // What the span grew by in place, after it was moved, is another mapping. It
+  // is copied.
+  size_t bytes = old_bytes;
+  if (run->moved_units != 0) bytes = run->moved_units * memory::UnitBytes(run);
+  // The new place may be in the static heap, where a unit may be smaller than a
+  // page.
+  const auto outcome =
+      memory::IsMapped(to)
+          ? move::Pages(run, bytes, to, hardened_spans::Bytes(to))
+          : move::Outcome::kRefused;
+  if (outcome == move::Outcome::kLost) return nullptr;
+  const size_t moved = outcome == move::Outcome::kMoved ? bytes : 0;
+  move::Copy(run->base + moved, place + moved, old_bytes - moved,
+             moved != 0 || (zeroed && outcome == move::Outcome::kRefused));
+  samples::OnFree(run);
+  samples::OnAllocate(to, size);
+  // Pages that are moved leave zero behind.
+  memory::Return(run, /*dirty=*/moved != old_bytes);
+  return place;
+}
+
+// Changes the size of a span in place, or moves it if it is large. Null if it
+// has to be copied, or if there is no memory to move it.
+void* ResizeSpan(Run* run, size_t size) {
+  const size_t old_bytes = hardened_spans::Bytes(run);
+  if (!hardened_spans::kAreReused) {
+    if (!ResizeInPlace(run, run->base, old_bytes, size)) return nullptr;
+  } else if (size <= old_bytes) {
+    memory::Shrink(run, size);
+  } else if (!memory::Extend(run, size)) {
+    if (!memory::IsMapped(run) || old_bytes < move::kLeastBytes) return nullptr;
+    return MoveSpan(run, size);
   }
-  return moved;
+  samples::OnResize(run, size);
+  return run->base;
 }
 
 }  // namespace
@@ -324,29 +270,27 @@ void* AllocateSlow(size_t size) {
   return OrNoMemory(block);
 }
 
-// `run` is null if it is neither in the primary arena nor in the static heap.
+// The arguments are those of FreeSized, and the descriptor that it has found.
 void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
-  if (run == nullptr) {
+  if (Unlikely(!IsLive(run, ptr))) {
     if (ptr == nullptr) return;
-    run = memory::RunAt(ptr);
+    run = memory::RunAtSlow(ptr);
     if (run == nullptr) {
       const Neighbour* other = NeighbourOf(ptr);
       if (other != nullptr) return other->free(ptr);
     }
+    if (!IsLive(run, ptr)) {
+      return ReportNotLive(run, ptr, /*is_free=*/true, call);
+    }
   }
-  if (Unlikely(!IsLive(run, ptr))) {
-    return ReportNotLive(run, ptr, /*is_free=*/true, call);
-  }
-  if constexpr (hardening::kOn) {
-    if (!IsEndWhole(run, ptr, call)) return;
-  }
+  if (!IsEndWhole(run, ptr, call)) return;
   if (size != kAnySize && !MayBeFreedAs(size, run, ptr)) {
     return SizeMisuse(call, ptr, size);
   }
   if (run->kind == RunKind::kSpan) return ReturnSpan(run);
-  if constexpr (hardening::kOn) hardening::Wipe(ptr, slab::BlockSize(run));
+  hardened::TakeBack(run, ptr);
   auto* block = static_cast<Block*>(ptr);
-  auto* owner = reinterpret_cast<Heap*>(LoadRelaxed(&run->owner));
+  Owner* owner = OwnerOf(run);
   const ClaimFrame frame;
   Heap* heap = thread::ClaimForFree(frame);
   if (heap == nullptr) return owner->Remote(block, slab::BlockSize(run));
@@ -358,14 +302,13 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   heap->claim.Release();
 }
 
-// The claim was released in between, so look again: a handler may have come
-// here first and given the slab away.
+// The claim was released in between, so all is checked again: a handler may
+// have given the slab back since.
 void OnZeroSlow(Run* slab) {
   Heap* heap = thread::current;
   const ClaimFrame frame;
   if (heap == nullptr || !heap->claim.Claim(frame)) return;
-  if (LoadRelaxed(&slab->owner) == reinterpret_cast<AO_t>(heap) &&
-      slab->list.used <= 0) {
+  if (OwnerOf(slab) == heap && slab->list.used <= 0) {
     heap->OnZero(slab);
   }
   heap->claim.Release();
@@ -385,43 +328,39 @@ void* AllocateAlignedSlow(size_t alignment, size_t size) {
 
 void* Reallocate(void* ptr, size_t size, const char* call) {
   Run* run = memory::RunAt(ptr);
-  if (Unlikely(run == nullptr)) {
-    const Neighbour* other = NeighbourOf(ptr);
-    if (other != nullptr) return other->reallocate(ptr, size);
-  }
   if (Unlikely(!IsLive(run, ptr))) {
-    ReportNotLive(run, ptr, /*is_free=*/false, call);
-    errno = EINVAL;
-    return nullptr;
-  }
-  const bool is_span = run->kind == RunKind::kSpan;
-  if constexpr (hardening::kOn) {
-    if (!IsEndWhole(run, ptr, call)) {
+    run = memory::RunAtSlow(ptr);
+    if (run == nullptr) {
+      const Neighbour* other = NeighbourOf(ptr);
+      if (other != nullptr) return other->reallocate(ptr, size);
+    }
+    if (!IsLive(run, ptr)) {
+      ReportNotLive(run, ptr, /*is_free=*/false, call);
       errno = EINVAL;
       return nullptr;
     }
   }
+  const bool is_span = run->kind == RunKind::kSpan;
+  if (!IsEndWhole(run, ptr, call)) {
+    errno = EINVAL;
+    return nullptr;
+  }
   const size_t old_size = UsableBytes(run, ptr);
   if (is_span && size > kMaxInSlab && size <= PTRDIFF_MAX) {
-    void* resized = ResizeSpan(run, ptr, size);
+    void* resized = ResizeSpan(run, size);
     if (resized != nullptr) return resized;
-  } else if (hardening::kOn && !is_span) {
-    if (Redress(run, ptr, size)) return ptr;
-  } else if (size <= old_size && size > old_size / 2) {
+  } else if (ResizeInPlace(run, ptr, old_size, size)) {
     return ptr;
   }
   void* moved = Allocate(size);
   if (moved == nullptr) {
     if (size > old_size) return nullptr;
-    // It shrinks where it is, if not as tidily.
+    // The block stays in place, and only its end is given back, if anything.
     StoreRelaxed(&shrunk_in_place, 1);
-    if (is_span && !hardening::kOn) {
-      Arena* arena = memory::ArenaOfRun(run);
-      memory::Resize(arena, run, arena->UnitsFor(size));
-    }
+    if (is_span && hardened_spans::kAreReused) memory::Shrink(run, size);
     return ptr;
   }
-  // IsLive has seen to it that ptr is not null.
+  // IsLive has made sure that ptr is not null.
   // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker)
   memcpy(moved, ptr, old_size < size ? old_size : size);
   Free(ptr, call);
@@ -431,17 +370,19 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
 size_t UsableSize(const void* ptr, const char* call) {
   if (ptr == nullptr) return 0;
   const Run* run = memory::RunAt(ptr);
+  if (Likely(IsLive(run, ptr))) return UsableBytes(run, ptr);
+  run = memory::RunAtSlow(ptr);
   if (run == nullptr) {
     const Neighbour* other = NeighbourOf(ptr);
     if (other != nullptr) return other->usable_size(ptr);
   }
-  if (Likely(IsLive(run, ptr))) return UsableBytes(run, ptr);
+  if (IsLive(run, ptr)) return UsableBytes(run, ptr);
   ReportNotLive(run, ptr, /*is_free=*/false, call);
   return 0;
 }
 
 bool Trim(size_t keep) {
-  if constexpr (hardening::kOn) ReturnSpansInQuarantine();
+  hardened_spans::EndQuarantine();
   thread::TrimHeaps();
   return memory::MmapEnabled() && memory::Trim(keep);
 }

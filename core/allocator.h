@@ -1,9 +1,11 @@
-// The operations behind every entry point. All are signal-safe and lock-free;
-// errno is the caller's affair unless said otherwise.
+// The operations behind every entry point. All are lock-free and signal-safe,
+// also in a handler that interrupted another of them. They leave errno alone
+// unless their comment says otherwise. (A block of a neighbour is passed on to
+// it, and its functions promise less: see neighbour.h.)
 //
-// Allocate and Free have a fast path inline: claim the thread's heap, pop or
-// push a block, release. Anything unusual goes to the slow functions, with the
-// claim released, so that the fast path calls nothing.
+// Allocate and Free have an inline fast path: claim the thread's heap, pop or
+// push a block, release. Anything unusual is left to the slow functions, which
+// are called with the claim released. So the fast path calls nothing.
 #ifndef AOMALLOC_CORE_ALLOCATOR_H_
 #define AOMALLOC_CORE_ALLOCATOR_H_
 
@@ -11,26 +13,35 @@
 
 #include <cstddef>
 
-#include "core/claim.h"
-#include "core/hardening.h"
-#include "core/heap.h"
-#include "core/likely.h"
-#include "core/memory.h"
-#include "core/thread.h"
+#include "core/arena/memory.h"
+#include "core/base/hardening.h"
+#include "core/base/likely.h"
+#include "core/heap/claim.h"
+#include "core/heap/heap.h"
+#include "core/thread/thread.h"
 
 namespace aomalloc {
 
-// What a slab has room for; more is a span.
+// The largest request, in bytes, for which a slab has room. A larger one gets a
+// span.
 constexpr size_t kMaxInSlab = kMaxSmall - hardening::kCanaryBytes;
 
+// The slow functions take the arguments of the inline functions below, and do
+// all that these do. AllocateZeroedSlow is for sizes beyond kMaxInSlab.
+// AllocateAlignedSlow makes a span.
 void* AllocateSlow(size_t size);
 void* AllocateZeroedSlow(size_t size);
 void* AllocateAlignedSlow(size_t alignment, size_t size);
+// `run` is the descriptor at `ptr`. It is null if `ptr` is neither in the
+// primary arena nor in the static heap; then the other arenas are searched.
 void FreeSlow(void* ptr, Run* run, size_t size, const char* call);
+// To be called after slab::Push has returned true, and the claim was released.
 void OnZeroSlow(Run* slab);
 
-// A block of at least `size` bytes, aligned to kGranule; a size of 0 gets one
-// of its own. Null, with errno ENOMEM, when there is no memory.
+// A block of at least `size` bytes, aligned to kGranule, whose contents are
+// unspecified. A size of 0 gets a block of its own, which C17 7.22.3 allows.
+// Null, and errno is ENOMEM, when there is no memory, or when `size` exceeds
+// PTRDIFF_MAX.
 [[gnu::always_inline]] inline void* Allocate(size_t size) {
   if (Likely(!hardening::kOn && size <= kMaxInSlab)) {
     Heap* heap = thread::current;
@@ -46,16 +57,16 @@ void OnZeroSlow(Run* slab);
   return AllocateSlow(size);
 }
 
-// Frees a block if it belongs to the thread's current heap and that is not
-// claimed. Apart from Free so that the frame is gone when a slow path is
-// called.
+// Frees a block of a slab of the thread's current heap, if nobody has claimed
+// that heap. After kZero, OnZeroSlow has to be called. After kNotOurs, nothing
+// is done yet. This is not part of FreeSized, so that the frame is gone when a
+// slow function is called.
 enum class LocalFree { kDone, kZero, kNotOurs };
 [[gnu::always_inline]] inline LocalFree FreeLocal(Run* slab, Block* block) {
   Heap* heap = thread::current;
-  const AO_t owner = LoadRelaxed(&slab->owner);
-  // A thread without a heap sees the owner of what is not a slab, but no block
-  // starts there.
-  if (Unlikely(owner != reinterpret_cast<AO_t>(heap)) ||
+  // In a thread without a heap, both sides are null for a run that is not a
+  // slab. But no block starts there: the reciprocal is 0.
+  if (Unlikely(OwnerOf(slab) != heap) ||
       Unlikely(!slab::IsBlockStart(slab, block)) ||
       Unlikely(block->MayBeLinked())) {
     return LocalFree::kNotOurs;
@@ -70,17 +81,19 @@ enum class LocalFree { kDone, kZero, kNotOurs };
   return LocalFree::kDone;
 }
 
-// True if a block of `block_size` bytes may be freed as one of `size`: if it
-// may serve such a request, also after realloc has shrunk it where it was.
+// True if a block of `block_size` usable bytes may be freed as one of `size`:
+// malloc gives such a block for that request, or realloc has left it in place
+// when it was shrunk to that size.
 inline bool SizeFits(size_t block_size, size_t size) {
   return block_size - size <= (size | kGranule);  // wraps when it is too small
 }
 
 constexpr size_t kAnySize = ~size_t{0};  // stands for a size that is not known
 
-// Frees a block; null is allowed. Any thread and handler may free any block.
-// What is not a live block, or cannot be one of `size` bytes, is misuse
-// (misuse.h), reported in the name of `call`.
+// Frees a block. `ptr` may be null; then nothing is done. Any thread and any
+// handler may free any block. `size` is the number of bytes that the program
+// has requested, or kAnySize. If `ptr` is not a live block, or cannot be one of
+// `size` bytes, that is misuse (misuse.h), reported as a call of `call`.
 [[gnu::always_inline]] inline void FreeSized(void* ptr, size_t size,
                                              const char* call) {
   const memory::InPrimary primary(ptr);
@@ -104,37 +117,41 @@ constexpr size_t kAnySize = ~size_t{0};  // stands for a size that is not known
   }
 }
 
+// The same, without a size.
 [[gnu::always_inline]] inline void Free(void* ptr, const char* call) {
   FreeSized(ptr, kAnySize, call);
 }
 
-// As Allocate, but the block reads as zero.
+// As Allocate, but the first `size` bytes are zero.
 inline void* AllocateZeroed(size_t size) {
   if (Unlikely(size > kMaxInSlab)) return AllocateZeroedSlow(size);
   void* ptr = Allocate(size);
   return Likely(ptr != nullptr) ? memset(ptr, 0, size) : nullptr;
 }
 
-// The size to ask Allocate for, so that blocks in slabs are aligned.
+// The size to request from Allocate, for a block in a slab that has `size`
+// bytes and is aligned to `alignment`, a power of two.
 inline size_t SizeToAlign(size_t size, size_t alignment) {
   constexpr size_t kCanary = hardening::kCanaryBytes;
   return AlignedSize(size + kCanary, alignment) - kCanary;
 }
 
-// As Allocate, but aligned to `alignment`, a power of two.
+// As Allocate, but the block is aligned to `alignment` bytes, a power of two.
 inline void* AllocateAligned(size_t alignment, size_t size) {
-  // A slab begins at a unit of whichever arena it comes from; the smaller one
-  // bounds what its blocks can promise.
+  // A slab begins at a unit of an arena. So the smaller units, those of the
+  // static heap, limit the alignment that its blocks can have.
   if (Likely(alignment <= memory::kStaticUnitBytes && size <= kMaxInSlab)) {
     return Allocate(SizeToAlign(size, alignment));
   }
   return AllocateAlignedSlow(alignment, size);
 }
 
-// Frees a block that AllocateAligned has returned for such a request.
+// As FreeSized, for a block that AllocateAligned has returned for this
+// alignment and this size.
 inline void FreeAlignedSized(void* ptr, size_t alignment, size_t size,
                              const char* call) {
-  // Aligned to more, it is larger than the size says.
+  // With a larger alignment, the block is larger than `size` says. With 0,
+  // which is no alignment, nothing is known of its size.
   if (alignment - 1 >= memory::kStaticUnitBytes) {
     size = kAnySize;
   } else if (size <= kMaxInSlab) {
@@ -143,22 +160,27 @@ inline void FreeAlignedSized(void* ptr, size_t alignment, size_t size,
   FreeSized(ptr, size, call);
 }
 
-// Changes the size of a block, which may move; its contents are kept up to the
-// smaller of the sizes. Null, with errno ENOMEM, when there is no memory; then
-// the block is as it was. `size` is any but 0. Null too, with EINVAL, for what
-// is not a live block.
+// Changes the size of the live block at `ptr` to `size` bytes. `ptr` is not
+// null, and `size` is not 0. The block may move. Its contents are kept, up to
+// the smaller of the two sizes. Returns the block's address. Returns null on
+// failure, and the block is as it was. Then errno is
+//
+//   ENOMEM  if there is no memory for a larger block. (To make a block smaller
+//           never fails, but may set errno, too.)
+//   EINVAL  in a case of misuse (misuse.h): `ptr` is not a live block or, in
+//           the hardened build, the block was written to beyond its end.
 void* Reallocate(void* ptr, size_t size, const char* call);
 
-// Bytes that may be used at `ptr`; 0 for null, and for what is not a live
-// block.
+// The bytes that may be used at `ptr`, at least as many as were requested; 0
+// for null. If `ptr` is not a live block, that is misuse, and the result is 0.
 size_t UsableSize(const void* ptr, const char* call);
 
-// Gives free memory back to the system now, but for `keep` bytes. True if some
-// was given back.
+// Gives free memory back to the system at once, but for `keep` bytes of each
+// mapped arena. True if some was given back. Without mmap none is.
 bool Trim(size_t keep = 0);
 
-// True when all heaps that this thread holds satisfy their invariants. To be
-// called where no operation of the thread is interrupted.
+// For tests: true if all heaps of this thread satisfy their invariants. To be
+// called where no operation of this thread is interrupted.
 bool HeapsAreValid();
 
 }  // namespace aomalloc

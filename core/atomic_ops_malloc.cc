@@ -1,7 +1,7 @@
 #include "core/atomic_ops_malloc.h"
 
 #include "core/allocator.h"
-#include "core/memory.h"
+#include "core/arena/memory.h"
 
 extern "C" {
 

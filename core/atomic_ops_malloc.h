@@ -2,11 +2,11 @@
  * interrupted at any instruction.
  *
  * Every function here may be called from any thread and from any signal
- * handler, including one that interrupted another of these functions, to any
- * depth. No call waits for another thread.
+ * handler, to any depth. This includes a handler that interrupted another of
+ * these functions. No call waits for another thread.
  *
- * Interface as in libatomic_ops (README_malloc.txt); the implementation is
- * independent of that package's own malloc.
+ * The interface is that of libatomic_ops (README_malloc.txt). The
+ * implementation is independent of that package's own malloc.
  */
 #ifndef AO_MALLOC_H
 #define AO_MALLOC_H
@@ -19,9 +19,13 @@
 extern "C" {
 #endif
 
-/* Defined because it is true: any number of threads may be stopped for ever
- * inside any call, and the others still complete theirs. */
+/* Any number of threads may be stopped for ever inside any call, and the other
+ * threads still complete their calls. (libatomic_ops defines this only where
+ * its malloc is completely lock-free.) */
 #define AO_MALLOC_IS_LOCK_FREE
+
+/* The version: major * 10000 + minor * 100 + patch. */
+#define AO_MALLOC_VERSION 10000
 
 #if defined(__GNUC__)
 #define AO_ATTR_MALLOC __attribute__((__malloc__))
@@ -33,21 +37,26 @@ extern "C" {
 #define AO_MALLOC_API
 #endif
 
-/* Returns a block of at least `size` bytes, aligned to 16 bytes; its contents
- * are unspecified. A size of 0 gives a unique block. Returns null and sets
- * errno to ENOMEM when the request cannot be met: without mmap, when the
- * static heap has no room for it. Errno is untouched on success. */
+/* Returns a block of at least `size` bytes, aligned to 16 bytes. Its contents
+ * are unspecified. A size of 0 gives a unique block.
+ *
+ * Returns null and sets errno to ENOMEM when there is no memory for the
+ * request. Without mmap this means that the static heap has no room for it. On
+ * success errno is not changed. */
 AO_MALLOC_API void* AO_malloc(size_t size) AO_ATTR_MALLOC AO_ATTR_ALLOC_SIZE(1);
 
-/* Gives back a block that AO_malloc returned; null is allowed and does
- * nothing. Any thread and any handler may free any block. Needs no memory,
- * leaves errno alone. A pointer that is not a live block is reported on stderr
- * and the process is aborted. */
+/* Gives back a block that AO_malloc returned. `ptr` may be null; then nothing
+ * is done. Any thread and any handler may free any block. Needs no memory, and
+ * does not change errno.
+ *
+ * If `ptr` is not a live block, one line on stderr reports this, and the
+ * process is aborted. */
 AO_MALLOC_API void AO_free(void* ptr);
 
-/* From now on memory may be had from the system by mmap; until then only the
- * static heap is used and no system call is made. May be called at any time,
- * more than once, and cannot be undone. Does not itself make a system call. */
+/* Allows the heap to take memory from the system by mmap, from now on. Until
+ * then only the static heap is used, and no system call is made. May be called
+ * at any time and more than once, and cannot be undone. Makes no system call
+ * itself, and does not change errno. */
 AO_MALLOC_API void AO_malloc_enable_mmap(void);
 
 #ifdef __cplusplus

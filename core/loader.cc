@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "core/memory.h"
-#include "core/os.h"
+#include "core/arena/memory.h"
+#include "core/base/os_memory.h"
 
 // Absent from a program that is linked statically.
 extern struct r_debug _r_debug __attribute__((weak));
@@ -15,7 +15,7 @@ namespace aomalloc::loader {
 namespace {
 
 // True if `address` is in the loader's writable segment, or behind it on its
-// last page: there it begins to allocate.
+// last page: that is where it begins to allocate.
 bool IsInData(uintptr_t address) {
   const uintptr_t base = getauxval(AT_BASE);
   if (base == 0) return false;
@@ -34,8 +34,8 @@ bool IsInData(uintptr_t address) {
   return false;
 }
 
-// True if the description of a library lies on the page of `address`. Those of
-// libraries that were loaded later are blocks of ours.
+// True if the link_map of a library is on the page of `address`. The link_maps
+// of libraries that were loaded later are blocks of ours.
 bool SharesPageWithALibrary(uintptr_t address) {
   if (&_r_debug == nullptr) return false;
   const uintptr_t page = os::PageSize();

@@ -1,34 +1,34 @@
-// The environment, read once, before any other constructor of the process: the
-// library is linked with -z initfirst.
+// The variables of the environment. They are read once, before any other
+// constructor of the process: the library is linked with -z initfirst.
 #include <gnu/libc-version.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/memory.h"
-#include "core/misuse.h"
-#include "core/report.h"
-#include "core/syscall.h"
+#include "core/arena/memory.h"
+#include "core/base/line.h"
+#include "core/base/os.h"
+#include "core/base/syscall.h"
+#include "core/heap/misuse.h"
 #include "preload/interpose.h"
 #include "preload/libc_heap.h"
-#include "preload/profiles.h"
-#include "preload/reports.h"
+#include "preload/profile_output.h"
+#include "preload/report_output.h"
 #include "preload/values.h"
 
-// Only glibc has it.
+// Only glibc has this function.
 #pragma weak gnu_get_libc_version
 
-// Sanitizers that bring a malloc of their own have it: AddressSanitizer,
+// Defined by sanitizers that bring their own malloc: AddressSanitizer,
 // ThreadSanitizer, LeakSanitizer.
 extern "C" __attribute__((weak)) int __sanitizer_get_ownership(const void*);
 
 namespace {
 
 namespace memory = aomalloc::memory;
-namespace profiles = aomalloc::profiles;
-namespace reports = aomalloc::reports;
+namespace profile_output = aomalloc::profile_output;
+namespace report_output = aomalloc::report_output;
 using aomalloc::preload::ParseBool;
 using aomalloc::preload::ParseSize;
 
@@ -75,12 +75,19 @@ bool SetOnError(const char* value) {
 #define TEXT_OF_ARGUMENT(x) #x
 #define TEXT_OF(macro) TEXT_OF_ARGUMENT(macro)
 
-// One row for each variable. `set` is not called with an empty value, which
-// counts as unset, and returns false for one that it does not understand.
+// One row for each variable. `set` gets a value that is not empty; an empty one
+// counts as unset. It returns false for an invalid value.
+//
+// The order of the rows matters: they are read from first to last, and some
+// need the effect of others.
+//
+//   AO_MALLOC_DUMP_SIGNAL  chooses stderr unless AO_MALLOC_STATS has set a path
+//   AO_MALLOC_PROFILE      starts with the rate of AO_MALLOC_PROFILE_RATE, and
+//                          only if AO_MALLOC_ENABLE_MMAP has enabled mmap
 struct Option {
   const char* name;
   bool (*set)(const char* value);
-  const char* values;  // as an error message lists them
+  const char* values;  // for the message about an invalid value
 };
 constexpr Option kOptions[] = {
     {"AO_MALLOC_ENABLE_MMAP", SetEnableMmap,
@@ -88,19 +95,20 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
      "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},
     {"AO_MALLOC_LIMIT", SetLimit, "a size from 64K, such as 512M or 2G"},
-    {"AO_MALLOC_STATS", reports::SetStats,
+    {"AO_MALLOC_STATS", report_output::SetStats,
      "1, 0, or a path that is not too long"},
-    {"AO_MALLOC_STATS_FORMAT", reports::SetFormat, "text or json"},
-    {"AO_MALLOC_DUMP_SIGNAL", reports::SetDumpSignal,
+    {"AO_MALLOC_STATS_FORMAT", report_output::SetFormat, "text or json"},
+    {"AO_MALLOC_DUMP_SIGNAL", report_output::SetDumpSignal,
      "a signal that can be handled, such as USR2"},
     {"AO_MALLOC_ON_ERROR", SetOnError, "one of abort, warn, ignore"},
-    {"AO_MALLOC_PROFILE_RATE", profiles::SetRate,
+    {"AO_MALLOC_PROFILE_RATE", profile_output::SetRate,
      "a size from 1, such as 512K"},
-    {"AO_MALLOC_PROFILE", profiles::SetProfile, "a path that is not too long"},
+    {"AO_MALLOC_PROFILE", profile_output::SetProfile,
+     "a path that is not too long"},
 };
 
-// The value of `name` in `environment`, or null. Not getenv: libc's own
-// constructors may not have run yet.
+// The value of `name` in `environment`, or null. Not getenv: the constructors
+// of libc may not have run yet.
 const char* Find(char** environment, const char* name) {
   for (; *environment != nullptr; ++environment) {
     const char* entry = *environment;
@@ -111,7 +119,8 @@ const char* Find(char** environment, const char* name) {
   return nullptr;
 }
 
-// A sanitizer without its malloc sees no error, or sees some that are none.
+// A sanitizer whose malloc is not used finds no errors, or reports false ones.
+// So this reports that, and ends the process with status 1.
 void RefuseBesideSanitizer() {
   if (__sanitizer_get_ownership == nullptr) return;
   if (!aomalloc::preload::MallocIsOurs()) return;
@@ -119,20 +128,20 @@ void RefuseBesideSanitizer() {
       .Text("the program's sanitizer needs its own malloc: put its library ")
       .Text("(libasan.so, libtsan.so, liblsan.so) first in LD_PRELOAD")
       .Write();
-  // Not _exit, which is the sanitizer's.
+  // Not by _exit, which the sanitizer intercepts.
   aomalloc::os::Syscall(SYS_exit_group, 1);
 }
 
-// glibc's dynamic loader passes main's arguments to constructors; musl's does
-// not, but has set `environ`, which glibc may not have by then.
+// glibc's dynamic loader passes main's arguments to constructors. musl's does
+// not, but it has set `environ` by then, which glibc may not have.
 __attribute__((constructor)) void ReadEnvironment(int, char**,
                                                   char** environment) {
   const bool is_glibc = gnu_get_libc_version != nullptr;
   if (is_glibc) aomalloc::preload::RecogniseLibcHeap();
   if (!is_glibc) environment = environ;
-  // A program that runs with more rights than its caller takes no orders from
-  // the caller's environment, and says nothing.
-  if (getauxval(AT_SECURE) != 0) return;
+  // A process that has more rights than its caller must not obey the caller's
+  // environment. (Line writes nothing there, either.)
+  if (aomalloc::os::IsSecure()) return;
   RefuseBesideSanitizer();
   for (const Option& option : kOptions) {
     const char* value = Find(environment, option.name);

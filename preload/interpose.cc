@@ -1,6 +1,15 @@
-// The malloc family, as C17 7.22.3, POSIX and glibc 2.36 have it. Every
-// function here may be called from a signal handler, which none of these
-// promise.
+// The malloc family of C17 7.22.3, POSIX and glibc 2.36.
+//
+// What is true of all functions here: blocks are aligned to 16 bytes, or more
+// if that is requested. Sizes and alignments are in bytes. Functions that
+// return a block return null and set errno to ENOMEM when there is no memory,
+// or when the size exceeds PTRDIFF_MAX. A size of 0 gets a block of its own,
+// which C17 7.22.3 and POSIX allow. A pointer that is not a live block is
+// misuse (core/heap/misuse.h).
+//
+// All may be called from any thread and any signal handler, also from one that
+// interrupted another of them. No standard promises this, and blocks of glibc's
+// own heap are an exception (libc_heap.cc).
 #include "preload/interpose.h"
 
 #include <errno.h>
@@ -8,10 +17,10 @@
 #include <stdint.h>
 
 #include "core/allocator.h"
-#include "core/os.h"
+#include "core/base/os_memory.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
-// A second name for a function that was just defined.
+// A second name for a function that is defined above.
 #define ALIAS_OF(function) EXPORT __attribute__((alias(#function)))
 
 namespace {
@@ -23,17 +32,25 @@ void* NoMemory() {
 
 }  // namespace
 
+// C17 7.22.3.4. The contents of the block are unspecified.
 EXPORT void* malloc(size_t size) { return aomalloc::Allocate(size); }
 
+// C17 7.22.3.3. `ptr` may be null; then nothing is done. errno is not changed,
+// as POSIX.1-2024 demands.
 EXPORT void free(void* ptr) { aomalloc::Free(ptr, "free"); }
 
+// C17 7.22.3.2. A block of count * size bytes, all zero. ENOMEM, too, if the
+// product overflows.
 EXPORT void* calloc(size_t count, size_t size) {
   size_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes)) return NoMemory();
   return aomalloc::AllocateZeroed(bytes);
 }
 
-// realloc(p, 0) frees p and returns null, as glibc does; C17 leaves it open.
+// C17 7.22.3.5. If `ptr` is null this is malloc(size). Otherwise a size of 0
+// frees the block and returns null, as in glibc; C17 leaves that open. The
+// contents are kept up to the smaller of the two sizes. On failure the block is
+// as it was. errno is EINVAL in a case of misuse.
 EXPORT void* realloc(void* ptr, size_t size) {
   if (ptr == nullptr) return aomalloc::Allocate(size);
   if (size == 0) {
@@ -43,14 +60,16 @@ EXPORT void* realloc(void* ptr, size_t size) {
   return aomalloc::Reallocate(ptr, size, "realloc");
 }
 
+// POSIX.1-2024. realloc(ptr, count * size), but null and ENOMEM if the product
+// overflows.
 EXPORT void* reallocarray(void* ptr, size_t count, size_t size) {
   size_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes)) return NoMemory();
   return realloc(ptr, bytes);
 }
 
-// glibc: rounds a strange alignment up to a power of two; EINVAL only when
-// there is none.
+// glibc manual, Allocating Aligned Memory Blocks. An alignment that is not a
+// power of two is rounded up to one. EINVAL if there is none, as in glibc.
 EXPORT void* memalign(size_t alignment, size_t size) {
   if (alignment > SIZE_MAX / 2 + 1) {
     errno = EINVAL;
@@ -61,7 +80,10 @@ EXPORT void* memalign(size_t alignment, size_t size) {
   return aomalloc::AllocateAligned(power, size);
 }
 
-// Leaves *out alone on error, which it returns.
+// POSIX. Stores the block in `*out`, and returns 0; `out` is not null. Returns
+// EINVAL if `alignment` is not a power of two or not a multiple of
+// sizeof(void*), and ENOMEM if there is no memory. Then `*out` is not changed.
+// errno may be ENOMEM, too.
 EXPORT int posix_memalign(void** out, size_t alignment, size_t size) {
   if (alignment % sizeof(void*) != 0 || !aomalloc::IsPowerOfTwo(alignment)) {
     return EINVAL;
@@ -72,10 +94,12 @@ EXPORT int posix_memalign(void** out, size_t alignment, size_t size) {
   return 0;
 }
 
+// glibc manual, the same section. A block that is aligned to a page.
 EXPORT void* valloc(size_t size) {
   return aomalloc::AllocateAligned(aomalloc::os::PageSize(), size);
 }
 
+// glibc's memalign(3). The same, with the size rounded up to whole pages.
 EXPORT void* pvalloc(size_t size) {
   const size_t page = aomalloc::os::PageSize();
   size_t rounded;
@@ -83,21 +107,25 @@ EXPORT void* pvalloc(size_t size) {
   return aomalloc::AllocateAligned(page, rounded & ~(page - 1));
 }
 
+// glibc's malloc_usable_size(3). The bytes that may be used at `ptr`, at least
+// as many as were requested. 0 if `ptr` is null, and in a case of misuse.
 EXPORT size_t malloc_usable_size(void* ptr) {
   return aomalloc::UsableSize(ptr, "malloc_usable_size");
 }
 
-// C23 7.24.3: free with what the caller knows of the block. A size that it
+// C23 7.24.3. As free; `size` is the requested size. A size that the block
 // cannot have is misuse.
 EXPORT void free_sized(void* ptr, size_t size) {
   aomalloc::FreeSized(ptr, size, "free_sized");
 }
 
+// C23 7.24.3. The same for aligned_alloc; both arguments are those of its call.
 EXPORT void free_aligned_sized(void* ptr, size_t alignment, size_t size) {
   aomalloc::FreeAlignedSized(ptr, alignment, size, "free_aligned_sized");
 }
 
-// In glibc 2.36 aligned_alloc is memalign; C17 7.22.3.1 allows that.
+// As in glibc 2.36, aligned_alloc is memalign. So an alignment that is not a
+// power of two is rounded up, where C17 7.22.3.1 demands null.
 ALIAS_OF(memalign) void* aligned_alloc(size_t alignment, size_t size) noexcept;
 ALIAS_OF(free) void cfree(void* ptr) noexcept;
 
@@ -114,7 +142,7 @@ void* __libc_reallocarray(void* ptr, size_t count, size_t size) noexcept;
 ALIAS_OF(posix_memalign)
 int __posix_memalign(void** out, size_t alignment, size_t size) noexcept;
 
-// Ours, whoever the name belongs to.
+// This library's malloc, even if the name leads to another one.
 extern "C" __attribute__((alias("malloc"), visibility("hidden"), malloc,
                           alloc_size(1))) void*
 own_malloc(size_t size) noexcept;

@@ -1,11 +1,11 @@
-// What the rest of this folder asks of the malloc family.
+// What the other files of this folder need of the malloc family.
 #ifndef AOMALLOC_PRELOAD_INTERPOSE_H_
 #define AOMALLOC_PRELOAD_INTERPOSE_H_
 
 namespace aomalloc::preload {
 
-// True if the program's malloc is this library's. It is not where the program
-// has its own, or another library comes before.
+// True if the program's malloc is this library's. It is not if the program has
+// its own, or if another library comes first.
 bool MallocIsOurs();
 
 }  // namespace aomalloc::preload

@@ -1,6 +1,9 @@
-// glibc's functions that look into the heap or tune it. They count the heap
-// when called and may be called from handlers, malloc_info excepted, which
-// writes to a FILE.
+// glibc's functions that report on the heap or tune it (glibc manual, The GNU
+// Allocator; mallinfo(3), mallopt(3)). They count the heap when they are
+// called. All sizes are in bytes.
+//
+// All are signal-safe, except for malloc_info, which writes to a FILE. They do
+// not change errno, with the same exception.
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
@@ -10,17 +13,24 @@
 #include <initializer_list>
 
 #include "core/allocator.h"
-#include "core/heap_report.h"
-#include "core/purge.h"
-#include "core/statistics.h"
+#include "core/arena/purge.h"
+#include "core/report/heap_report.h"
+#include "core/report/statistics.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace {
 
-// glibc's fields in our terms: arena: bytes in slabs; hblks, hblkhd: spans;
-// uordblks: bytes of live blocks in slabs; fordblks, ordblks: the rest, free
-// blocks in slabs; keepcost: what malloc_trim would give back at least.
+// The fields of glibc's structure, in our terms:
+//
+//   arena             the bytes of slabs
+//   hblks, hblkhd     the number and the bytes of spans
+//   uordblks          the bytes of live blocks in slabs
+//   ordblks           the number of free blocks in slabs
+//   fordblks          what else slabs have, in bytes
+//   keepcost          the bytes that malloc_trim would give back at least
+//
+// The other fields are 0.
 struct mallinfo2 Info() {
   const aomalloc::Statistics s = aomalloc::Count();
   struct mallinfo2 info {};
@@ -38,7 +48,8 @@ int Saturate(size_t value) {
   return value > INT_MAX ? INT_MAX : static_cast<int>(value);
 }
 
-// The older form, whose fields are int: what does not fit is INT_MAX.
+// The older structure, whose fields are int. A value that does not fit is
+// INT_MAX.
 struct mallinfo NarrowInfo() {
   const struct mallinfo2 wide = Info();
   struct mallinfo info {};
@@ -52,11 +63,13 @@ struct mallinfo NarrowInfo() {
   return info;
 }
 
-// What mallopt answers: 1 for how much free memory may stay before it is given
-// back, which is honoured (negative, as glibc takes it: any amount); 1 for the
-// limits of glibc's caches, arenas and mappings, which programs set and insist
-// on: nothing here exceeds them, as there are none of these; 1 for
-// M_CHECK_ACTION, which glibc ignores too; 0, "not set", for the rest.
+// mallopt: returns 1 if the parameter was set, and 0 if not.
+//
+// M_TRIM_THRESHOLD is the amount of free memory that may stay before some is
+// given back. It is honoured; a negative value means any amount, as in glibc.
+// The limits of glibc's caches, arenas and mappings have no counterpart here.
+// They count as set, because nothing exceeds them and some programs insist on a
+// result of 1. M_CHECK_ACTION counts as set too; glibc ignores it as well.
 int SetOption(int parameter, int value) {
   switch (parameter) {
     case M_TRIM_THRESHOLD:
@@ -76,7 +89,7 @@ int SetOption(int parameter, int value) {
   }
 }
 
-// The <sizes> of malloc_info: free blocks in slabs, by size.
+// The <sizes> of malloc_info: the free blocks in slabs, by size.
 void PrintSizes(FILE* stream) {
   using aomalloc::kClassesAtATime;
   fprintf(stream, "<sizes>\n");
@@ -97,11 +110,15 @@ void PrintSizes(FILE* stream) {
 
 }  // namespace
 
+// glibc manual, Statistics for Memory Allocation with malloc. The figures are
+// those of one moment: other threads go on.
 EXPORT struct mallinfo2 mallinfo2() noexcept { return Info(); }
 
+// The same. mallinfo(3): it is deprecated, because its fields are int.
 EXPORT struct mallinfo mallinfo() noexcept { return NarrowInfo(); }
 EXPORT struct mallinfo __libc_mallinfo() { return NarrowInfo(); }
 
+// mallopt(3). May be called at any time.
 EXPORT int mallopt(int parameter, int value) noexcept {
   return SetOption(parameter, value);
 }
@@ -109,25 +126,29 @@ EXPORT int __libc_mallopt(int parameter, int value) {
   return SetOption(parameter, value);
 }
 
-// Gives free memory back to the system, but for `pad` bytes: 1 if some was.
+// malloc_trim(3). Gives free memory back to the system, but for `pad` bytes of
+// each mapped arena. Returns 1 if some was given back, and otherwise 0, as in
+// the static heap.
 EXPORT int malloc_trim(size_t pad) noexcept {
   return aomalloc::Trim(pad) ? 1 : 0;
 }
 
+// malloc_stats(3). Writes a report to stderr.
 EXPORT void malloc_stats() noexcept {
   aomalloc::Output out(2);
   aomalloc::heap_report::WriteText(&out, "malloc_stats");
 }
 
-// The glibc manual's malloc_info: an XML document; `options` must be 0. All
-// slabs are one <heap>, spans are glibc's mmapped blocks. The error is
-// returned, as glibc does, whatever the manual says.
+// malloc_info(3). Writes an XML document to `stream`, which may not be null.
+// Returns 0. Returns EINVAL if `options` is not 0, as glibc does; the manual
+// says -1. All slabs are one <heap>, and spans are what glibc calls mmapped.
+// errno is that of stdio.
 EXPORT int malloc_info(int options, FILE* stream) noexcept {
   if (options != 0) return EINVAL;
   const aomalloc::Statistics s = aomalloc::Count();
   fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n");
   PrintSizes(stream);
-  // Twice: of this heap, and of all.
+  // Twice: for this heap, and for all heaps.
   for (const char* closing : {"</heap>\n", ""}) {
     fprintf(stream,
             "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"

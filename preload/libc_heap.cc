@@ -1,40 +1,43 @@
-// Who still gets blocks of glibc's heap: libraries loaded with RTLD_DEEPBIND,
-// whose malloc is the C library's whatever was preloaded. The program frees
-// them by ours. (Nothing can be done about the reverse, a block of ours that
-// such a library frees: that call never comes here.)
+// A library that is loaded with RTLD_DEEPBIND still gets blocks of glibc's
+// heap: its malloc is the C library's, whatever was preloaded. The program
+// frees these blocks by ours. (For the reverse, a block of ours that such a
+// library frees, nothing can be done: that call does not come here.)
 //
-// Whether a pointer is such a block must be told without trusting it. glibc
-// writes a header before each block and leaves traces around it; they are read
-// by a system call that fails where there is nothing, and all must agree:
+// A pointer must be recognised as such a block without trusting it. glibc
+// writes a header before each block, and other data around it. They are read by
+// a system call that fails where there is no memory, and all of them must
+// agree:
 //
-//   the main heap    lies between where the program break was when we were
-//                    loaded and where it is now, which nobody else uses
-//   a thread's heap  begins at a multiple of 64 MiB with a header that says how
-//                    long it is and leads to its arena, which is in a heap too
-//   a large block    is a mapping of its own, of whole pages
+//   the main heap    The block lies between the program break when we were
+//                    loaded and the one now. Nobody else uses that memory.
+//   a thread's heap  It begins at a multiple of 64 MiB, with a header that has
+//                    its length and leads to its arena, which is in such a heap
+//                    too.
+//   a large block    It is a mapping of its own, of whole pages.
 //
-// In the first two the chunk behind it must say that the block is in use.
-// (These are the rules of glibc 2.10 to 2.41; where they change, pointers are
-// refused, as any that are foreign.) What passes is for glibc to check further.
+// In the first two, the chunk behind the block must say that the block is in
+// use. (These are the rules of glibc 2.10 to 2.41. If they change, pointers are
+// refused, as any that are not ours.) glibc checks further what passes here.
 //
-// Recognising is signal-safe. glibc's functions are as they are: they lock, and
-// so may looking them up, the first time.
+// Recognising a block is signal-safe. glibc's functions are not: they take
+// locks, and looking them up for the first time may take locks too.
 #include "preload/libc_heap.h"
 
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/atomics.h"
+#include "core/base/atomics.h"
+#include "core/base/os.h"
+#include "core/base/os_memory.h"
 #include "core/neighbour.h"
-#include "core/os.h"
 
 namespace aomalloc::preload {
 namespace {
 
 constexpr size_t kAlignment = 16;
 constexpr size_t kSmallestChunk = 32;
-constexpr size_t kHeapBytes = size_t{64} << 20;  // and alignment
+constexpr size_t kHeapBytes = size_t{64} << 20;  // their size and alignment
 
 // Flags in the low bits of a chunk's size.
 constexpr size_t kPreviousInUse = 1;
@@ -42,13 +45,13 @@ constexpr size_t kMapped = 2;
 constexpr size_t kOfThread = 4;
 constexpr size_t kFlags = 7;
 
-// What precedes a block.
+// The header before a block.
 struct Chunk {
   size_t before;  // of a mapped chunk: bytes of the mapping before it
   size_t size;    // with its flags
 };
 
-// What a thread's heap begins with.
+// The header of a thread's heap.
 struct ThreadHeap {
   uintptr_t arena;
   uintptr_t previous;
@@ -78,8 +81,9 @@ bool IsInMainHeap(uintptr_t at, size_t size) {
 bool IsInThreadHeap(uintptr_t at, size_t size) {
   const uintptr_t start = at & ~(kHeapBytes - 1);
   ThreadHeap heap;
-  if (!Read(start, &heap) || heap.size > kHeapBytes ||
-      size >= start + heap.size - at) {
+  const size_t offset = at - start;
+  if (!Read(start, &heap) || heap.size > kHeapBytes || offset >= heap.size ||
+      size >= heap.size - offset) {
     return false;
   }
   const uintptr_t first = heap.arena & ~(kHeapBytes - 1);
@@ -103,15 +107,20 @@ bool Owns(const void* ptr) {
          Read(at + size, &next) && (next.size & kPreviousInUse) != 0;
 }
 
-// glibc's function of this name, whatever else is preloaded.
+// glibc's function with this name, whatever else is preloaded.
 template <typename Function>
 Function* FromLibc(const char* name) {
   static AtomicWord libc;
+  // Acquire, with the release below: what dlopen has done in another thread is
+  // there for dlsym.
   void* handle = reinterpret_cast<void*>(LoadAcquire(&libc));
   if (handle == nullptr) {
     handle = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     StoreRelease(&libc, reinterpret_cast<AO_t>(handle));
   }
+  // Under another name it comes behind us at least: not ours, which would call
+  // itself.
+  if (handle == nullptr) handle = RTLD_NEXT;
   return reinterpret_cast<Function*>(dlsym(handle, name));
 }
 

@@ -1,13 +1,23 @@
-// operator new and delete, every form (C++17 [new.delete]).
+// operator new and delete, in all forms (C++17 [new.delete]).
 //
-// A program may replace some of them. Those that the standard defines in terms
-// of others therefore call these by their names: -fsemantic-interposition has
-// the compiler leave it to the dynamic loader whose they are.
+// What is true of all: blocks are aligned to 16 bytes, or to the given
+// alignment if that is more. A size of 0 gets a block of its own. The forms of
+// delete allow null, and do nothing then. They do not change errno. A pointer
+// that is not a live block is misuse (core/heap/misuse.h).
 //
-// What happens when there is no memory, the new-handler loop and the exception,
-// is the business of the program's C++ runtime: its own operator new does it,
-// calling our malloc. It is looked up then and only then, so that a C program
-// needs no C++ runtime and one that dlopens it late is served.
+// A program may replace some of the forms. So those that the standard defines
+// in terms of others call these by their names: because of
+// -fsemantic-interposition, the dynamic loader decides which function is
+// called.
+//
+// If there is no memory, the program's C++ runtime has to run the new-handler
+// loop and throw the exception. Its own operator new does that, and calls our
+// malloc. It is looked up only then. So a C program needs no C++ runtime, and a
+// runtime that is loaded late by dlopen is found.
+//
+// All are signal-safe, except when there is no memory: then they are as safe as
+// dlsym, dlopen and the runtime are. What a program has replaced is as safe as
+// the program makes it.
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,26 +26,28 @@
 #include <new>
 
 #include "core/allocator.h"
-#include "core/likely.h"
-#include "core/report.h"
+#include "core/base/likely.h"
+#include "core/base/line.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
 namespace {
 
-// What to ask the runtime for instead of `size`, of which there is too little:
-// an impossible size must not become possible when it is rounded up.
+// The size to request from the runtime when there is no memory for `size`. The
+// runtime may round it up, and an impossible size must not wrap around to a
+// possible one.
 size_t Impossible(size_t size) {
   return size > PTRDIFF_MAX ? size_t{PTRDIFF_MAX} : size;
 }
 
-// The runtime's operator new of the given mangled name.
+// The runtime's operator new with this mangled name. If there is none, one line
+// on stderr reports this, with `size`, and the process is aborted.
 template <typename Function>
 Function* FromRuntime(const char* name, size_t size) {
   void* found = dlsym(RTLD_NEXT, name);
   for (const char* library : {"libstdc++.so.6", "libc++.so.1"}) {
     if (found != nullptr) break;
-    // Loaded, but not into the global scope.
+    // The runtime may be loaded, but not into the global scope.
     void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
     if (handle != nullptr) found = dlsym(handle, name);
   }
@@ -52,7 +64,8 @@ using NewAligned = void*(size_t, std::align_val_t);
 using NewAlignedNothrow = void*(size_t, std::align_val_t,
                                 const std::nothrow_t&);
 
-// Null too for what is no alignment: the runtime's operator then says so.
+// Null, too, if `alignment` is not a power of two. The runtime's operator then
+// reports that.
 void* AllocateAligned(size_t size, std::align_val_t alignment) {
   const auto value = static_cast<size_t>(alignment);
   if (aomalloc::Unlikely(!aomalloc::IsPowerOfTwo(value))) return nullptr;
@@ -68,7 +81,7 @@ using FreeAligned = void(void*, std::align_val_t);
 
 }  // namespace
 
-// Our own, whoever the names below belong to.
+// Our own functions, even if the names below lead to others.
 #define OWN(name) \
   __attribute__((alias(name), visibility("hidden"), malloc, alloc_size(1)))
 extern "C" {
@@ -86,6 +99,8 @@ OWN("_ZdlPvSt11align_val_t") FreeAligned own_delete_aligned;
 OWN("_ZdaPvSt11align_val_t") FreeAligned own_delete_array_aligned;
 }
 #undef OWN
+
+// The forms that throw.
 
 EXPORT void* operator new(size_t size) {
   void* ptr = aomalloc::Allocate(size);
@@ -106,8 +121,9 @@ EXPORT void* operator new[](size_t size, std::align_val_t alignment) {
   return operator new(size, alignment);
 }
 
-// Those that do not throw are to catch what a program's replacement of the
-// others throws: a matter for the runtime too.
+// The forms with nothrow. If the program has replaced the form that throws,
+// they must call that, and catch what it throws. The runtime's own forms do
+// this.
 
 EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
   if (aomalloc::Likely(static_cast<New*>(operator new) == own_new)) {
@@ -147,6 +163,8 @@ EXPORT void* operator new[](size_t size, std::align_val_t alignment,
                                         size)(Impossible(size), alignment, tag);
 }
 
+// The forms of delete without a size.
+
 EXPORT void operator delete(void* ptr) noexcept { Delete(ptr); }
 EXPORT void operator delete(void* ptr, std::align_val_t) noexcept {
   Delete(ptr);
@@ -154,8 +172,9 @@ EXPORT void operator delete(void* ptr, std::align_val_t) noexcept {
 
 EXPORT void operator delete[](void* ptr) noexcept { operator delete(ptr); }
 
-// With a size: where a program has replaced what these are to call, its blocks
-// need not be ours, and nothing can be said of their size.
+// The forms with a size, which is the requested one. A size that the block
+// cannot have is misuse. But if the program has replaced the form that these
+// are defined by, the block need not be ours, and the size is not checked.
 
 EXPORT void operator delete(void* ptr, size_t size) noexcept {
   if (aomalloc::Likely(static_cast<FreeBlock*>(operator delete) ==

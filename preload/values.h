@@ -1,4 +1,4 @@
-// The values of environment variables.
+// Parsing the values of environment variables.
 #ifndef AOMALLOC_PRELOAD_VALUES_H_
 #define AOMALLOC_PRELOAD_VALUES_H_
 
@@ -11,13 +11,15 @@ inline char ToLower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// Letters compare without regard to case.
+// True if `value` is `word`, which is in lower case. Upper and lower case count
+// as equal.
 inline bool IsWord(const char* value, const char* word) {
   while (*value != '\0' && ToLower(*value) == *word) ++value, ++word;
   return *value == '\0' && *word == '\0';
 }
 
-// 1, true, yes, on; 0, false, no, off. False for anything else.
+// True for 1, true, yes, on and 0, false, no, off; `*result` is which. False
+// for anything else.
 inline bool ParseBool(const char* value, bool* result) {
   constexpr const char* kWords[] = {"0",  "1",   "false", "true",
                                     "no", "yes", "off",   "on"};
@@ -29,8 +31,9 @@ inline bool ParseBool(const char* value, bool* result) {
   return false;
 }
 
-// Bytes: digits, then nothing or one of K, M, G, T (powers of 1024). False for
-// anything else, and for what is not in [least, most].
+// A size in bytes: digits, and then nothing or one of K, M, G, T (powers of
+// 1024). False for anything else, and for a size that is not in [least, most].
+// Then `*result` is as it was.
 inline bool ParseSize(const char* value, size_t least, size_t most,
                       size_t* result) {
   size_t bytes = 0;
@@ -53,8 +56,9 @@ inline bool ParseSize(const char* value, size_t least, size_t most,
     bytes <<= shift;
     ++c;
   }
+  if (*c != '\0' || bytes < least || bytes > most) return false;
   *result = bytes;
-  return *c == '\0' && bytes >= least && bytes <= most;
+  return true;
 }
 
 }  // namespace aomalloc::preload

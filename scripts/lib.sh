@@ -3,6 +3,7 @@
 
 ROOT=$(cd -P "${BASH_SOURCE[0]%/*}/.." && pwd)
 
+# shellcheck disable=SC2034 # Of those who source this.
 VERSION=1.0.0
 
 # Builds and tests see this PATH and no other (.bazelrc says the same to Bazel),
@@ -20,6 +21,19 @@ BUILD_NEEDS=(
   'g++=g++'
 )
 
+# For scripts/lint. Another version of clang's formats and finds otherwise.
+# shellcheck disable=SC2034
+LINT_NEEDS=(
+  clang-format-14=clang-format-14
+  clang-tidy-14=clang-tidy-14
+  flake8=flake8
+  shellcheck=shellcheck
+  # What the sources include.
+  'g++=g++'
+  /usr/include/atomic_ops.h=libatomic-ops-dev
+  /usr/include/gtest/gtest.h=libgtest-dev
+)
+
 say() { printf 'aomalloc: %s\n' "$*" >&2; }
 
 die() {
@@ -29,7 +43,7 @@ die() {
 
 # need WHAT=PACKAGE...: installs the packages of which something is missing.
 need() {
-  local pair what missing=() root=()
+  local pair what missing=() as_root=()
   for pair; do
     what=${pair%%=*}
     if [[ $what == /* ]]; then
@@ -44,12 +58,12 @@ need() {
   type -P apt-get >/dev/null || die "no apt-get here: please install them"
   if ((EUID != 0)); then
     type -P sudo >/dev/null || die "neither root nor sudo: please install them"
-    root=(sudo)
+    as_root=(sudo)
   fi
   # An installed server must not start: policy-rc.d is how Debian is told so.
   # One that is there already belongs to somebody else and stays as it is.
-  ${root[@]+"${root[@]}"} env -u LD_PRELOAD DEBIAN_FRONTEND=noninteractive \
-    sh -s -- "${missing[@]}" >&2 <<'SH' || die "could not install ${missing[*]}"
+  ${as_root[@]+"${as_root[@]}"} env -u LD_PRELOAD DEBIAN_FRONTEND=noninteractive \
+    flock /var/lock/aomalloc-install sh -s -- "${missing[@]}" >&2 <<'SH' || die "could not install ${missing[*]}"
 set -eu
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
@@ -107,11 +121,11 @@ build() {
 
 # The library's own place, not the way through bazel-bin, which leads elsewhere
 # after a build with another configuration.
-# library [hardened]
+# library NAME: of libNAME.so.
 library() {
   local dir
   dir=$(cd -P "$ROOT/bazel-bin/preload" && pwd)
   [[ $dir != *[[:space:]:]* ]] ||
     die "LD_PRELOAD cannot name a path with a blank or a colon: $dir"
-  printf '%s\n' "$dir/libaomalloc${1:+-$1}.so"
+  printf '%s\n' "$dir/lib$1.so"
 }

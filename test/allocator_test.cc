@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/atomic_ops_malloc.h"
-#include "core/statistics.h"
+#include "core/report/statistics.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -200,7 +200,7 @@ TEST_F(AllocatorTest, ReallocationKeepsTheContents) {
 // From 64 KiB to 512 MiB, with something behind it so that it cannot grow where
 // it is; the bytes of the first round must survive every move.
 TEST_F(AllocatorTest, ASpanGrowsFarAndShrinksBack) {
-  size_t size = 64 * 1024;
+  size_t size = size_t{64} * 1024;
   void* block = Allocate(size);
   Fill(block, size, 9);
   size_t filled = size;

@@ -2,7 +2,7 @@
 // one: what threads that really run at once do only now and then.
 #include <gtest/gtest.h>
 
-#include "core/arena.h"
+#include "core/arena/arena.h"
 #include "test/step.h"
 
 namespace aomalloc {
@@ -13,7 +13,7 @@ using Descriptor = Run;  // testing::Test has a Run of its own
 #if defined(__x86_64__)
 
 constexpr int kShift = 12;
-constexpr size_t kUnits = 4 * 64;
+constexpr size_t kUnits = size_t{4} * 64;
 alignas(1 << kShift) char memory_of_arena[kUnits << kShift];
 
 struct TestArena {

@@ -1,5 +1,5 @@
 // Arenas over static memory, against a model, and over mapped memory.
-#include "core/arena.h"
+#include "core/arena/arena.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -7,8 +7,7 @@
 #include <atomic>
 #include <vector>
 
-#include "core/memory.h"
-#include "core/os.h"
+#include "core/arena/memory.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -106,15 +105,16 @@ TEST_F(ArenaTest, GrowsIntoWhatIsFreeOnly) {
   Descriptor* run = arena_.Take(10, 1).run;
   Descriptor* next = arena_.Take(70, 1).run;
   ASSERT_EQ(next, run + 10);
-  EXPECT_FALSE(arena_.Resize(run, 11));
+  EXPECT_FALSE(arena_.Extend(run, 11));
   EXPECT_EQ(run->units, 10u);
   EXPECT_EQ(arena_.used_units(), 80u);
   arena_.Return(next, true);
-  EXPECT_TRUE(arena_.Resize(run, 150));  // across two words
+  EXPECT_TRUE(arena_.Extend(run, 150));  // across two words
   EXPECT_EQ(run->units, 150u);
   EXPECT_EQ(arena_.dirty_units(), 0u) << "what it grew into is its own now";
-  EXPECT_FALSE(arena_.Resize(run, kUnits + 1));
-  EXPECT_TRUE(arena_.Resize(run, 5));
+  EXPECT_FALSE(arena_.Extend(run, kUnits + 1));
+  arena_.Return(arena_.Cut(run, 5), true);
+  EXPECT_EQ(run->units, 5u);
   EXPECT_EQ(arena_.used_units(), 5u);
   EXPECT_EQ(arena_.dirty_units(), 145u);
   EXPECT_TRUE(arena_.InUse(4));
@@ -127,7 +127,7 @@ TEST_F(ArenaTest, AFailedGrowthLeavesNothingClaimed) {
   Descriptor* middle = arena_.Take(150, 1).run;
   Descriptor* last = arena_.Take(10, 1).run;
   arena_.Return(middle, false);
-  EXPECT_FALSE(arena_.Resize(run, 165));
+  EXPECT_FALSE(arena_.Extend(run, 165));
   for (size_t unit = 10; unit < 160; ++unit) ASSERT_FALSE(arena_.InUse(unit));
   EXPECT_EQ(last, run + 160);
 }
@@ -188,7 +188,11 @@ TEST_F(ArenaTest, AgreesWithAModel) {
         const bool fits = count <= h.count ||
                           (h.start + count <= kUnits &&
                            !any(used, h.start + h.count, count - h.count));
-        ASSERT_EQ(arena_.Resize(h.run, count), fits);
+        if (count < h.count) {
+          arena_.Return(arena_.Cut(h.run, count), true);
+        } else {
+          ASSERT_EQ(arena_.Extend(h.run, count), fits);
+        }
         if (!fits) continue;
         set(used, h.start, h.count, false);
         if (count < h.count) {
@@ -218,8 +222,9 @@ TEST_F(ArenaTest, ThreadsNeverShareAUnit) {
     Random random(static_cast<uint64_t>(id));
     std::vector<Descriptor*> held;
     const auto own = [&](size_t start, size_t end, int from, int to) {
-      for (size_t i = start; i < end; ++i)
+      for (size_t i = start; i < end; ++i) {
         ASSERT_EQ(owner[i].exchange(to), from);
+      }
     };
     for (int step = 0; step < 100000; ++step) {
       if (held.size() < 4 && random.Below(2) == 0) {
@@ -233,7 +238,7 @@ TEST_F(ArenaTest, ThreadsNeverShareAUnit) {
         const size_t old = held.back()->units;
         const size_t count = 1 + random.SkewedBelow(140);
         if (count > old && random.Below(2) == 0) {
-          if (arena_.Resize(held.back(), count)) {
+          if (arena_.Extend(held.back(), count)) {
             own(start + old, start + count, 0, id + 1);
           }
           continue;

@@ -1,4 +1,4 @@
-#include "core/atomics.h"
+#include "core/base/atomics.h"
 
 #include <gtest/gtest.h>
 
@@ -104,8 +104,10 @@ TEST(PushListTest, PushesAtTheSameTimeAllArrive) {
     for (Node& node : nodes[id]) list.Push(&node, &node);
   });
   int received = 0;
-  for (Node* node = list.Head(list.Look()); node != nullptr; node = node->next)
+  for (Node* node = list.Head(list.Look()); node != nullptr;
+       node = node->next) {
     ++received;
+  }
   EXPECT_EQ(received, kPushers * kNodes);
 }
 
@@ -121,7 +123,6 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
   std::atomic<int> pushing{kPushers};
   std::atomic<long> pushed{0};
   std::atomic<bool> lost{false};
-  const double deadline = Seconds() + 30;
   long received = 0;
   InThreads(kPushers + 1, [&](int id) {
     if (id < kPushers) {
@@ -130,6 +131,7 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
           const int count = std::min(1 + (round + i) % 3, kNodes - i);
           Node* first = &nodes[id][i];
           for (int j = 0; j < count; ++j) {
+            const double deadline = Seconds() + 30;
             // Taken as often as pushed: it has come back.
             while (first[j].taken.load() != round - 1 && !lost) {
               std::this_thread::yield();

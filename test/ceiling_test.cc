@@ -1,6 +1,6 @@
 // The ceilings: a limit on all memory in use, and how much of the static heap
 // may be used. Exact, whoever asks, and what is given back can be had again.
-#include "core/ceiling.h"
+#include "core/arena/ceiling.h"
 
 #include <errno.h>
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
 // Claims, also where a signal at every instruction meets them.
-#include "core/claim.h"
+#include "core/heap/claim.h"
 
 #include <gtest/gtest.h>
 
-#include "core/heap.h"
-#include "core/memory.h"
-#include "core/thread.h"
+#include "core/arena/memory.h"
+#include "core/heap/heap.h"
+#include "core/thread/thread.h"
 #include "test/step.h"
 
 namespace aomalloc {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/report.h"
+#include "core/base/line.h"
 #include "test/heaps.h"
 #include "test/warned.h"
 
@@ -67,7 +67,7 @@ TEST_F(FaultTest, WhatIsNoBlockAtAll) {
   EXPECT_EQ(SaidOfFree(&local),
             "aomalloc: free(0x): not a block of this allocator (outside of the "
             "heap)\n");
-  const memory::Taken taken = memory::Take({65536, 4096, 1});
+  const memory::Grant taken = memory::Take({65536, 4096, 1});
   taken.run->kind = RunKind::kOwn;
   Contains(SaidOfFree(taken.address()),
            "not a live block (the allocator's own memory)");
@@ -131,9 +131,9 @@ TEST_F(FaultTest, WhatIsNotLiveIsNotResized) {
 
 TEST_F(FaultTest, IgnoringIsSilent) {
   SetOnMisuse(OnMisuse::kIgnore);
-  int local = 0;
+  char local[64] = {};
   void* block = Allocate(1000);
-  EXPECT_EQ(SaidOfFree(&local), "");
+  EXPECT_EQ(SaidOfFree(local), "");
   EXPECT_EQ(Said([=] { FreeSized(block, 5000, "free_sized"); }), "");
 }
 

@@ -5,8 +5,8 @@
 #include <set>
 #include <vector>
 
-#include "core/heap.h"
-#include "core/memory.h"
+#include "core/arena/memory.h"
+#include "core/heap/heap.h"
 #include "test/heaps.h"
 #include "test/step.h"
 #include "test/testing.h"

@@ -1,6 +1,6 @@
 // Call frame information, of functions that are made up byte by byte.
 // stack_walk_test tries that of compilers.
-#include "core/frame_rules.h"
+#include "core/profile/frame_rules.h"
 
 #include <gtest/gtest.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "core/byte_reader.h"
-#include "core/registers.h"
-#include "core/rule_cache.h"
+#include "core/profile/byte_reader.h"
+#include "core/profile/registers.h"
+#include "core/profile/rule_cache.h"
 
 namespace aomalloc {
 namespace {

@@ -1,5 +1,5 @@
 // What the hardened build finds that the plain one does not.
-#include "core/hardening.h"
+#include "core/base/hardening.h"
 
 #include <gtest/gtest.h>
 #include <string.h>
@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/os.h"
-#include "core/profile.h"
+#include "core/base/os_memory.h"
+#include "core/heap/hardened_blocks.h"
+#include "core/profile/profile.h"
 #include "test/child.h"
 #include "test/heaps.h"
 #include "test/step.h"
@@ -41,7 +42,7 @@ class HardeningTest : public WarnedTest {
   // What free does with a block of another heap.
   static void FreeByOther(Heap* other, Heap* heap, Block* block) {
     const auto* slab = memory::RunAt(block);
-    hardening::Wipe(block, slab::BlockSize(slab));
+    hardened::Wipe(block, slab::BlockSize(slab));
     other->FreeForeign(heap, slab, block);
   }
 };
@@ -156,9 +157,9 @@ TEST_F(HardeningTest, GuardsAreBehindSlabsAndLargeBlocks) {
 
 // The guard of the descriptors.
 TEST_F(HardeningTest, DescriptorsAreOutOfReach) {
-  Arena* arena = memory::ArenaAt(1);
   Allocate(100);
-  ASSERT_NE(arena = memory::ArenaAt(1), nullptr);
+  Arena* const arena = memory::ArenaAt(1);
+  ASSERT_NE(arena, nullptr);
   ExpectGuard(arena->AddressOf(arena->table()) - 1);
   ExpectGuard(arena->AddressOf(arena->table()) - os::PageSize());
 }
@@ -172,9 +173,9 @@ TEST_F(HardeningTest, WhatIsFreedCanAllBeUsedAgain) {
     for (void* block : blocks) Free(block, "free");
     blocks.clear();
     Trim();
-    if (round == 1) peak = memory::ArenaAt(1)->committed_units();
+    if (round == 1) peak = memory::ArenaAt(1)->accessible_units();
   }
-  EXPECT_EQ(memory::ArenaAt(1)->committed_units(), peak);
+  EXPECT_EQ(memory::ArenaAt(1)->accessible_units(), peak);
   EXPECT_TRUE(HeapsAreValid());
 }
 
@@ -191,14 +192,12 @@ TEST_F(HardeningTest, ReadsAsZero) {
 TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
   auto* heap = new Heap(nullptr);
   auto* other = new Heap(nullptr);
-  int limit = 0;
-  bool abandoned = true;
   const auto use = [&] {
     std::vector<Block*> blocks;
     for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap, 200));
     for (Block* block : blocks) {
       const auto* slab = memory::RunAt(block);
-      EXPECT_TRUE(hardening::IsWiped(block, slab::BlockSize(slab)));
+      EXPECT_TRUE(hardened::IsWiped(block, slab::BlockSize(slab)));
     }
     for (Block* block : blocks) FreeByOther(other, heap, block);
   };
@@ -209,12 +208,14 @@ TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
     heap->Drain();
   }
 #if defined(__x86_64__)
+  int limit = 0;
+  bool abandoned = true;
   while (abandoned) {
     limit += 7 * Stepper::kStride;
     std::vector<Block*> blocks;
     for (int i = 0; i < 8; ++i) {
       blocks.push_back(TakeFrom(heap, 200));
-      hardening::Wipe(blocks[i], slab::BlockSize(memory::RunAt(blocks[i])));
+      hardened::Wipe(blocks[i], slab::BlockSize(memory::RunAt(blocks[i])));
     }
     abandoned = Stepper::Abandon(
         [&] {
@@ -252,7 +253,7 @@ TEST_F(HardeningTest, AlignedBlocksAndTheirSizes) {
 
 // Calls of every kind, each with a size that is right, from two threads.
 void UseInAllWays() {
-  constexpr size_t kBlocks = 3 * kNumClasses;
+  constexpr size_t kBlocks = size_t{3} * kNumClasses;
   const auto size_at = [](size_t i) {
     return i % 7 == 0 ? 40000 + i : ClassSize(i % kNumClasses) - i % 16;
   };

@@ -1,6 +1,6 @@
 // The report as text and as JSON; programs/statistics_test.sh has what it says
 // of whole programs.
-#include "core/heap_report.h"
+#include "core/report/heap_report.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -12,9 +12,9 @@
 #include <string>
 
 #include "core/allocator.h"
-#include "core/os.h"
-#include "core/statistics.h"
-#include "core/thread.h"
+#include "core/base/os.h"
+#include "core/report/statistics.h"
+#include "core/thread/thread.h"
 #include "test/child.h"
 
 namespace aomalloc {
@@ -142,8 +142,9 @@ TEST_F(HeapReportTest, JsonIsOneLineThatAddsUp) {
     EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
   }
   int depth = 0;
-  for (char c : json)
+  for (char c : json) {
     depth += c == '{' || c == '[' ? 1 : c == '}' || c == ']' ? -1 : 0;
+  }
   EXPECT_EQ(depth, 0);
 }
 

@@ -1,13 +1,13 @@
 // Heaps by themselves: their slabs come and go, remote frees come home, and
 // what an abandoned operation leaves is put right.
-#include "core/heap.h"
+#include "core/heap/heap.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 #include <vector>
 
-#include "core/memory.h"
+#include "core/arena/memory.h"
 #include "test/heaps.h"
 #include "test/step.h"
 #include "test/testing.h"

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "core/heap.h"
-#include "core/memory.h"
+#include "core/arena/memory.h"
+#include "core/heap/heap.h"
 
 namespace aomalloc {
 
@@ -23,7 +23,7 @@ inline std::vector<Run*> SlabsOf(const Heap* heap) {
   std::vector<Run*> slabs;
   Arena* arena;
   for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
-    for (size_t unit = 0; unit < arena->committed_units(); ++unit) {
+    for (size_t unit = 0; unit < arena->end(); ++unit) {
       Run* run = arena->table() + unit;
       if (LoadRelaxed(&run->owner) == reinterpret_cast<AO_t>(heap)) {
         slabs.push_back(run);

@@ -1,6 +1,6 @@
 // Inboxes: blocks that are pushed come out once, whoever takes them, and
 // whichever operation is abandoned or cut in two by another.
-#include "core/inbox.h"
+#include "core/heap/inbox.h"
 
 #include <gtest/gtest.h>
 

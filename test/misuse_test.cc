@@ -25,6 +25,8 @@ namespace {
 void* volatile pointer;
 char in_data[100];
 
+char* Bytes(size_t size) { return static_cast<char*>(malloc(size)); }
+
 struct Outcome {
   int status = 0;
   std::string errors;
@@ -74,7 +76,7 @@ void ExpectReport(const char* call, F f) {
 
 constexpr char kDoubleFree[] = "double free";
 constexpr char kInside[] = "inside a block";
-constexpr char kForeign[] = "not a block of this allocator";
+constexpr char kUnknown[] = "not a block of this allocator";
 constexpr char kWritten[] = "written to after it was freed";
 
 // Runs `f` in a thread that has ended when this returns.
@@ -345,7 +347,7 @@ TEST(MisuseTest, FreedSlab) {
 TEST(MisuseTest, InsideASpan) {
   for (ptrdiff_t offset : {16, 4096, 65536, 999999}) {
     ExpectReport("free", kInside, [=] {
-      pointer = static_cast<char*>(malloc(1000000)) + offset;
+      pointer = Bytes(1000000) + offset;
       free(pointer);
     });
   }
@@ -365,29 +367,29 @@ TEST(MisuseTest, InsideABlock) {
 
 TEST(MisuseTest, InsideABlockOfAnotherThread) {
   ExpectReport("free", kInside, [] {
-    InAnotherThread([] { pointer = static_cast<char*>(malloc(1000)) + 16; });
+    InAnotherThread([] { pointer = Bytes(1000) + 16; });
     free(pointer);
   });
 }
 
 TEST(MisuseTest, ReallocInsideABlock) {
   ExpectReport("realloc", kInside, [] {
-    pointer = static_cast<char*>(malloc(1000)) + 16;
+    pointer = Bytes(1000) + 16;
     pointer = realloc(pointer, 2000);
   });
 }
 
 TEST(MisuseTest, ForeignPointers) {
-  ExpectReport("free", kForeign, [] {
+  ExpectReport("free", kUnknown, [] {
     char on_stack[100];
     pointer = on_stack;
     free(pointer);
   });
-  ExpectReport("free", kForeign, [] {
+  ExpectReport("free", kUnknown, [] {
     pointer = in_data;
     free(pointer);
   });
-  ExpectReport("free", kForeign, [] {
+  ExpectReport("free", kUnknown, [] {
     pointer = reinterpret_cast<void*>(&strlen);
     free(pointer);
   });
@@ -436,12 +438,13 @@ TEST(MisuseTest, AddressesOfNothing) {
   }
 }
 
-// Near real blocks, in what is reserved but was never used.
+// Near real blocks, in the heap and behind it.
 TEST(MisuseTest, AddressesThatWereNeverHandedOut) {
   for (ptrdiff_t distance :
-       {ptrdiff_t{1} << 28, ptrdiff_t{1} << 32, ptrdiff_t{1} << 36}) {
+       {ptrdiff_t{1} << 20, ptrdiff_t{1} << 24, ptrdiff_t{1} << 28,
+        ptrdiff_t{1} << 32, ptrdiff_t{1} << 36}) {
     ExpectReport("free", [=] {
-      pointer = static_cast<char*>(malloc(100)) + distance;
+      pointer = Bytes(100) + distance;
       free(pointer);
     });
   }

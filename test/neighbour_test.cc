@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "core/allocator.h"
-#include "core/os.h"
+#include "core/base/os.h"
+#include "core/base/os_memory.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -57,23 +59,50 @@ TEST_F(NeighbourTest, GetsNoOther) {
   }
 }
 
+// A page with nothing behind it; its end can be read, and not beyond.
+class BeforeAHole {
+ public:
+  BeforeAHole()
+      : start_(
+            static_cast<char*>(mmap(nullptr, 2 * page_, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+    EXPECT_EQ(munmap(end(), page_), 0);
+    Fill(start_, page_, 3);
+  }
+  ~BeforeAHole() { munmap(start_, page_); }
+
+  void ExpectReadUpToItsEnd() const {
+    char copy[16];
+    errno = 0;
+    EXPECT_TRUE(os::CopyFrom(end() - 16, copy, 16));
+    EXPECT_EQ(memcmp(copy, end() - 16, 16), 0);
+    EXPECT_FALSE(os::CopyFrom(end() - 8, copy, 16)) << "half of it is there";
+    EXPECT_FALSE(os::CopyFrom(end(), copy, 16));
+    EXPECT_FALSE(os::CopyFrom(nullptr, copy, 16));
+    EXPECT_EQ(errno, 0);
+  }
+
+  char* end() const { return start_ + page_; }
+
+ private:
+  const size_t page_ = os::PageSize();
+  char* const start_;
+};
+
 TEST(OsTest, MemoryThatIsNotThereIsNotRead) {
-  const size_t page = os::PageSize();
-  auto* pages =
-      static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  ASSERT_EQ(munmap(pages + page, page), 0);
-  Fill(pages, page, 3);
-  char copy[16];
-  errno = 0;
-  EXPECT_TRUE(os::CopyFrom(pages + page - 16, copy, 16));
-  EXPECT_EQ(memcmp(copy, pages + page - 16, 16), 0);
-  EXPECT_FALSE(os::CopyFrom(pages + page - 8, copy, 16))
-      << "half of it is there";
-  EXPECT_FALSE(os::CopyFrom(pages + page, copy, 16));
-  EXPECT_FALSE(os::CopyFrom(nullptr, copy, 16));
-  EXPECT_EQ(errno, 0);
-  munmap(pages, page);
+  BeforeAHole().ExpectReadUpToItsEnd();
+}
+
+// As filters of containers do.
+TEST(OsTest, MemoryIsReadWhereOneWayIsRefused) {
+  InChild([] {
+    const BeforeAHole page;
+    Refuse(SYS_process_vm_readv, EPERM);
+    page.ExpectReadUpToItsEnd();
+    Refuse(SYS_futex, EPERM);
+    char copy[16];
+    EXPECT_FALSE(os::CopyFrom(page.end() - 16, copy, 16));
+  });
 }
 
 TEST(OsTest, TheBreakIsWhereSbrkSays) {

@@ -1,46 +1,87 @@
-// System calls of which there are two kinds, for systems that have only one.
-#include "core/os.h"
+// What is known of other threads and of memory when the system does not answer.
+#include "core/base/os.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include <thread>
 
 #include "test/child.h"
+#include "test/refuse.h"
+#include "test/testing.h"
 
 namespace aomalloc {
 namespace {
 
-// True if nobody can read there.
-bool IsGuarded(const volatile char* address) {
-  const int status = StatusOfChild([=] {
-    signal(SIGSEGV, SIG_DFL);
-    (void)*address;
-  });
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+size_t IdOfAnEndedThread() {
+  size_t id = 0;
+  std::thread([&] { id = os::ThreadId(); }).join();
+  // It is still there until the kernel has cleared its last word.
+  EXPECT_TRUE(Eventually([&] { return os::HasEnded(os::ProcessId(), id); }));
+  return id;
 }
 
-// Linux cannot put guards into locked memory, as it could nowhere before 6.13.
-TEST(OsTest, GuardsComeAndGo) {
-  for (const bool locked : {false, true}) {
-    const size_t page = os::PageSize();
-    auto* pages =
-        static_cast<char*>(mmap(nullptr, 3 * page, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    ASSERT_NE(pages, MAP_FAILED);
-    if (locked) {
-      ASSERT_EQ(mlock(pages, 3 * page), 0);
-    }
-    for (size_t i = 0; i < 3; ++i) pages[i * page] = 1;
-    EXPECT_TRUE(os::Guard(pages + page, page));
-    EXPECT_TRUE(IsGuarded(pages + page));
-    EXPECT_FALSE(IsGuarded(pages));
-    EXPECT_FALSE(IsGuarded(pages + 2 * page));
-    munlock(pages, 3 * page);
-    EXPECT_TRUE(os::Unguard(pages + page, page));
-    EXPECT_FALSE(IsGuarded(pages + page));
-    pages[page] = 1;
-    EXPECT_EQ(pages[0] + pages[page] + pages[2 * page], 3);
-    munmap(pages, 3 * page);
+void* Hole() {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* hole =
+      mmap(nullptr, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT_EQ(munmap(hole, page), 0);
+  return hole;
+}
+
+TEST(OsTest, WhatIsInMemoryIsCompared) {
+  const unsigned word = 7;
+  EXPECT_TRUE(os::MayLook());
+  unsigned mark = 0;
+  EXPECT_FALSE(os::IsMarked(&mark));
+  os::Mark(&mark);
+  EXPECT_TRUE(os::IsMarked(&mark));
+  EXPECT_FALSE(os::IsMarked(Hole()));
+  EXPECT_FALSE(os::Differs(&word, 7));
+  EXPECT_TRUE(os::Differs(&word, 8));
+  EXPECT_TRUE(os::IsReadable(&word));
+  EXPECT_TRUE(os::Differs(Hole(), 7));
+  EXPECT_FALSE(os::IsReadable(Hole()));
+}
+
+TEST(OsTest, AnErrorOfAFilterSaysNothingOfMemory) {
+  for (const int error : kRefusals) {
+    InChild([error] {
+      const unsigned word = 7;
+      unsigned mark;
+      os::Mark(&mark);
+      void* hole = Hole();
+      Refuse(SYS_futex, static_cast<unsigned>(error));
+      EXPECT_FALSE(os::MayLook());
+      EXPECT_FALSE(os::IsMarked(&mark));
+      EXPECT_FALSE(os::Differs(&word, 7));
+      EXPECT_FALSE(os::Differs(&word, 8));
+      EXPECT_FALSE(os::Differs(hole, 7));
+    });
+  }
+}
+
+TEST(OsTest, AnErrorOfAFilterSaysNothingOfThreads) {
+  const size_t ended = IdOfAnEndedThread();
+  EXPECT_FALSE(os::HasEnded(os::ProcessId(), os::ThreadId()));
+  for (const int error : kRefusals) {
+    InChild([=] {
+      Refuse(SYS_tgkill, static_cast<unsigned>(error));
+      EXPECT_FALSE(os::HasEnded(os::ProcessId(), os::ThreadId()));
+      EXPECT_FALSE(os::HasEnded(os::ProcessId(), ended));
+    });
+  }
+}
+
+TEST(OsTest, IdsThatAreNotToldAreZero) {
+  for (const int error : kRefusals) {
+    InChild([error] {
+      Refuse(SYS_getpid, static_cast<unsigned>(error));
+      Refuse(SYS_gettid, static_cast<unsigned>(error));
+      EXPECT_EQ(os::ProcessId(), 0u);
+      EXPECT_EQ(os::ThreadId(), 0u);
+    });
   }
 }
 

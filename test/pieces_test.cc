@@ -27,7 +27,7 @@ void WithLimit(F f) {
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     memory::EnableMmap();
     f();
-    EXPECT_EQ(LoadRelaxed(&memory::primary_base), memory::kNoPrimary);
+    EXPECT_EQ(LoadRelaxed(&memory::primary_place.units), 0u);
     EXPECT_TRUE(HeapsAreValid());
   });
 }
@@ -71,7 +71,7 @@ TEST(PiecesTest, AProgramThatLimitsItselfLaterIsLimited) {
   InChild([] {
     memory::EnableMmap();
     ASSERT_NE(Allocate(100), nullptr);
-    ASSERT_NE(LoadRelaxed(&memory::primary_base), memory::kNoPrimary);
+    ASSERT_NE(LoadRelaxed(&memory::primary_place.units), 0u);
     const rlimit limit{kLimit, RLIM_INFINITY};
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     size_t count = 0;

@@ -1,5 +1,5 @@
 // The profile, with the allocator below it.
-#include "core/profile.h"
+#include "core/profile/profile.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/os.h"
-#include "core/sampling.h"
-#include "core/statistics.h"
+#include "core/base/os.h"
+#include "core/report/statistics.h"
+#include "core/samples.h"
 #include "test/child.h"
 #include "test/heaps.h"
 #include "test/testing.h"

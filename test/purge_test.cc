@@ -1,11 +1,11 @@
-// Mapped memory: committed when taken, given back to the system when purged.
+// Mapped memory: given back to the system when purged.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
 #include <vector>
 
-#include "core/memory.h"
-#include "core/os.h"
+#include "core/arena/memory.h"
+#include "core/base/os_memory.h"
 #include "test/child.h"
 #include "test/testing.h"
 
@@ -28,14 +28,14 @@ class PurgeTest : public testing::Test {
  protected:
   void SetUp() override { memory::EnableMmap(); }
 
-  static memory::Taken Take(size_t bytes) {
+  static memory::Grant Take(size_t bytes) {
     return memory::Take({bytes, bytes, 1});
   }
 };
 
 TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   constexpr size_t kBytes = size_t{20} << 20;  // several words of bits
-  const memory::Taken taken = Take(kBytes);
+  const memory::Grant taken = Take(kBytes);
   ASSERT_NE(taken.run, nullptr);
   EXPECT_TRUE(taken.zeroed);
   char* const address = taken.address();
@@ -46,11 +46,11 @@ TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   EXPECT_EQ(ResidentPages(address, kBytes), 0u);
   EXPECT_EQ(taken.arena->dirty_units(), 0u);
 
-  const memory::Taken again = Take(kBytes);
+  const memory::Grant again = Take(kBytes);
   ASSERT_EQ(again.address(), address);
   EXPECT_TRUE(again.zeroed);
   EXPECT_TRUE(IsZero(address, kBytes));
-  memory::Return(again.arena, again.run, /*dirty=*/false);
+  memory::Return(again.run, /*dirty=*/false);
   EXPECT_FALSE(memory::Trim()) << "nothing was written";
 }
 
@@ -66,8 +66,8 @@ TEST_F(PurgeTest, WhatIsToStayStaysAndTheRestGoesAtOnce) {
     for (size_t allowed : {2 * kBytes, kBytes / 2}) {
       memory::Trim();
       purge::Allow(allowed);
-      const memory::Taken taken = Take(kBytes);
-      memory::Return(taken.arena, taken.run, /*dirty=*/true);
+      const memory::Grant taken = Take(kBytes);
+      memory::Return(taken.run, /*dirty=*/true);
       ExpectDirty(allowed < kBytes ? allowed : kBytes);
     }
     EXPECT_TRUE(memory::Trim(kBytes / 4));
@@ -77,28 +77,28 @@ TEST_F(PurgeTest, WhatIsToStayStaysAndTheRestGoesAtOnce) {
 
 TEST_F(PurgeTest, WhatIsTooLargeToBeKeptIsPurgedWhole) {
   constexpr size_t kBytes = size_t{1} << 30;
-  const memory::Taken taken = Take(kBytes);
+  const memory::Grant taken = Take(kBytes);
   ASSERT_NE(taken.run, nullptr);
   char* const address = taken.address();
   address[0] = address[kBytes - 1] = 1;
   const size_t dirty = taken.arena->dirty_units();
-  memory::Return(taken.arena, taken.run, /*dirty=*/true);
+  memory::Return(taken.run, /*dirty=*/true);
   EXPECT_EQ(taken.arena->dirty_units(), dirty);
-  const memory::Taken again = Take(kBytes);
+  const memory::Grant again = Take(kBytes);
   ASSERT_EQ(again.address(), address);
   EXPECT_TRUE(again.zeroed);
   EXPECT_EQ(address[0] + address[kBytes - 1], 0);
-  memory::Return(again.arena, again.run, /*dirty=*/false);
+  memory::Return(again.run, /*dirty=*/false);
 }
 
 TEST_F(PurgeTest, TrimLeavesRunsInUseAlone) {
-  std::vector<memory::Taken> runs;
+  std::vector<memory::Grant> runs;
   for (size_t i = 0; i < 200; ++i) {
     runs.push_back(Take((i % 5 + 1) * kUnit));
     memset(runs[i].address(), static_cast<int>(i + 1), (i % 5 + 1) * kUnit);
   }
   for (size_t i = 0; i < 200; i += 3) {
-    memory::Return(runs[i].arena, runs[i].run, true);
+    memory::Return(runs[i].run, true);
   }
   EXPECT_TRUE(memory::Trim());
   for (size_t i = 0; i < 200; ++i) {
@@ -107,28 +107,28 @@ TEST_F(PurgeTest, TrimLeavesRunsInUseAlone) {
     for (size_t j = 0; j < runs[i].run->units * kUnit; j += 512) {
       ASSERT_EQ(address[j], static_cast<char>(i + 1));
     }
-    memory::Return(runs[i].arena, runs[i].run, true);
+    memory::Return(runs[i].run, true);
   }
 }
 
 TEST_F(PurgeTest, WhatIsFreedAndWantedAgainIsKeptForAMoment) {
   memory::Trim();  // or the moment may be over for what is free already
-  const memory::Taken taken = Take(16 * kUnit);
+  const memory::Grant taken = Take(16 * kUnit);
   memset(taken.address(), 1, 16 * kUnit);
-  memory::Return(taken.arena, taken.run, true);
-  const memory::Taken again = Take(16 * kUnit);
+  memory::Return(taken.run, true);
+  const memory::Grant again = Take(16 * kUnit);
   EXPECT_EQ(again.address(), taken.address());
   EXPECT_FALSE(again.zeroed);
-  memory::Return(again.arena, again.run, true);
+  memory::Return(again.run, true);
 }
 
 // The program may go silent.
 TEST_F(PurgeTest, MuchIsPurgedAtOnce) {
   constexpr size_t kBytes = size_t{64} << 20;
   memory::Trim();
-  const memory::Taken taken = Take(kBytes);
+  const memory::Grant taken = Take(kBytes);
   memset(taken.address(), 1, kBytes);
-  memory::Return(taken.arena, taken.run, true);
+  memory::Return(taken.run, true);
   EXPECT_LE(ResidentPages(taken.address(), kBytes),
             (size_t{2} << 20) / os::PageSize());
 }
@@ -137,22 +137,22 @@ TEST_F(PurgeTest, MuchIsPurgedAtOnce) {
 TEST_F(PurgeTest, HowMuchIsMuchIsLearnt) {
   constexpr size_t kBytes = size_t{16} << 20;
   EXPECT_TRUE(Eventually([&] {
-    const memory::Taken taken = Take(kBytes);
+    const memory::Grant taken = Take(kBytes);
     memset(taken.address(), 1, kBytes);
-    memory::Return(taken.arena, taken.run, true);
+    memory::Return(taken.run, true);
     return !taken.zeroed;
   }));
 }
 
 TEST_F(PurgeTest, ExcessIsPurgedAfterAWhile) {
   constexpr size_t kBytes = size_t{64} << 20;
-  const memory::Taken taken = Take(kBytes);
+  const memory::Grant taken = Take(kBytes);
   memset(taken.address(), 1, kBytes);
-  memory::Return(taken.arena, taken.run, true);
+  memory::Return(taken.run, true);
   char* const address = taken.address();
   EXPECT_TRUE(Eventually([&] {
-    const memory::Taken other = Take(kUnit);
-    memory::Return(other.arena, other.run, true);
+    const memory::Grant other = Take(kUnit);
+    memory::Return(other.run, true);
     return ResidentPages(address, kBytes) <= (size_t{8} << 20) / os::PageSize();
   }));
 }
@@ -166,7 +166,7 @@ TEST_F(PurgeTest, PurgesAndWritersDoNotMeet) {
         continue;
       }
       const size_t bytes = (1 + static_cast<size_t>(i) % 7) * kUnit;
-      const memory::Taken taken = Take(bytes);
+      const memory::Grant taken = Take(bytes);
       auto* words = reinterpret_cast<uint64_t*>(taken.address());
       for (size_t w = 0; w < bytes / 8; w += 512) {
         if (taken.zeroed) {
@@ -178,51 +178,9 @@ TEST_F(PurgeTest, PurgesAndWritersDoNotMeet) {
         ASSERT_EQ(words[w],
                   static_cast<uint64_t>(id) << 32 | static_cast<uint64_t>(i));
       }
-      memory::Return(taken.arena, taken.run, true);
+      memory::Return(taken.run, true);
     }
   });
-}
-
-// Reserved memory of which the system then has only the first part.
-TEST_F(PurgeTest, RefusedMemoryIsNotKept) {
-  constexpr size_t kUnits = 256;
-  static AtomicWord used[kUnits / 64], dirty[kUnits / 64];
-  auto* table =
-      static_cast<Descriptor*>(os::Reserve(kUnits * sizeof(Descriptor), kUnit));
-  auto* base = static_cast<char*>(os::Reserve(kUnits * kUnit, kUnit));
-  ASSERT_NE(base, nullptr);
-  Arena arena(base, kUnits, memory::kMappedUnitShift, table, used, dirty);
-  EXPECT_EQ(arena.committed_units(), 0u);
-  EXPECT_NE(arena.Take(10, 1).run, nullptr);
-  os::Unreserve(base + 120 * kUnit, 136 * kUnit);
-  const Arena::Taken taken = arena.Take(150, 1);
-  EXPECT_EQ(taken.run, nullptr);
-  EXPECT_TRUE(taken.refused);
-  EXPECT_EQ(arena.used_units(), 10u);
-  for (size_t unit = 10; unit < kUnits; ++unit) EXPECT_FALSE(arena.InUse(unit));
-  Descriptor* run = arena.Take(100, 1).run;
-  ASSERT_NE(run, nullptr) << "what there is can be had";
-  EXPECT_EQ(arena.committed_units(), 110u) << "just what is needed";
-  EXPECT_FALSE(arena.Resize(run, 140));
-  EXPECT_EQ(run->units, 100u);
-  EXPECT_EQ(arena.used_units(), 110u);
-  EXPECT_TRUE(arena.Resize(run, 110)) << "there is room for that";
-  os::Unreserve(base, 120 * kUnit);
-  os::Unreserve(table, kUnits * sizeof(Descriptor));
-}
-
-TEST_F(PurgeTest, MovedPagesTakeTheirContentsAlong) {
-  constexpr size_t kBytes = 8 * kUnit;
-  const memory::Taken from = Take(kBytes);
-  const memory::Taken to = Take(kBytes);
-  memset(from.address(), 0x77, kBytes);
-  memset(to.address(), 0x11, kBytes);
-  ASSERT_TRUE(os::MovePages(from.address(), to.address(), kBytes));
-  EXPECT_TRUE(IsZero(from.address(), kBytes));
-  EXPECT_EQ(to.address()[0], 0x77);
-  EXPECT_EQ(to.address()[kBytes - 1], 0x77);
-  memory::Return(from.arena, from.run, true);
-  memory::Return(to.arena, to.run, true);
 }
 
 }  // namespace

@@ -2,12 +2,13 @@
 // comes in the middle of the other.
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <thread>
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/thread.h"
+#include "core/thread/thread.h"
 #include "test/child.h"
 #include "test/step.h"
 #include "test/testing.h"
@@ -35,11 +36,17 @@ void InChildren(int step, F check) {
   EXPECT_GT(count, 5);
 }
 
-TEST(RaceStepTest, TwoThatAddAnArenaShareOne) {
-  InChildren(Stepper::kStride * 7, [](int delay) {
+// The primary, and a piece.
+void TwoThatAddAnArena(bool limited) {
+  InChildren(Stepper::kStride * 7, [limited](int delay) -> bool {
+    if (limited) {
+      const rlimit limit{size_t{2} << 30, RLIM_INFINITY};
+      EXPECT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    }
     memory::EnableMmap();
+    const size_t before = AddressSpace();
     const memory::Request request{100, 100, 1};
-    memory::Taken mine, theirs;
+    memory::Grant mine, theirs;
     Stepper::Run([&] { mine = memory::Take(request); },
                  [&](int n) {
                    if (n == 1 + delay) theirs = memory::Take(request);
@@ -48,9 +55,15 @@ TEST(RaceStepTest, TwoThatAddAnArenaShareOne) {
     EXPECT_NE(mine.run, theirs.run);
     EXPECT_EQ(mine.arena, memory::ArenaAt(1));
     EXPECT_EQ(memory::ArenaAt(2), nullptr);
-    EXPECT_LT(AddressSpace(), 2 * memory::kPrimaryBytes) << "one was left over";
+    EXPECT_LT(AddressSpace(), before + (size_t{16} << 20))
+        << "one was left over";
     return theirs.run != nullptr;
   });
+}
+
+TEST(RaceStepTest, TwoThatAddAnArenaShareOne) {
+  TwoThatAddAnArena(/*limited=*/false);
+  TwoThatAddAnArena(/*limited=*/true);
 }
 
 // Keys for thread-specific data that can still be made.

@@ -1,16 +1,13 @@
 // What the system refuses: the allocator makes do, and loses nothing by it.
 #include <errno.h>
 #include <gtest/gtest.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
+#include <sys/mman.h>
 
 #include "core/allocator.h"
-#include "core/os.h"
+#include "core/base/os.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -19,19 +16,6 @@ namespace {
 constexpr size_t kMiB = size_t{1} << 20;
 
 void FreeBlock(void* ptr) { Free(ptr, "test"); }
-
-// From now on the system answers the call of this number with `error`.
-void Refuse(unsigned call, unsigned error) {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{4, program};
-  ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-  ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
-}
 
 TEST(RefusalTest, WithoutMmapTheStaticHeapServes) {
   InChild([] {
@@ -47,16 +31,70 @@ TEST(RefusalTest, WithoutMmapTheStaticHeapServes) {
   });
 }
 
-TEST(RefusalTest, AddressSpaceWithoutMemoryIsGivenBack) {
-  InChild([] {
+// Whether it is refused from the start or only after some time.
+TEST(RefusalTest, WithoutMprotectMemoryIsMapped) {
+  for (const bool late : {false, true}) {
+    InChild([late] {
+      memory::EnableMmap();
+      if (late) FreeBlock(Allocate(100));
+      Refuse(SYS_mprotect, EPERM);
+      for (size_t size = 100; size < 100 * kMiB; size *= 3) {
+        void* block = Allocate(size);
+        ASSERT_NE(block, nullptr) << size;
+        EXPECT_NE(memory::ArenaOf(block), memory::ArenaAt(0));
+        Fill(block, size, 3);
+        block = Reallocate(block, 2 * size, "test");
+        ASSERT_TRUE(IsFilled(block, size, 3));
+        FreeBlock(block);
+      }
+    });
+  }
+}
+
+// An arena with dirty units, of which the system refuses to purge the upper
+// ones: no pages are there any more.
+struct HalfGone {
+  explicit HalfGone(size_t bytes) : units(bytes / memory::kMappedUnitBytes) {
     memory::EnableMmap();
-    Refuse(SYS_mprotect, ENOMEM);
-    const size_t before = AddressSpace();
-    EXPECT_NE(Allocate(100), nullptr);
-    EXPECT_EQ(Allocate(100 * kMiB), nullptr);
-    EXPECT_LT(AddressSpace(), before + kMiB);
-    EXPECT_EQ(memory::ArenaAt(1), nullptr);
+    purge::Allow(64 * kMiB);
+    const memory::Grant low = memory::Take({bytes, bytes, 1});
+    const memory::Grant high = memory::Take({bytes, bytes, 1});
+    EXPECT_GT(high.run, low.run);
+    for (const memory::Grant& taken : {low, high}) {
+      memset(taken.address(), 1, bytes);
+      memory::Return(taken.run, /*dirty=*/true);
+    }
+    arena = low.arena;
+    dirty = arena->dirty_units();
+    EXPECT_EQ(munmap(high.address(), bytes), 0);
+  }
+
+  const size_t units;  // that can be purged
+  Arena* arena;
+  size_t dirty;
+};
+
+// A few that are refused, locked memory on some kernels, keep back no others.
+TEST(RefusalTest, WhatIsNotPurgedDoesNotKeepBackTheRest) {
+  InChild([] {
+    const HalfGone half(kMiB);
+    memory::Trim();
+    EXPECT_EQ(half.arena->dirty_units(), half.dirty - half.units);
   });
+}
+
+// Many make it stop for now, and begin there the next time; who insists gets
+// all of it at once.
+TEST(RefusalTest, WhereMuchIsNotPurgedTheRestIsInTheEnd) {
+  for (const bool insists : {false, true}) {
+    InChild([insists] {
+      const HalfGone half(8 * kMiB);
+      half.arena->PurgeExcess(0, insists);
+      EXPECT_EQ(half.arena->dirty_units() < half.dirty, insists);
+      for (int i = 0; i < 20; ++i) half.arena->PurgeExcess(0);
+      EXPECT_EQ(half.arena->dirty_units(), half.dirty - half.units);
+    });
+  }
 }
 
 TEST(RefusalTest, PagesThatCannotBeMovedAreCopied) {
@@ -80,14 +118,14 @@ TEST(RefusalTest, PagesThatCannotBeMovedAreCopied) {
 TEST(RefusalTest, WhatIsNotPurgedStaysDirty) {
   InChild([] {
     memory::EnableMmap();
-    const memory::Taken taken = memory::Take({kMiB, kMiB, 1});
+    const memory::Grant taken = memory::Take({kMiB, kMiB, 1});
     memset(taken.address(), 1, kMiB);
-    memory::Return(taken.arena, taken.run, /*dirty=*/true);
+    memory::Return(taken.run, /*dirty=*/true);
     const size_t dirty = taken.arena->dirty_units();
     Refuse(SYS_madvise, EINVAL);
     memory::Trim();
     EXPECT_EQ(taken.arena->dirty_units(), dirty);
-    const memory::Taken again = memory::Take({kMiB, kMiB, 1});
+    const memory::Grant again = memory::Take({kMiB, kMiB, 1});
     EXPECT_EQ(again.run, taken.run);
     EXPECT_FALSE(again.zeroed);
   });
@@ -101,7 +139,8 @@ TEST(RefusalTest, AbortEndsTheProcessEvenIfNoSignalCanBeSent) {
   EXPECT_TRUE(WIFSIGNALED(status)) << status;
   // The same, counting which lines ran.
   const int counted = StatusOfChild([] {
-    signal(SIGILL, [](int) { exit(42); });
+    // Which of them a trap is depends on the machine.
+    for (int trap : {SIGILL, SIGTRAP}) signal(trap, [](int) { exit(42); });
     Refuse(SYS_tgkill, EPERM);
     os::Abort();
   });

@@ -1,6 +1,4 @@
 // Messages, and the reports of misuse that end the process.
-#include "core/report.h"
-
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -8,6 +6,7 @@
 #include <string>
 
 #include "core/allocator.h"
+#include "core/base/line.h"
 
 namespace aomalloc {
 namespace {

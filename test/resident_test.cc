@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/statistics.h"
-#include "core/thread.h"
+#include "core/report/statistics.h"
+#include "core/thread/thread.h"
 #include "test/testing.h"
 
 namespace aomalloc {

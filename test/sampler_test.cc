@@ -1,5 +1,5 @@
 // When samples are due, and the rations that lead there.
-#include "core/sampler.h"
+#include "core/heap/sampler.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-#include "core/slab.h"
+#include "core/heap/slab.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -153,8 +153,9 @@ TEST_F(SamplerTest, SamplesAreProportionate) {
   for (const size_t size : {size_t{64}, size_t{2048}, kMaxSmall}) {
     const SizeClass c = ClassOf(size);
     FreeList list;
+    const size_t blocks = kBytes / size;
     size_t samples = 0;
-    for (size_t i = 0; i < kBytes / size; ++i) {
+    for (size_t i = 0; i < blocks; ++i) {
       if (slab::Pop(sampler_->ration(c)) != nullptr) continue;
       if (sampler_->IsDue(c)) {
         ++samples;
@@ -165,18 +166,19 @@ TEST_F(SamplerTest, SamplesAreProportionate) {
     }
     const double chance =
         1 - std::exp(-1.0 * static_cast<double>(size) / kMean);
-    const double expected = static_cast<double>(kBytes / size) * chance;
+    const double expected = static_cast<double>(blocks) * chance;
     EXPECT_NEAR(static_cast<double>(samples), expected, 4 * std::sqrt(expected))
         << size;
   }
   for (const size_t size : {size_t{40000}, size_t{1} << 20}) {
+    const size_t blocks = 8 * kBytes / size;
     size_t samples = 0;
-    for (size_t i = 0; i < 8 * kBytes / size; ++i) {
+    for (size_t i = 0; i < blocks; ++i) {
       samples += sampler_->IsSpanDue(size) ? 1 : 0;
     }
     const double chance =
         1 - std::exp(-1.0 * static_cast<double>(size) / kMean);
-    const double expected = static_cast<double>(8 * kBytes / size) * chance;
+    const double expected = static_cast<double>(blocks) * chance;
     EXPECT_NEAR(static_cast<double>(samples), expected, 4 * std::sqrt(expected))
         << size;
   }

@@ -1,5 +1,5 @@
 // Every request there is, against the definition of a size class.
-#include "core/size_class.h"
+#include "core/base/size_class.h"
 
 #include <gtest/gtest.h>
 

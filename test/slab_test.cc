@@ -1,4 +1,4 @@
-#include "core/slab.h"
+#include "core/heap/slab.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/memory.h"
+#include "core/arena/memory.h"
 #include "test/testing.h"
 
 namespace aomalloc {

@@ -1,6 +1,6 @@
 // Walks of stacks: of real ones, where the walk must find what the unwinder of
 // the compiler's runtime finds; and of such as are broken.
-#include "core/stack_walk.h"
+#include "core/profile/stack_walk.h"
 
 #include <alloca.h>
 #include <execinfo.h>
@@ -17,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/registers.h"
+#include "core/profile/registers.h"
 
 namespace aomalloc {
 namespace {
@@ -69,7 +69,7 @@ volatile int sink;  // what is done after a call is no tail call
   char* room = static_cast<char*>(alloca(static_cast<size_t>(bytes)));
   memset(room, 1, static_cast<size_t>(bytes));
   LookBack();
-  sink = room[0];
+  sink = static_cast<unsigned char>(room[0]);
 }
 
 // Gets its stack from a register that is saved in the frame.
@@ -77,7 +77,7 @@ volatile int sink;  // what is done after a call is no tail call
   alignas(256) volatile char room[256];
   room[0] = static_cast<char>(bytes);
   WithFramePointer(bytes);
-  sink = room[0];
+  sink = static_cast<unsigned char>(room[0]);
 }
 
 TEST(StackWalkTest, FindsWhatTheUnwinderFinds) {

@@ -114,6 +114,22 @@ TEST(StaticHeap, ABlockOfAFullHeapCanShrink) {
   });
 }
 
+// It cannot move to a slab; what it shrinks by can be had.
+TEST(StaticHeap, ALargeBlockOfAFullHeapCanShrink) {
+  OnFreshHeap([] {
+    void* large = Allocate(100000);
+    std::vector<void*> blocks = FillHeap(4096);
+    while (void* block = Allocate(1000)) blocks.push_back(block);
+    EXPECT_EQ(Reallocate(large, 1000, "test"), large) << "cannot move";
+    EXPECT_EQ(UsableSize(large, "test"), 4096u);
+    void* block = Allocate(40000);
+    EXPECT_NE(block, nullptr);
+    FreeBlock(block);
+    FreeBlock(large);
+    FreeAll(blocks);
+  });
+}
+
 TEST_P(StaticHeapTest, WhatAnotherThreadFreesServesAgain) {
   OnFreshHeap([] {
     const size_t size = GetParam();

@@ -1,7 +1,8 @@
 // What the heap is said to consist of, against what is known of it.
-#include "core/statistics.h"
+#include "core/report/statistics.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <map>
@@ -9,7 +10,7 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/os.h"
+#include "core/base/os_memory.h"
 #include "test/child.h"
 #include "test/heaps.h"
 #include "test/testing.h"
@@ -218,7 +219,7 @@ TEST_F(StatisticsTest, ResidentIsWhatHasMemoryBehindIt) {
 // What a thread that moves on has half written must do no harm.
 TEST_F(StatisticsTest, NonsenseIsBounded) {
   InChild([] {
-    const memory::Taken taken = memory::Take({65536, 4096, 1});
+    const memory::Grant taken = memory::Take({65536, 4096, 1});
     for (int kind = 0; kind < 5; ++kind) {
       for (uint32_t units : {0u, 1u, 12345678u}) {
         Descriptor* run = taken.run;
@@ -233,7 +234,7 @@ TEST_F(StatisticsTest, NonsenseIsBounded) {
           const RunView view =
               ViewRun(arena, static_cast<size_t>(run - arena->table()));
           EXPECT_GE(view.units, 1u);
-          EXPECT_LE(view.units, arena->committed_units());
+          EXPECT_LE(view.units, arena->end());
           EXPECT_LT(view.size_class, kNumClasses);
           EXPECT_LE(view.blocks, view.carved);
           EXPECT_LE(view.carved, view.capacity);
@@ -267,6 +268,31 @@ TEST_F(StatisticsTest, CountingBesideThreadsThatMoveOnIsBounded) {
     }
     for (void* block : blocks) FreeBlock(block);
     --working;
+  });
+}
+
+// What a program has mapped in the middle of the heap is none of it.
+TEST_F(StatisticsTest, WhatIsInTheWayDoesNotCount) {
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    const Arena* primary = memory::ArenaAt(1);
+    char* page = primary->base() + primary->end() * primary->unit_bytes();
+    ASSERT_EQ(mmap(page, os::PageSize(), PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+              page);
+    const size_t size = (primary->end() + 64) * primary->unit_bytes();
+    void* block = Allocate(size);
+    ASSERT_NE(block, nullptr);
+    EXPECT_LT(primary->accessible_units(), primary->end());
+    const Statistics s = Count();
+    EXPECT_GE(s.span_bytes, size);
+    EXPECT_LT(
+        s.accessible - memory::ArenaAt(0)->end() * memory::kStaticUnitBytes,
+        primary->end() * primary->unit_bytes());
+    size_t resident;
+    EXPECT_TRUE(ResidentBytes(&resident));
+    Free(block, "test");
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,29 +14,9 @@
 #include <thread>
 #include <vector>
 
+#include "test/random.h"
+
 namespace aomalloc {
-
-// Random numbers that are the same in every run.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-  uint64_t Next() {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return state_;
-  }
-  // In [0, bound).
-  size_t Below(size_t bound) { return Next() % bound; }
-  // In [0, bound), every order of magnitude about as often.
-  size_t SkewedBelow(size_t bound) {
-    const size_t below = bound >> Below(64 - __builtin_clzl(bound));
-    return Below(below + 1) % bound;
-  }
-
- private:
-  uint64_t state_;
-};
 
 // Runs f(0) .. f(count - 1) in threads of their own, which begin when all have
 // started, and waits for them.
@@ -75,6 +56,27 @@ inline size_t AddressSpace() {
   if (fscanf(file, "%zu", &pages) != 1) pages = 0;
   fclose(file);
   return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+// True if the kernel has what core asks for before it moves pages: 5.14 has.
+inline bool PagesAreMoved() {
+  constexpr int kPopulateRead = 22;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  void* start = mmap(nullptr, page, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const bool granted = madvise(start, page, kPopulateRead) == 0;
+  munmap(start, page);
+  return granted;
+}
+
+// The mappings that the process has.
+inline size_t CountMappings() {
+  FILE* file = fopen("/proc/self/maps", "re");
+  if (file == nullptr) return 0;
+  size_t count = 0;
+  for (int c; (c = fgetc(file)) != EOF;) count += c == '\n';
+  fclose(file);
+  return count;
 }
 
 inline double Seconds() {

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "core/allocator.h"
-#include "core/thread.h"
+#include "core/thread/thread.h"
 #include "test/step.h"
 
 namespace aomalloc {

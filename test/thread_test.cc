@@ -1,6 +1,6 @@
 // Heaps and the threads that hold them: thread exit, handlers inside
 // operations, and what is freed by others.
-#include "core/thread.h"
+#include "core/thread/thread.h"
 
 #include <gtest/gtest.h>
 #include <pthread.h>

@@ -8,17 +8,15 @@
 #include <vector>
 
 #include "core/allocator.h"
-#include "core/liveness.h"
-#include "core/thread.h"
+#include "core/thread/liveness.h"
+#include "core/thread/thread.h"
 #include "test/child.h"
 #include "test/testing.h"
 
 namespace aomalloc {
 namespace {
 
-AO_t IdOf(const Heap* heap) {
-  return LoadRelaxed(&heap->holder) & ((AO_t{1} << liveness::kIdBits) - 1);
-}
+AO_t IdOf(const Heap* heap) { return Holder::IdOf(LoadRelaxed(&heap->holder)); }
 
 size_t CountHeaps() {
   size_t count = 0;

@@ -7,8 +7,8 @@
 #include <regex>
 #include <string>
 
-#include "core/memory.h"
-#include "core/misuse.h"
+#include "core/arena/memory.h"
+#include "core/heap/misuse.h"
 
 namespace aomalloc {
 

@@ -18,7 +18,7 @@ VERSION = 1
 POINTERS = "static_arena mapped_arenas first_heaps registry secret".split()
 WORDS = """
     version max_mapped num_first_heaps num_classes
-    arena_base arena_shift arena_table arena_used arena_dirty arena_committed
+    arena_base arena_shift arena_table arena_used arena_dirty arena_accessible
     run_bytes run_owner run_units run_granules run_capacity run_kind
     run_free run_used run_beyond run_carved run_drained
     heap_bytes heap_holder heap_next heap_draining heap_remote
@@ -80,7 +80,7 @@ class Arena:
         self.base = field("arena_base")
         self.shift = field("arena_shift") & 0xffffffff
         self.unit_bytes = 1 << self.shift
-        self.units = field("arena_committed")
+        self.units = field("arena_accessible")
         self.run_bytes = layout["run_bytes"]
         self.table = memory.read(field("arena_table"), self.units * self.run_bytes)
         self.used = memory.read(field("arena_used"), (self.units + 63) // 64 * 8)
@@ -160,7 +160,7 @@ class Heap:
                 heap = self.memory.word(heap + self.layout["heap_next"])
 
     def seal(self, block):
-        """What is added to a free block's link (core/run.h)."""
+        """What is added to a free block's link (core/arena/run.h)."""
         if not self.layout["hardened"]:
             return block * 9 + 0x5ea1ed01
         mixed = (block ^ self.secret) * 0x9E3779B97F4A7C15 & ALL_ONES
@@ -264,7 +264,7 @@ class Heap:
         return f"{address - block} bytes inside {kind} at {block:#x}, {size} bytes"
 
     def map(self):
-        """What "arenas" is in a report (core/heap_report.h)."""
+        """What "arenas" is in a report (core/report/heap_report.h)."""
         arenas = []
         for arena in self.arenas:
             runs = []
@@ -289,7 +289,8 @@ class Heap:
             for unit, units, run in arena.runs():
                 size = units * arena.unit_bytes
                 if run is None:
-                    kind = "free, not given back" if arena.is_dirty(unit) else "free, no memory behind it"
+                    kind = ("free, not given back" if arena.is_dirty(unit)
+                            else "free, no memory behind it")
                 else:
                     kind = {SLAB: "in slabs", SPAN: "in spans", OWN: "heaps"}.get(
                         run.kind, "kept for later")
@@ -304,7 +305,8 @@ class Heap:
         yield f"{'freed, on their way home':30}{away:>18,} blocks"
         yield f"{'heaps':30}{sum(1 for _ in self.heaps()):>18,}"
         yield ""
-        yield f"{'class':>8}{'slabs':>9}{'blocks in use':>15}{'of':>12}{'fill':>7}{'remote frees':>15}"
+        yield (f"{'class':>8}{'slabs':>9}{'blocks in use':>15}{'of':>12}"
+               f"{'fill':>7}{'remote frees':>15}")
         for size, (slabs, blocks, capacity, drained) in sorted(classes.items()):
             yield (f"{size:>8,}{slabs:>9,}{blocks:>15,}{capacity:>12,}"
                    f"{blocks * 100 // max(capacity, 1):>5} %{drained:>15,}")

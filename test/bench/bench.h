@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "test/random.h"
+
 namespace bench {
 
 [[noreturn]] inline void Die(const char* what) {
@@ -21,26 +23,7 @@ namespace bench {
   _exit(1);
 }
 
-// Random numbers (xorshift) that are the same in every run.
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 0x9E3779B97F4A7C15u + 1) {}
-  uint64_t Next() {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 7;
-    state_ ^= state_ << 17;
-    return state_;
-  }
-  // In [0, bound).
-  size_t Below(size_t bound) { return Next() % bound; }
-  // In [low, high].
-  size_t Between(size_t low, size_t high) {
-    return low + Below(high - low + 1);
-  }
-
- private:
-  uint64_t state_;
-};
+using aomalloc::Random;
 
 // An array of zeros whose pages are there from the beginning.
 template <typename T>

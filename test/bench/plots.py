@@ -2,14 +2,12 @@
 
 import os
 
-import matplotlib
-
-matplotlib.use("Agg")
-# pylint: disable=wrong-import-position
 import matplotlib.pyplot as plt
 from matplotlib import ticker
 
 import allocators
+
+plt.switch_backend("Agg")  # There may be no display.
 
 # Ours stands out; the others are told apart by colour and shape.
 OURS_STYLE = ("#d62728", "D")

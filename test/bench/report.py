@@ -7,6 +7,9 @@ import plots
 import rows as catalogue
 from figures import Table
 
+# Beside the figures; what is said there stays when the tables are written anew.
+NOTES = "NOTES.md"
+
 
 def number(value):
     """Three digits are what a median is worth."""
@@ -89,7 +92,7 @@ class Report:
         """The tables of one quantity: relative to the best peer, and as measured."""
         if any(table.best_peer(row) for row in table.rows):
             self.say(f"### {title}, relative to the best peer", "",
-                     "Less is better; in bold what is least.", "")
+                     "Less is better. The least is in bold.", "")
             body = [[row.name] + [self.ratio(table, row, column) for column in self.columns]
                     for row in table.rows]
             self.table(["row"] + self.names(), body + [["geometric mean"] + self.means(table)])
@@ -134,7 +137,7 @@ class Report:
 
     def summary(self):
         self.say("## Geometric means", "",
-                 "Each row counts the same, and is relative to the peer that is best in "
+                 "Each row counts the same. It is relative to the peer that is best in "
                  "it: 1 would be as good as the best peer in every row.", "")
         body, bars = [], []
         for key, group in catalogue.GROUPS.items():
@@ -148,9 +151,11 @@ class Report:
                                          for column in self.columns]))
         self.table(["group"] + self.names(), body)
         self.picture("Geometric means", plots.means(self.out, bars))
-        self.say("Peers are all but aomalloc and bump. bump never frees: it is no peer but "
-                 "a limit, of what a malloc costs at the least and of the memory that a "
-                 "program goes through.", "")
+        self.say("All but aomalloc and bump are peers. bump never frees. It is a limit and "
+                 "not a peer: it shows the least that a malloc can cost, and all memory that "
+                 "a program goes through.", "")
+        if os.path.exists(os.path.join(self.out, NOTES)):
+            self.say(f"[{NOTES}]({NOTES}) has notes on this run, written by hand.", "")
 
     def described(self):
         self.say("## Where and how", "")
@@ -159,7 +164,7 @@ class Report:
         self.say(f"- command: `{self.command}`", "")
         self.say("Each run is a process of its own with the allocator preloaded. In each "
                  "round all allocators run a row one after the other, in an order that "
-                 "rotates, before the next row. No row that was run is left out.", "")
+                 "rotates, before the next row. Every row that was run is reported.", "")
 
     def write(self):
         self.say("# aomalloc beside other allocators", "")

@@ -40,28 +40,29 @@ GROUPS = {
     "micro": Group(
         "Short loops", "time", "Nanoseconds per object",
         "The processor time of a malloc, one store into the block, and its free. bump "
-        "goes round in a few KiB here: it is what the loop itself costs."),
+        "goes round in a few KiB here, so it shows what the loop itself costs."),
     "steps": Group(
         "Short loops", "instructions", "Instructions per object",
-        "The same loops, counted by single steps: what is executed outside of the "
-        "program. No clock, no noise."),
+        "The same loops, counted by single steps: the instructions that run outside of "
+        "the program. There is no clock and no noise."),
     "workload": Group(
         "Workloads", "time", "Seconds",
         "A whole process that does a fixed amount of work, in the manner of the suites "
         "that allocators are usually compared by. The number of threads is at the end of "
-        "the name; they share the work. With one thread it is the processor time, with "
-        "several the time on the clock.", True),
+        "the name; the threads share the work. The figure is processor time with one "
+        "thread, and time on the clock with several.", True),
     "program": Group(
         "Programs", "time", "Seconds of processor time",
-        "Programs as Debian has them, with fixed work: the processor time of the whole "
-        "process, start and end included.", True),
+        "Debian's programs with fixed work: the processor time of the whole process, "
+        "start and end included.", True),
     "memory": Group(
         "Memory held", "memory", "Bytes resident per byte live",
-        "What stays resident, over what is live: 1 would be no overhead at all."),
+        "Resident memory divided by live memory: 1 would be no overhead at all."),
     "handler": Group(
         "In a signal handler that interrupted malloc", "time", "Nanoseconds per object",
         "A handler runs at an instruction of malloc or free, and allocates and frees 64 "
-        "bytes: the median over all instructions. No peer may be used so."),
+        "bytes. The figure is the median over all instructions. No peer may be used in "
+        "this way."),
 }
 
 MICRO = {

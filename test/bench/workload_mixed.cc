@@ -20,8 +20,9 @@ void Shbench(int threads, long work) {
         const bool large = random.Below(10) == 0;
         batch[n] = Block::New(random.Between(1, large ? 1000 : 100));
       }
-      for (long n = kBatch - 1; n >= kBatch * 2 / 3; --n)
+      for (long n = kBatch - 1; n >= kBatch * 2 / 3; --n) {
         Block::Delete(batch[n]);
+      }
       for (long n = 0; n < kBatch / 3; ++n) Block::Delete(batch[n]);
       for (long n = kBatch / 3; n < kBatch * 2 / 3; ++n) {
         Block::Delete(old[oldest]);

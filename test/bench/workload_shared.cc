@@ -12,8 +12,8 @@ namespace {
 
 // After larson (P. Larson and M. Krishnan, ISMM 1998): a server. Each thread
 // replaces blocks of 16 to 1,000 bytes at random among 1,000, then leaves them
-// to a new thread and ends. Servers lie apart from each other: a cache line that
-// they shared would not be the allocator's doing.
+// to a new thread and ends. Servers lie apart from each other: a cache line
+// that they shared would not be the allocator's doing.
 class alignas(128) Server {
  public:
   static constexpr int kGenerations = 20;

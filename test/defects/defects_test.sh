@@ -11,7 +11,7 @@ named=$(grep -cE '^\| (double free|free|realloc|malloc_usable_size|sized delete)
   <<<"$table")
 ((named == 23)) || { echo "FAILED: $named of 23 are named"; exit 1; }
 for what in 'second word' 'of null' 'of a pointer'; do
-  grep -qE "^\| write $what[^|]*\| message|^\| write to a freed block, $what \| message" <<<"$table" ||
+  grep -qE "^\| write ${what}[^|]*\| message|^\| write to a freed block, $what \| message" <<<"$table" ||
     { echo "FAILED: write $what"; exit 1; }
 done
 if grep -E '\| (silent|damage) \|$' <<<"$table"; then

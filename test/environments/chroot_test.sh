@@ -2,6 +2,7 @@
 # A root directory that holds nothing but the program: no /proc, no /dev, no
 # /etc.
 source test/environments/common.sh
+need_root
 
 root=$TEST_TMPDIR/root
 mkdir -p "$root/tmp"

@@ -13,3 +13,8 @@ as_root() {
     unshare --user --map-root-user "$@"
   fi
 }
+
+# need_root: ends the test where as_root cannot be had.
+need_root() {
+  as_root true || not_here 'neither root nor a user namespace to be it in'
+}

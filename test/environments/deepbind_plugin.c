@@ -1,5 +1,5 @@
-/* Loaded with RTLD_DEEPBIND, so that its malloc is the C library's own, whatever
-   was preloaded. */
+/* Loaded with RTLD_DEEPBIND, so that its malloc is the C library's own,
+   whatever was preloaded. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <pthread.h>

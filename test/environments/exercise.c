@@ -1,6 +1,6 @@
 /* exercise [THREADS [ROUNDS]]: threads allocate, change and free blocks of many
-   sizes, some of which other threads free, and look that nobody else has written
-   to them. Prints what was done. Standard C and POSIX alone. */
+   sizes, some of which other threads free, and look that nobody else has
+   written to them. Prints what was done. Standard C and POSIX alone. */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* A program that brings its own allocator: malloc and kin are its own, for
-   itself and for all its libraries. It knows whether a block is of its pool, and
-   gets no other. Prints how often it was called. */
+   itself and for all its libraries. It knows whether a block is of its pool,
+   and gets no other. Prints how often it was called. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <locale.h>

@@ -34,10 +34,12 @@ filter() { seq 100000 | fzf --filter 4242 --no-sort; }
 assert_served fzf --version
 run_both fzf filter
 
-# It reads its rules with libseccomp, by way of cgo.
+# It reads its rules with libseccomp, by way of cgo. Where no sysfs is mounted it
+# panics when it looks for cgroups.
 container() {
   runc --version
   runc features
+  [[ -d /sys/fs/cgroup ]] || return 0
   runc spec
   ! runc --root "$PWD/state" start nothing
 }

@@ -2,6 +2,12 @@
 # Programs built with a sanitizer that brings its own malloc. Where that is the
 # program's, the library leaves it alone; where the library has taken its place,
 # the program is refused in one line.
+#
+# gcc 12's ThreadSanitizer and AddressSanitizer stand no more than 28 bits of random
+# address (vm.mmap_rnd_bits); some systems have 32. So there are none, if that can be.
+if [[ ! ${NOT_RANDOM-} ]] && setarch -R true; then
+  NOT_RANDOM=1 exec setarch -R "$0"
+fi
 source test/environments/common.sh
 
 need gcc

@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 
 #include "core/allocator.h"
-#include "core/ceiling.h"
+#include "core/arena/ceiling.h"
 #include "test/fuzz/calls.h"
 #include "test/fuzz/model.h"
 #include "test/testing.h"
@@ -35,7 +35,7 @@ void CheckUnits() {
   Arena* arena;
   for (int i = 0; (arena = arenas::ArenaAt(i)) != nullptr; ++i) {
     size_t count = 0;
-    for (size_t unit = 0; unit < arena->committed_units(); ++unit) {
+    for (size_t unit = 0; unit < arena->end(); ++unit) {
       const Run& run = arena->table()[unit];
       if (!arena->InUse(unit)) continue;
       if (run.kind != aomalloc::RunKind::kOwn) {

@@ -21,7 +21,7 @@ constexpr size_t kAbsurd = size_t{1} << 46;
 uint32_t seeds;
 
 char PatternAt(const Slot& slot, size_t i) {
-  return static_cast<char>(slot.seed * 31 + i * 7 + (i >> 8));
+  return static_cast<char>(size_t{slot.seed} * 31 + i * 7 + (i >> 8));
 }
 
 template <typename Visit>

@@ -125,6 +125,7 @@ done
 
 # The completion offers what --help lists, and no more.
 (
+  # shellcheck source=scripts/installed/completion.bash
   source "$root/share/bash-completion/completions/aomalloc"
   COMP_WORDS=(aomalloc --) COMP_CWORD=1
   _aomalloc
@@ -142,6 +143,7 @@ lintian --fail-on error,warning "$package" ||
   fail 'lintian has something to say'
 dpkg-deb -x "$package" unpacked
 for file in usr/bin/aomalloc usr/lib/*/libaomalloc.so usr/lib/*/libaomalloc-hardened.so usr/share/man/man1/aomalloc.1.gz \
+  usr/share/gdb/auto-load/usr/lib/*/libaomalloc{,-hardened}.so-gdb.py \
   usr/include/aomalloc/atomic_ops_malloc.h usr/lib/*/pkgconfig/aomalloc.pc; do
   # shellcheck disable=SC2086
   ls unpacked/$file >/dev/null || fail "the package lacks $file"

@@ -1,10 +1,10 @@
-// core/arena.h: "Take commits with the compare-and-swap that sets the bits of
-// the run's last word; Return with the one that clears its bits. A run that
-// spans several words of bits is claimed word by word, upwards, and let go again
-// if a later word turns out taken. Stopped in the middle, a thread keeps the
-// units that it has claimed so far and nothing else, and nobody waits for it:
-// others see them as in use. Claiming upwards makes it lock-free".  And:
-// "Purging claims the units like anybody else."
+// core/arena/bitmap.h: "Mark commits with the compare-and-swap that sets the bits
+// of the run's last word, Clear with the one that clears its bits.  A run that
+// spans several words is marked word by word, upwards, and cleared again if a
+// later word turns out taken.  Stopped in the middle, a thread keeps the bits
+// that it has marked so far and nothing else, and nobody waits for it.  Marking
+// upwards makes it lock-free".  And core/arena/arena.h: "A purge marks the units
+// like Take".
 //
 // Two threads take runs, write and return them; a third may purge.  No unit is
 // in two hands, a unit said to be zero is, what is in use is in somebody's
@@ -14,12 +14,12 @@
 // finite: -DPURGE
 // finite: -DSTOP
 // fails: -DBROKEN_STORE             a load and a store in place of the swap
-// fails: -DBROKEN_NO_UNDO           words claimed are kept when a later is taken
+// fails: -DBROKEN_NO_UNDO           words marked are kept when a later is taken
 // fails: -DBROKEN_UNDO_ALL          the word that turned out taken is let go too
 // fails: -DBROKEN_DIRTY_LAST -DPURGE     returned first, marked dirty then
-// fails: -DBROKEN_PURGE -DPURGE     purges what is free without claiming it
+// fails: -DBROKEN_PURGE -DPURGE     purges what is free without marking it
 // fails: -DBROKEN_WAIT -DSTOP       waits for the word that turned out taken
-// cycles: -DBROKEN_DOWN             one of the threads claims downwards
+// cycles: -DBROKEN_DOWN             one of the threads marks downwards
 #ifdef PURGE
 #define WORDS 2
 #else

@@ -1,7 +1,7 @@
-// core/claim.h: "Only the heap's thread and its handlers touch the word, so
-// what is needed is an operation that cannot be split by a signal", and: "Never
-// is it free while it is held."  "The frame tells which: it holds its own tag
-// for as long as it lives. When the tag is gone, the claimant is gone."
+// core/heap/claim.h: "only the heap's thread and its handlers touch the word, so
+// what is needed is an operation that cannot be split by a signal".  "The frame
+// shows which: it holds its own tag for as long as it lives. When the tag is
+// gone, the claimant is gone."  And the word is never 0 while the heap is held.
 //
 // Contexts of one thread work on a heap.  LIFO: each is a handler that
 // interrupted the one before and returns before that goes on; a longjmp leads

@@ -1,9 +1,10 @@
-// core/thread.h: "That one word is all there is: a heap is acquired by one
-// compare-and-swap, from 0 or from the token of a vanished thread, and released
-// by one store; so there is no moment at which an interruption loses it."
-// core/thread.cc, Release: "The claim goes last: until the heap is no longer
+// core/thread/thread.h: "the `holder` word is all there is. A heap is acquired by
+// one compare-and-swap, from 0 or from the token of a vanished thread, and
+// released by one store."  "So there is no moment at which an interruption loses
+// a heap that is in the registry."
+// core/thread/thread.cc, Release: "The claim goes last: until the heap is no longer
 // ours, no handler may make it `current`. If we are stopped in between, the next
-// holder may have taken the claim over before we let it go."
+// holder may have taken the claim over before we give it up."
 //
 // Threads acquire a heap, drain it (the first) or take it over (the others),
 // work on it and release it.  Two of them may vanish at any step, and each may

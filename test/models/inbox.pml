@@ -1,10 +1,10 @@
-// core/atomics.h, PushList: "The push commits with its compare-and-swap; a
+// core/base/atomics.h, PushList: "The push commits with its compare-and-swap; a
 // pusher that stops before it has changed nothing, one that stops after it is
 // done."
-// core/inbox.h, Inbox: "Taking them first notes the list's state, then empties
-// the list, which flips a mark there. So an operation that is abandoned anywhere
-// loses nothing: Repair sees by the mark whether the list was taken."  And of
-// raiders: "there is one raider at a time. [...] Who comes second goes without."
+// core/heap/inbox.h, Inbox: "taking them first notes the list's state, then empties
+// the list, which flips a mark there. So an abandoned take loses nothing: Repair
+// sees by the mark whether the list was taken."  And of raiders: "there is one
+// raider at a time [...]. A second raider takes nothing."
 //
 // A pusher takes free blocks and frees them remotely, so that a block comes back
 // to the list while somebody still remembers it.  The owner and raiders take the

@@ -1,7 +1,8 @@
-// core/outbox.h, Outbox: "Add commits with the store to `count` or to `first`;
-// abandoned before, it loses its block.  Abandoned in the few instructions
-// between taking a lane's batches off and pushing them, Send loses these."
-// core/inbox.h, Inbox: remote frees "are then in the heap's hands alone, with all
+// core/heap/outbox.h, Outbox: "Add commits with the store to the count or to
+// `first`".  "Abandoned before its commit, Add loses its block. Abandoned in the
+// few instructions between taking a lane's batches off and pushing them, Send
+// loses these".
+// core/heap/inbox.h, Inbox: remote frees "are then in the heap's hands alone, with all
 // the blocks that are listed in them".
 //
 // A thread frees blocks of another's heap into a lane, where a block can list

@@ -19,6 +19,7 @@ normalise=              # For sed -E: takes process ids out of the output.
 unset LD_PRELOAD AO_MALLOC_ENABLE_MMAP
 export PATH=/usr/bin:/bin LC_ALL=C.UTF-8 TZ=UTC
 export HOME=$work TMPDIR=$TEST_TMPDIR/tmp
+umask 022 # What others are to read they may.
 mkdir -p "$TMPDIR"
 
 fail() {

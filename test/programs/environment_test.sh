@@ -14,7 +14,7 @@ try() {
 
 # expect_blocks LEAST MOST: how many `try` got before it was refused one.
 expect_blocks() {
-  [[ $status == 3 ]] && ((blocks >= $1 && blocks <= $2)) ||
+  ((status == 3 && blocks >= $1 && blocks <= $2)) ||
     fail "$blocks blocks, not $1 to $2; status $status; $errors"
 }
 

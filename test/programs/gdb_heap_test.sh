@@ -47,12 +47,11 @@ assert ["span", 77] in runs, runs' || fail "the map is wrong"
 ulimit -f 200000
 gdb -nx -batch -ex "set environment LD_PRELOAD $library" \
   -ex 'set environment AO_MALLOC_ENABLE_MMAP 1' -ex run \
-  -ex 'generate-core-file core' "$helpers/inspected" >run 2>&1 || fail "$(<run)"
-[[ -s core ]] || fail "no core dump: $(<run)"
+  -ex 'generate-core-file core' "$helpers/inspected" >said 2>&1 || fail "$(<said)"
+[[ -s core ]] || fail "no core dump: $(<said)"
 ask "$helpers/inspected" core
 # A library without any symbol but those that it exports will do.
-cp "$library" stripped.so
-strip stripped.so
+strip -o stripped.so "$library"
 ask -ex "set environment LD_PRELOAD $PWD/stripped.so" \
   -ex 'set environment AO_MALLOC_ENABLE_MMAP 1' -ex run "$helpers/inspected"
 

@@ -1,6 +1,8 @@
 #!/bin/bash
 # gdb in batch mode, with the debugged program under the library too: break,
-# backtrace, print, a call of malloc in the program, up to its end.
+# backtrace, print, a call of malloc in the program, up to its end. Calls are
+# asserted where gdb can make them without the library: Debian's cannot on
+# processors with AMX, whose registers it cannot write.
 source test/programs/common.sh
 need gdb gcc
 unset DEBUGINFOD_URLS
@@ -43,7 +45,16 @@ assert_served gdb -nx -batch -ex run "$TEST_TMPDIR/target"
 normalise='s/process [0-9]+/process N/'
 run_both gdb session
 # shellcheck disable=SC2016
-for line in '^\$1 = {value = 16, ' '^the sum is 30$' '^\$6 = 11$'; do
+{
+  lines=('^\$1 = {value = 16, ' '^the sum is 30$' '^\$[46] = 11$')
+  calls=('^\$3 = 30$' '^\$4 = 1$') # A call that fails has no number.
+}
+if grep -q "${calls[0]}" "$TEST_TMPDIR/gdb.without/stdout"; then
+  lines+=("${calls[@]}")
+else
+  echo "gdb calls nothing here, library or not: $(<"$TEST_TMPDIR/gdb.without/stderr")"
+fi
+for line in "${lines[@]}"; do
   grep -q "$line" "$TEST_TMPDIR/gdb.with/stdout" || fail "gdb printed no $line"
 done
 
@@ -54,6 +65,6 @@ done
     -ex 'set environment AO_MALLOC_ENABLE_MMAP 1' -ex 'break sum' -ex run \
     -ex "generate-core-file $TEST_TMPDIR/dump" "$TEST_TMPDIR/target"
 ) >"$TEST_TMPDIR/dump.log" 2>&1 || fail "$(<"$TEST_TMPDIR/dump.log")"
-kilobytes=$(du -k "$TEST_TMPDIR/dump" | cut -f 1)
+kilobytes=$(($(stat -c %s "$TEST_TMPDIR/dump") >> 10))
 rm "$TEST_TMPDIR/dump"
 ((kilobytes > 1000 && kilobytes < 100000)) || fail "$kilobytes KiB of core dump"

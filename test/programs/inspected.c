@@ -1,11 +1,12 @@
-/* inspected: has blocks of every kind in its hands, tells what each should be said
- * to be, and aborts. */
+/* inspected: has blocks of every kind in its hands, tells what each should be
+ * said to be, and aborts. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void *volatile live, *volatile live_inside, *volatile large, *volatile large_inside;
+void *volatile live, *volatile live_inside;
+void *volatile large, *volatile large_inside;
 void *volatile freed, *volatile freed_elsewhere, *volatile freed_large;
 void *volatile on_stack, *volatile of_program;
 static void *many[100];

@@ -38,7 +38,7 @@ done
 # The limit comes later, from the program itself.
 run_both python-limits-itself python3 -c '
 import resource
-limit = 200 << 20
+limit = 256 << 20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 blocks = []
 try:
@@ -47,6 +47,18 @@ try:
     print("1 GB")
 except MemoryError:
     print("no memory after", len(blocks) // 1500 * 1500, "blocks or more")'
+
+# Then it still starts threads and programs, and maps and loads what it wants.
+run_both python-limits-itself-and-goes-on python3 -c '
+import mmap, resource, subprocess, threading
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+thread = threading.Thread(target=lambda: None)
+thread.start()
+thread.join()
+print(subprocess.run(["/bin/true"]).returncode)
+import ctypes, decimal, lzma, sqlite3, ssl
+mmap.mmap(-1, 1 << 20)
+print(len(bytearray(100 << 20)))'
 
 # hold TAKES: without the library and with it, which TAKES so many blocks itself.
 hold() {

@@ -1,5 +1,5 @@
-// Allocates what profile_test knows: leaks of two kinds, and much that is freed.
-// With an argument it then waits for a line, holding what it leaks.
+// Allocates what profile_test knows: leaks of two kinds, and much that is
+// freed. With an argument it then waits for a line, holding what it leaks.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

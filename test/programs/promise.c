@@ -1,5 +1,6 @@
 // promise TERABYTES: has so much promised and does not touch it; asks for as
-// much again; gives the first back and asks once more. In between, small blocks.
+// much again; gives the first back and asks once more. In between, it takes
+// small blocks.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,86 +4,8 @@ source test/programs/common.sh
 need python3
 export PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1
 
-cat >"$TEST_TMPDIR/imports.py" <<'END'
-import importlib
-import sys
-
-count = 0
-for name in sorted(sys.stdlib_module_names):
-    if name in ("antigravity", "idlelib", "this") or name.startswith("__"):
-        continue
-    try:
-        importlib.import_module(name)
-        count += 1
-    except ImportError as error:
-        print("not here:", name, type(error).__name__)
-print("imported", count)
-assert count > 200
-END
-
-cat >"$TEST_TMPDIR/work.py" <<'END'
-import concurrent.futures
-import ctypes
-import decimal
-import hashlib
-import json
-import multiprocessing
-import re
-import subprocess
-import sys
-import threading
-import zlib
-
-
-def digest(value):
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def job(n):
-    return n, digest([{"i": i, "text": "x" * (i % 100)} for i in range(n)])[:16]
-
-
-if __name__ == "__main__":
-    data = [{"id": i, "name": f"name {i}", "tags": list("tags" * (i % 10))}
-            for i in range(20000)]
-    text = json.dumps(data)
-    assert json.loads(text) == data
-    print("json", digest(data))
-    print("zlib", zlib.crc32(zlib.compress(text.encode(), 6)))
-    print("regex", len(re.findall(r"name (\d+)7\b", text)))
-    root = decimal.Context(prec=5000).sqrt(decimal.Decimal(2))
-    print("decimal", digest(str(root)))
-    print("integer", digest(hex(7**20000)))
-
-    results = []
-    threads = [threading.Thread(target=lambda n=n: results.append(job(n * 500)))
-               for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print("threads", sorted(results))
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        print("futures", list(pool.map(job, range(20))))
-    for method in ("fork", "spawn"):
-        with multiprocessing.get_context(method).Pool(2) as pool:
-            print(method, pool.map(job, range(0, 3000, 300)))
-    for n in range(10):
-        program = f"print('y' * {n}); raise SystemExit({n})"
-        child = subprocess.run([sys.executable, "-S", "-c", program],
-                               capture_output=True)
-        print("subprocess", child.returncode, child.stdout)
-
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype = ctypes.c_void_p
-    libc.free.argtypes = [ctypes.c_void_p]
-    for size in range(0, 100000, 97):
-        libc.free(libc.malloc(size))
-    raise SystemExit(4)
-END
-
 assert_served python3 -c 'import subprocess; subprocess.run(["true"])'
-run_both imports python3 "$TEST_TMPDIR/imports.py"
+run_both imports python3 "$helpers/python_imports.py"
 expected_status=4
 export PYTHONMALLOC=malloc # Not Python's own arenas.
-run_both work python3 "$TEST_TMPDIR/work.py"
+run_both work python3 "$helpers/python_work.py"

@@ -1,7 +1,8 @@
 #!/bin/bash
 # A setuid program into which the system's administrator has the library loaded
-# (/etc/ld.so.preload): no variable of its caller is honoured, nothing is said
-# and nothing is written.  In a chroot, which has an /etc of its own.
+# (/etc/ld.so.preload): no variable of its caller is honoured, nothing is said,
+# of misuse neither, and nothing is written.  In a chroot, which has an /etc of
+# its own.
 source test/programs/common.sh
 
 root=$TEST_TMPDIR/root
@@ -16,12 +17,14 @@ for file in $(ldd "$helpers/secure" | grep -oE '/[^ ]+'); do
 done
 
 # call NAME PROGRAM [ASSIGNMENT...]: PROGRAM of the chroot, called by a user who
-# is nobody there; sets output and errors.
+# is nobody there, with $argument if there is one; sets output, errors, status.
+argument=
 call() {
   run "$1" env -i "${@:3}" \
-    /usr/sbin/chroot --userspec=65534:65534 "$root" "/$2"
+    /usr/sbin/chroot --userspec=65534:65534 "$root" "/$2" ${argument:+"$argument"}
   output=$(<"$TEST_TMPDIR/$1/stdout")
   errors=$(<"$TEST_TMPDIR/$1/stderr")
+  status=$(<"$TEST_TMPDIR/$1/status")
 }
 
 # Whether such a program can be had here at all.
@@ -57,4 +60,17 @@ for variable in "${variables[@]}"; do
   done
 done
 [[ ! $(ls -A "$root/tmp") ]] || fail 'something was written'
+
+# Misuse: the program is ended all the same.
+for name in libaomalloc libaomalloc-hardened; do
+  cp "${library%/*}/$name.so" "$root/libaomalloc.so"
+  for argument in twice foreign use size written; do
+    call "$name, plain, $argument" plain
+    [[ $status == 134 && $errors == 'aomalloc: '* && $errors != *$'\n'* ]] ||
+      fail "$name, $argument, not setuid: status $status: $errors"
+    call "$name, setuid, $argument" setuid
+    [[ $status == 134 && ! $errors ]] ||
+      fail "$name, $argument: status $status: $errors"
+  done
+done
 echo "not honoured: ${variables[*]}"

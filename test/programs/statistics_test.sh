@@ -6,41 +6,7 @@ need python3 ls dash
 mkdir -p "$work"
 cd "$work"
 
-check() {
-  /usr/bin/python3 -I - "$@" <<'END'
-import json
-import sys
-
-path, occasion = sys.argv[1:]
-lines = open(path, encoding="utf-8").read().splitlines()
-for line in lines:
-    report = json.loads(line)
-    memory, waste = report["memory"], report["waste"]
-    assert report["occasion"] == occasion, report["occasion"]
-    blocks = {c["size"]: c["blocks"] for c in report["classes"]}
-    # 1000, 9000 and 500 bytes; a few are the C library's.
-    assert 5000 <= blocks[1024] <= 5010, blocks
-    assert 300 <= blocks[9216] <= 303, blocks
-    assert 2000 <= blocks[512] <= 2010, blocks
-    assert report["counts"]["spans"] >= 3 and memory["spans"] >= 3 << 20
-    live = 5000 * 1024 + 300 * 9216 + (3 << 20)
-    assert live <= memory["live"] <= live * 1.03, (live, memory["live"])
-    # What was live most was all of it.
-    peak = live + 2000 * 512
-    assert 0.97 * peak <= memory["peak_live"] <= 1.03 * peak, (peak, memory)
-    # Freed by a thread that has ended, not taken home by the owner.
-    assert 2000 * 512 * 0.99 <= waste["away"] <= 2000 * 512 * 1.1, waste
-    assert memory["resident"] >= live and memory["mapped"] >= memory["used"]
-    assert memory["peak_used"] >= memory["used"] >= memory["live"]
-    slabs = sum(c["slabs"] for c in report["classes"])
-    runs = [run for arena in report["arenas"] for run in arena["runs"]]
-    churned = 8  # slabs that come and go meanwhile
-    assert abs(sum(run[0] == "slab" for run in runs) - slabs) <= churned
-    assert sum(run[3] for run in runs if run[0] == "slab" and run[2] == 1024) == blocks[1024]
-    assert sum(run[0] == "span" for run in runs) >= 3
-print(f"{len(lines)} report(s) {occasion}, as it should be")
-END
-}
+check() { /usr/bin/python3 -I "$helpers/check_report.py" "$@"; }
 
 export AO_MALLOC_STATS_FORMAT=json
 AO_MALLOC_STATS=$work/exit.%p with_library "$helpers/reported" </dev/null
@@ -95,5 +61,5 @@ for value in AO_MALLOC_STATS_FORMAT=xml AO_MALLOC_DUMP_SIGNAL=KILL \
     fail "$value is not refused in one line: $message"
 done
 message=$(AO_MALLOC_STATS=/nonexistent/report with_library "$helpers/reported" 2>&1 </dev/null)
-[[ $message == *'AO_MALLOC_STATS=/nonexistent/report: cannot be opened' ]] ||
+[[ $message == *'AO_MALLOC_STATS=/nonexistent/report: cannot be opened (error 2)' ]] ||
   fail "not told that the file cannot be opened: $message"

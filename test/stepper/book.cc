@@ -50,7 +50,9 @@ void ForEachOffset(const Line& line, Visit visit) {
 
 void CheckLine(const Line& line) {
   ForEachOffset(line, [&line](size_t i) {
-    if (line.ptr[i] != PatternAt(line, i)) Fail("a block was overwritten", line.ptr);
+    if (line.ptr[i] != PatternAt(line, i)) {
+      Fail("a block was overwritten", line.ptr);
+    }
   });
 }
 
@@ -60,7 +62,11 @@ size_t Find(const void* ptr) {
   size_t high = num_lines;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (lines[middle].ptr < ptr) low = middle + 1; else high = middle;
+    if (lines[middle].ptr < ptr) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
   }
   return low;
 }
@@ -122,6 +128,22 @@ void Give(void* ptr) {
   free(ptr);
 }
 
+void* Resize(void* ptr, size_t size) {
+  const size_t at = Find(ptr);
+  if (at == num_lines || lines[at].ptr != ptr) Fail("not in the book", ptr);
+  const Line old = lines[at];
+  Strike(ptr);
+  auto* moved = static_cast<unsigned char*>(realloc(ptr, size));
+  if (moved == nullptr) Fail("no memory");
+  ForEachOffset(old, [&](size_t i) {
+    if (i < size && moved[i] != PatternAt(old, i)) {
+      Fail("realloc lost contents", moved + i);
+    }
+  });
+  Enter(moved, size);
+  return moved;
+}
+
 void CheckAll() {
   for (size_t i = 0; i < num_lines; ++i) CheckLine(lines[i]);
 }
@@ -163,6 +185,52 @@ void Exercise(size_t focus) {
     Give(aligned);
     // The small ones are kept: they show what later writes to them.
     if (size >= 1024) Give(grown);
+  }
+}
+
+void Stock() {
+  const size_t sizes[] = {64, 1000, 1500, 5000, 20000};
+  for (const size_t size : sizes) Take(size), Take(size);
+  if (!mapped) return;
+  const size_t large[] = {150000, 300000};
+  for (const size_t size : large) Take(size);
+}
+
+namespace {
+// Small sizes one by one, then about three to each power of two; large ones,
+// which are many bytes, by powers of two alone.
+size_t SizeAfter(size_t size, size_t large) {
+  if (size < 64) return size + 16;
+  return size < large ? size + size / 4 : size * 2;
+}
+}  // namespace
+
+void UseAllSizes(int rounds) {
+  // Large ones, which the static heap has no room for, are few.
+  constexpr size_t kSmallest = 16;
+  constexpr size_t kLarge = 40000;
+  const size_t largest = mapped ? size_t{1} << 20 : kLarge;
+  static void* taken[400];
+  for (int round = 0; round < rounds; ++round) {
+    size_t count = 0;
+    for (size_t size = kSmallest; size <= largest;
+         size = SizeAfter(size, kLarge)) {
+      taken[count++] = Resize(Take(size), size + size / 2);
+      void* zeroed = calloc(1, size);
+      if (zeroed == nullptr) Fail("no memory");
+      CheckZero(zeroed, size);
+      Enter(zeroed, size);
+      taken[count++] = zeroed;
+      void* aligned = memalign(256, size);
+      if (reinterpret_cast<uintptr_t>(aligned) % 256 != 0) {
+        Fail("memalign is misaligned", aligned);
+      }
+      Enter(aligned, size);
+      taken[count++] = aligned;
+    }
+    CheckAll();
+    for (size_t i = 0; i < count; ++i) Give(taken[i]);
+    malloc_trim(0);
   }
 }
 

@@ -33,6 +33,9 @@ void CheckAll();
 // Frees all blocks.
 void GiveAll();
 
+// Resizes a block; what is in both is as it was. The new block, never null.
+void* Resize(void* ptr, size_t size);
+
 // Frees every `step`-th block and takes one of the same size instead.
 void Exchange(size_t step);
 
@@ -45,6 +48,14 @@ void Exercise(size_t focus);
 // followed it is not (A, B taken, A freed, B kept); or the head is gone.
 enum class Trap { kHeadReturns, kHeadIsGone };
 void SetTrap(size_t focus, Trap trap);
+
+// Takes blocks of all sizes there are, zeroed and aligned as well, and resizes
+// them; has them all at a time, frees them and gives the memory back. So
+// `rounds` times.
+void UseAllSizes(int rounds);
+
+// Enters blocks of all kinds.
+void Stock();
 
 // `count` operations at random over many sizes.
 void Churn(int count, size_t focus);

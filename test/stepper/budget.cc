@@ -58,7 +58,7 @@ class Instruction {
     const uint8_t mod_rm = at_[1];
     if ((mod_rm & 7) != 4 || (at_[2] & 7) != 4) return 0;  // base: the pointer
     long offset = 0;
-    if (mod_rm >> 6 == 1) offset = static_cast<int8_t>(at_[3]);
+    if (mod_rm >> 6 == 1) offset = (at_[3] ^ 0x80) - 0x80;  // signed
     if (mod_rm >> 6 == 2) {
       int32_t wide;
       memcpy(&wide, at_ + 3, sizeof wide);
@@ -97,14 +97,14 @@ bool PrintCosts() {
   FindFunctions();
   shared = new (MapShared(sizeof(Shared))) Shared;
   Path path{};
-  path.pcs = static_cast<uintptr_t*>(
-      MapShared(Path::kCapacity * sizeof(uintptr_t)));
+  path.pcs =
+      static_cast<uintptr_t*>(MapShared(Path::kCapacity * sizeof(uintptr_t)));
   for (const char* name :
        {"malloc_fast", "free_fast", "operator_new", "operator_delete"}) {
     for (size_t i = 0; i < kNumScenarios; ++i) {
       if (strcmp(kScenarios[i].name, name) != 0) continue;
-      const Outcome outcome = Run({&kScenarios[i], Mode::kRecord, 1, 1, 0, true},
-                                  Boundary(), 0, &path);
+      const Outcome outcome = Run(
+          {&kScenarios[i], Mode::kRecord, 1, 1, 0, true}, Boundary(), 0, &path);
       if (!outcome.ok) {
         Print("%s: %s\n", name, outcome.message);
         return false;
@@ -118,11 +118,7 @@ bool PrintCosts() {
   return true;
 }
 
-}  // namespace
-}  // namespace stepper
-
-int main(int argc, char** argv) {
-  using namespace stepper;
+int Main(int argc, char** argv) {
   if (argc != 3 || strcmp(argv[1], "--library") != 0) {
     Print("usage: %s --library PATH\n", argv[0]);
     return 2;
@@ -138,3 +134,8 @@ int main(int argc, char** argv) {
   const bool static_ok = RunStage(argv[2], "static", argv);
   return mapped_ok && static_ok ? 0 : 1;
 }
+
+}  // namespace
+}  // namespace stepper
+
+int main(int argc, char** argv) { return stepper::Main(argc, argv); }

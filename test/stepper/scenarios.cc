@@ -1,32 +1,23 @@
 #include "test/stepper/scenarios.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <type_traits>
 
 #include "test/stepper/book.h"
+#include "test/stepper/setups.h"
 #include "test/stepper/shared.h"
-#include "test/stepper/victim.h"
 
 namespace stepper {
 namespace {
 
-// Class 2304 serves this; nothing else in these programs uses it before. A slab
-// holds 28 of them, or 5 in the static heap, and they are carved one by one.
-constexpr size_t kRare = 2200;
-
-void* in;   // the block that the operation is about; not in the book
-void* out;  // what it returned
-void* blocks[128];
+void* out;    // what the operation returned
 bool is_new;  // `out` is a new block, to be entered
-size_t in_size;
 
 // Functions that only some libraries have.
 void* (*ao_malloc)(size_t);
@@ -34,243 +25,6 @@ void (*ao_free)(void*);
 void (*ao_enable)();
 void* (*operator_new)(size_t);
 void (*operator_delete)(void*);
-
-size_t SlabBlocks() { return mapped ? 28 : 5; }
-// So many fill some slabs.
-size_t Full() { return mapped ? 28 : 30; }
-// So many frees have a slab that was full listed again.
-size_t Worthwhile() { return 1; }
-// A span, and what it grows to.
-size_t Big() { return mapped ? 150000 : 40000; }
-constexpr size_t kLong = 100000;  // more than a heap keeps of the static heap
-size_t Bigger() { return mapped ? 250000 : 60000; }
-
-void Fill(size_t size, size_t count) {
-  for (size_t i = 0; i < count; ++i) blocks[i] = Take(size);
-}
-
-// Takes a block out of the book and marks its contents.
-void Hold(void* ptr, size_t size) {
-  Strike(ptr);
-  memset(ptr, 0x5a, size);
-  in = ptr;
-  in_size = size;
-}
-
-void Warm(size_t size) { Give(Take(size)); }
-
-// --- Setups.
-
-void WarmUp() { Warm(64); }
-void WarmAll() { Warm(64), Warm(kRare), Warm(Big()); }
-void TakeSmall() { Hold(Take(64), 64); }
-void TakeSmallFromPeer() {
-  Warm(64);
-  OnPeer([] { Hold(Take(64), 64); });
-}
-void TakeManyFromPeer() { OnPeer([] { Fill(kRare, 10); }); }
-// This thread needs no such block, and so keeps none.
-void GiveSomeOfPeer() {
-  Warm(64);
-  TakeManyFromPeer();
-  Give(blocks[0]);
-  Hold(blocks[1], kRare);
-}
-// As many as are sent at a time.
-void GiveManyOfPeer() {
-  Warm(64);
-  TakeManyFromPeer();
-  for (int i = 0; i < 7; ++i) Give(blocks[i]);
-  Hold(blocks[7], kRare);
-}
-// Blocks of more heaps than an outbox has lanes.
-constexpr int kOwners = 8;
-pthread_barrier_t all_have_one;
-void TakeOneOfEach() {
-  Warm(64);
-  pthread_t threads[kOwners];
-  pthread_barrier_init(&all_have_one, nullptr, kOwners);
-  for (int i = 0; i < kOwners; ++i) {
-    pthread_create(&threads[i], nullptr, [](void* block) -> void* {
-      *static_cast<void**>(block) = malloc(kRare);
-      pthread_barrier_wait(&all_have_one);
-      return nullptr;
-    }, &blocks[i]);
-  }
-  for (pthread_t thread : threads) pthread_join(thread, nullptr);
-}
-void NeedAndHoldOneOfPeer() {
-  Take(kRare);
-  TakeManyFromPeer();
-  Hold(blocks[0], kRare);
-}
-// Three blocks of the peer are kept, and none of this thread's own is left.
-void KeepSomeOfPeer() {
-  Fill(kRare, Full());
-  TakeManyFromPeer();
-  for (int i = 0; i < 3; ++i) Give(blocks[i]);
-}
-void UseUpSomeOfPeer() {
-  KeepSomeOfPeer();
-  for (int i = 0; i < 3; ++i) Take(kRare);
-}
-// One more, and the thread gets a heap to gather them.
-void FreeWithoutHeap() {
-  for (int round = 0; round < 2; ++round) {
-    OnPeer([] { Fill(64, 100); });
-    for (int i = 0; i < 100; ++i) Give(blocks[i]);
-  }
-  OnPeer([] { Hold(Take(64), 64); });
-}
-void TakeFew() { Fill(kRare, 1); }
-void TakeSlabFull() { Fill(kRare, Full()); }
-void TakeMoreThanSlab() { Fill(kRare, Full() + 1); }
-void LeaveOneInNext() {
-  Fill(kRare, Full() + 1);
-  for (size_t i = 0; i < Worthwhile(); ++i) Give(blocks[i]);
-  const size_t rest = SlabBlocks() - 1;
-  for (size_t i = 0; i < rest; ++i) Take(kRare);
-}
-void HoldOneOfFull() {
-  Fill(kRare, Full() + 1);
-  for (size_t i = 1; i < Worthwhile(); ++i) Give(blocks[i]);
-  Hold(blocks[0], kRare);
-}
-void HoldLastOfSlab() {
-  Fill(kRare, Full() + 1);
-  for (size_t i = 1; i < SlabBlocks(); ++i) Give(blocks[i]);
-  Hold(blocks[0], kRare);
-}
-void LetPeerFree() {
-  Fill(kRare, Full());
-  OnPeer([] {
-    for (size_t i = 0; i < 10; ++i) Give(blocks[3 * i]);
-  });
-}
-void LetPeerEmptySlab() {
-  Fill(kRare, 2 * SlabBlocks());
-  OnPeer([] {
-    for (size_t i = 0; i < SlabBlocks(); ++i) Give(blocks[i]);
-    malloc_trim(0);  // sends them
-  });
-}
-// Leaves more blocks on the list than the next ration takes.
-void UseUpRation() {
-  Fill(64, 100);
-  for (int i = 0; i < 100; ++i) Give(blocks[i]);
-  // Rations are of 128, of a list that had fewer.
-  for (int i = 0; i < 28; ++i) Take(64);
-}
-void TakeSpan() { Warm(64), Hold(Take(Big()), Big()); }
-void TakeSpanBeforeAnother() {
-  void* span = Take(Big());
-  Take(Big());
-  Hold(span, Big());
-}
-void TakeMovableSpan() {
-  void* span = Take(400000);
-  Take(400000);
-  Hold(span, 400000);
-}
-void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
-void DirtySpan() { Warm(64), Warm(Big()); }
-void TakeLong() { Warm(64), Hold(Take(kLong), kLong); }
-void DirtyLong() { Warm(64), Warm(kLong); }
-void DirtyHuge() { Warm(64), Warm(2 << 20); }
-void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
-// Leaves a run for the heap's next slab.
-void KeepSlab() {
-  Fill(kRare, Full() + 1);
-  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
-  Fill(kRare, Full() - 1);
-}
-// As many spans as a heap keeps, and one more to be freed.
-void LeaveCacheFull() {
-  constexpr size_t kSpans = 6;
-  Fill(Big(), kSpans);
-  for (size_t i = 1; i < kSpans; ++i) Give(blocks[i]);
-  Hold(blocks[0], Big());
-}
-void FreeMuch() {
-  Fill(kRare, Full() + 1);
-  for (size_t i = 0; i < Full() + 1; ++i) Give(blocks[i]);
-  Warm(Big());
-}
-
-void* TakeAndIdle(void* taken) {
-  Take(64);
-  static_cast<Event*>(taken)->Set();
-  static Event never;
-  never.Wait();
-  return nullptr;
-}
-
-// As many threads as there are heaps without asking for memory.
-void HoldFirstHeaps() {
-  static bool held;
-  if (held) return;
-  held = true;
-  OnPeer([] {
-    for (int i = 0; i < 3; ++i) {
-      Event taken;
-      pthread_t thread;
-      if (pthread_create(&thread, nullptr, TakeAndIdle, &taken) != 0) {
-        Fail("pthread_create");
-      }
-      taken.Wait();
-    }
-  });
-}
-
-// Leaves remote frees in the heap of a thread that is no more.
-void FreeToIdleHeap() {
-  Warm(64);
-  OnPeer([] {
-    pthread_t thread;
-    if (pthread_create(&thread, nullptr,
-                       [](void*) -> void* {
-                         Fill(kRare, Full());
-                         return nullptr;
-                       },
-                       nullptr) != 0) {
-      Fail("pthread_create");
-    }
-    pthread_join(thread, nullptr);
-  });
-  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
-}
-
-// Uses the memory up.
-void UseUp() {
-  for (size_t size = 1 << 20; size >= 16; size /= 2) {
-    while (malloc(size) != nullptr) {
-    }
-  }
-}
-
-// What is left is the blocks of a peer that does not stir.
-void UseUpAndFeedPeer() {
-  OnPeer([] { Fill(64, 100); });
-  UseUp();
-  for (int i = 0; i < 100; ++i) Give(blocks[i]);
-}
-
-// --- Preparations.
-
-// Leaves more free memory than may stay for long, though not so much that it is
-// purged at once, and lets the delay pass.
-void LetPurgeFallDue() {
-  void* spans[17];  // one more than a heap keeps
-  for (void*& span : spans) span = malloc(65536);
-  for (void* span : spans) free(span);
-  const timespec delay = {0, 130 * 1000000};
-  nanosleep(&delay, nullptr);
-}
-
-void LimitAddressSpace() {
-  const rlimit limit = {rlim_t{4} << 30, rlim_t{4} << 30};
-  setrlimit(RLIMIT_AS, &limit);
-}
 
 // --- Operations.
 
@@ -292,6 +46,31 @@ void FreeMany() {
 void MallocLong() { Allocated(malloc(kLong)); }
 void CallocLong() { Allocated(calloc(1, kLong)); }
 void MallocBig() { Allocated(malloc(Big())); }
+void MallocManyOfPages() {
+  for (int i = 0; i < 100; ++i) blocks[i] = malloc(1024);
+}
+// malloc, called by code without call frame information whose frame pointer
+// leads to a return address where there is nothing.
+extern "C" void* MallocOfNobody(size_t size);
+__asm__(R"(
+  .type MallocOfNobody, @function
+MallocOfNobody:
+  push %rbp
+  sub $16, %rsp
+  movq $0, (%rsp)
+  movq $0x1000, 8(%rsp)
+  mov %rsp, %rbp
+  call malloc@PLT
+  add $16, %rsp
+  pop %rbp
+  ret
+  .size MallocOfNobody, . - MallocOfNobody
+)");
+void MallocFromNowhere() { Allocated(MallocOfNobody(64)); }
+void FreeAndCalloc() { free(in), Allocated(calloc(1, 2 << 20)); }
+void MemalignHuge() { Allocated(memalign(4 << 20, 6 << 20)); }
+void ReallocHuge() { Allocated(realloc(in, 9 << 20)); }
+void Stats() { malloc_stats(); }
 void Malloc2M() { Allocated(malloc(2 << 20)); }
 void MallocHuge() { Allocated(malloc(8 << 20)); }
 void Free() { free(in); }
@@ -310,7 +89,8 @@ void MemalignPage() { Allocated(memalign(4096, 100)); }
 void MemalignSpan() { Allocated(memalign(mapped ? 1 << 20 : 16384, 5000)); }
 void PosixMemalign() {
   void* ptr = nullptr;
-  if (posix_memalign(&ptr, 64, 100) != 0) ptr = nullptr;
+  const int error = posix_memalign(&ptr, 64, 100);
+  if (error != 0) ptr = nullptr, errno = error;
   Allocated(ptr);
 }
 void UsableSize() {
@@ -336,12 +116,18 @@ void MallocManySlow() {
 
 void Keep() {
   if (out == nullptr && !may_run_out) Fail("the operation got no memory");
+  if (out == nullptr && errno != ENOMEM) Fail("null without ENOMEM");
   if (is_new && out != nullptr) Enter(out, malloc_usable_size(out));
   is_new = false;
 }
 
-// The contents of the block must have moved with it.
+// The contents of the block must have moved with it, or be where they were.
 void KeepContents() {
+  if (out == nullptr) {
+    Keep();
+    out = in;
+    is_new = true;
+  }
   const auto* bytes = static_cast<const unsigned char*>(out);
   size_t size = malloc_usable_size(out);
   if (size > in_size) size = in_size;
@@ -352,8 +138,11 @@ void KeepContents() {
 }
 
 void KeepZeroed() {
+  if (out == nullptr) return Keep();
   const auto* bytes = static_cast<const unsigned char*>(out);
-  const size_t size = malloc_usable_size(out) < 1000 ? 200 : Big();
+  const size_t usable = malloc_usable_size(out);
+  const size_t huge = size_t{2} << 20;
+  const size_t size = usable < 1000 ? 200 : usable < huge ? Big() : huge;
   for (size_t i = 0; i < size; ++i) {
     if (bytes[i] != 0) Fail("calloc gave memory that is not zero", bytes + i);
   }
@@ -363,10 +152,18 @@ void KeepZeroed() {
 void KeepMany() {
   for (int i = 0; i < 6; ++i) Enter(blocks[i], malloc_usable_size(blocks[i]));
 }
+void KeepManyOfPages() {
+  for (int i = 0; i < 100; ++i) Enter(blocks[i], malloc_usable_size(blocks[i]));
+}
+
+void LiftLimit() {
+  setrlimit(RLIMIT_AS, &no_limit);
+  Keep();
+}
 
 void GiveBack() { free(in); }
 
-constexpr size_t kSpanLoss = 600 * 1024;
+constexpr size_t kSpanLoss = size_t{600} * 1024;
 
 }  // namespace
 
@@ -405,12 +202,14 @@ const Scenario kScenarios[] = {
    {"ClaimHeap", "TakeSlab"}, {}, 0},
   {"first_adds_heaps", kBoth | kOursOnly, 64, nullptr, HoldFirstHeaps, Malloc<64>, Keep,
    {"ClaimHeap", "AddHeaps"}, {}, 0},
+  {"first_of_dead", kMapped | kOursOnly, 64, nullptr, LoseOneOfFirstHeaps, Malloc<64>, Keep,
+   {"ClaimHeap", "IsDead"}, {"AddHeaps"}, 0},
   {"malloc_drains", kBoth | kRations, kRare, nullptr, LetPeerFree, Malloc<kRare>, Keep,
    {"DrainTaken"}, {"TakeSlab"}, 0},
   {"malloc_drains_slab", kBoth, kRare, nullptr, LetPeerEmptySlab, Malloc<kRare>, Keep,
    {"DrainTaken", "Heap6OnZero"}, {}, 0},
   {"malloc_drains_idle", kBoth | kOursOnly, kRare, nullptr, FreeToIdleHeap, MallocManySlow, KeepMany,
-   {"DrainIdleHeap", "Heap5Drain", "DrainTaken"}, {}, 6 * 65536},
+   {"DrainIdleHeap", "Heap5Drain", "DrainTaken"}, {}, size_t{6} * 65536},
   {"malloc_span", kBoth, 20000, nullptr, WarmUp, MallocBig, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
   {"malloc_long_reused", kStatic, 20000, nullptr, DirtyLong, MallocLong, Keep,
@@ -421,8 +220,12 @@ const Scenario kScenarios[] = {
    {"memory4Take", "CountDirty"}, {}, size_t{3} << 20},
   {"malloc_slab_kept", kMapped, kRare, nullptr, KeepSlab, Malloc<kRare>, Keep,
    {"TakeSlab"}, {"memory4Take"}, 0},
+  {"malloc_populates", kMapped, 1024, nullptr, FillSlabsOfPages, MallocManyOfPages, KeepManyOfPages,
+   {"TakeSlab", "os8Populate"}, {}, size_t{3} * 65536},
+  {"malloc_regrets", kMapped, 20000, nullptr, FreeAndPurge, MallocHuge, Keep,
+   {"memory4Take", "Regret"}, {}, size_t{9} << 20},
   {"malloc_huge", kMapped, 20000, nullptr, WarmUp, MallocHuge, Keep,
-   {"CommitUpTo", "os6Commit"}, {}, size_t{9} << 20},
+   {"Arena4Take", "os8FillHole"}, {}, size_t{9} << 20},
   {"malloc_runs_out", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUp, Malloc<64>, Keep,
    {"Heap6Refill"}, {}, 0},
   {"malloc_raids", kStatic | kRunsOut | kOursOnly, 64, nullptr, UseUpAndFeedPeer, Malloc<64>, Keep,
@@ -457,6 +260,10 @@ const Scenario kScenarios[] = {
    {"RunCache5Flush", "Arena6Return"}, {}, kSpanLoss},
   {"free_huge", kMapped, 20000, nullptr, TakeHuge, Free, nullptr,
    {"memory6Return", "Arena6Return", "PurgeExcess"}, {}, size_t{3} << 20},
+  {"free_vast", kMapped | kForCalls, 20000, nullptr, TakeVast, Free, nullptr,
+   {"memory6Return", "os5Purge"}, {}, size_t{80} << 20},
+  {"free_then_calloc", kMapped, 20000, nullptr, TakeHuge, FreeAndCalloc, KeepZeroed,
+   {"PurgeExcess", "AllocateZeroed"}, {}, size_t{6} << 20},
   {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, WarmUp, FreeMany, nullptr,
    {"PurgeExcess", "PurgeUnits", "os5Purge"}, {}, kSpanLoss},
   {"calloc_small", kBoth, 200, nullptr, WarmAll, CallocSmall, KeepZeroed,
@@ -472,13 +279,19 @@ const Scenario kScenarios[] = {
   {"realloc_moves", kBoth, 64, nullptr, TakeSmall, Realloc<1000>, KeepContents,
    {"Reallocate"}, {}, 0},
   {"realloc_grows_span", kBoth, 20000, nullptr, TakeSpan, ReallocBigger, KeepContents,
-   {"Reallocate", "Arena6Resize"}, {"memory4Take"}, kSpanLoss},
+   {"Reallocate", "Arena6Extend"}, {"memory4Take"}, kSpanLoss},
+  {"realloc_grows_memory", kMapped, 20000, nullptr, TakeSpan, ReallocHuge, KeepContents,
+   {"Reallocate", "Arena6GrowAt", "os8FillHole"}, {"memory4Take"}, size_t{12} << 20},
   {"realloc_copies_span", kBoth, 20000, nullptr, TakeSpanBeforeAnother, ReallocBigger, KeepContents,
-   {"Reallocate", "Arena6Resize", "memory4Take"}, {"MovePages"}, kSpanLoss},
+   {"Reallocate", "Arena6Extend", "memory4Take"}, {"4move5Pages"}, kSpanLoss},
   {"realloc_moves_pages", kMapped, 20000, nullptr, TakeMovableSpan, ReallocMoving, KeepContents,
-   {"Reallocate", "MovePages", "memory6Return"}, {}, 1300 * 1024},
+   {"Reallocate", "4move5Pages", "memory6Return"}, {}, size_t{1300} * 1024},
+  {"realloc_moves_twice", kMapped, 20000, nullptr, TakeMovedSpan, ReallocHuge, KeepContents,
+   {"Reallocate", "4move5Pages", "memory6Return"}, {}, size_t{12} << 20},
+  {"realloc_moves_grown", kMapped, 20000, nullptr, TakeMovedAndGrownSpan, ReallocHuge, KeepContents,
+   {"Reallocate", "4move5Pages", "memory6Return"}, {}, size_t{12} << 20},
   {"realloc_shrinks_span", kBoth, 20000, nullptr, TakeBiggerSpan, ReallocShrink, KeepContents,
-   {"Reallocate", "Arena6Resize", "Arena6Return"}, {"memory4Take"}, kSpanLoss},
+   {"Reallocate", "Arena3Cut", "Arena6Return"}, {"memory4Take"}, kSpanLoss},
   {"realloc_span_to_small", kBoth, 100, nullptr, TakeSpan, Realloc<100>, KeepContents,
    {"Reallocate", "FreeSlow"}, {}, kSpanLoss},
   {"memalign", kBoth, 256, nullptr, WarmUp, Memalign, Keep,
@@ -487,10 +300,14 @@ const Scenario kScenarios[] = {
    {"align"}, {"AllocateAlignedSlow"}, 0},
   {"memalign_span", kBoth, 5000, nullptr, WarmUp, MemalignSpan, Keep,
    {"AllocateAlignedSlow", "memory4Take"}, {}, size_t{2} << 20},
+  {"memalign_huge", kMapped, 5000, nullptr, WarmUp, MemalignHuge, Keep,
+   {"AllocateAlignedSlow", "os8FillHole"}, {}, size_t{12} << 20},
   {"posix_memalign", kBoth, 100, nullptr, WarmUp, PosixMemalign, Keep,
    {"align"}, {"AllocateAlignedSlow"}, 0},
   {"usable_size", kBoth, 64, nullptr, TakeSmall, UsableSize, GiveBack,
    {"UsableSize"}, {}, 0},
+  {"usable_size_of_libc", kBoth | kOursOnly | kForCalls, 64, nullptr, TakeOfLibc, UsableSize, GiveBack,
+   {"CopyFrom"}, {}, 0},
   {"ao_malloc", kBoth | kOursOnly, 64, nullptr, WarmUp, AoMalloc, Keep,
    {"AO_malloc"}, {"AllocateSlow"}, 0},
   {"ao_free", kBoth | kOursOnly, 64, nullptr, TakeSmall, AoFree, nullptr,
@@ -501,6 +318,10 @@ const Scenario kScenarios[] = {
    {}, {"OnZero"}, 0},
   {"malloc_trim", kBoth | kRations, kRare, nullptr, FreeMuch, TrimAll, nullptr,
    {"Heap4Trim"}, {}, 0},
+  {"malloc_trim_purges", kMapped, 20000, nullptr, FreeSome, TrimAll, nullptr,
+   {"Heap4Trim", "PurgeUnits"}, {}, size_t{2} << 20},
+  {"malloc_stats", kMapped | kOursOnly | kForCalls, 64, nullptr, FreeMuch, Stats, nullptr,
+   {"os8Resident"}, {}, 0},
   {"mallinfo2", kBoth, 64, nullptr, FreeMuch, Info, nullptr,
    {"Count"}, {}, 0},
   {"thread_exit", kBoth | kRations | kAtExit, kRare, nullptr, TakeMoreThanSlab, nullptr, nullptr,
@@ -513,12 +334,16 @@ const Scenario kScenarios[] = {
    {"FreeSlow"}, {}, 0},
   {"take_over", kBoth | kRations | kTakeOver | kOursOnly, kRare, nullptr, nullptr, Malloc<kRare>, Keep,
    {"Heap6Repair", "RebuildLists"}, {}, 0},
+  {"take_over_nested", kBoth | kTakeOver | kInHandler | kOursOnly, kRare, nullptr, nullptr, Malloc<kRare>, Keep,
+   {"ClaimHeap"}, {}, 0},
   {"late_mmap", kStatic | kOursOnly, 3000, nullptr, WarmUp, EnableMmapAndMalloc, Keep,
-   {"MakeArena", "os7Reserve"}, {}, 0},
+   {"MakePrimary", "os8FillHole"}, {}, 0},
   {"limited_first", kMapped | kOnMain | kOursOnly, 3000, LimitAddressSpace, nullptr, Malloc<3000>, Keep,
-   {"MakeArena"}, {}, 0},
+   {"MakePiece"}, {}, 0},
   {"limited_new_arena", kMapped | kOursOnly, 3000, LimitAddressSpace, WarmUp, Malloc2M, Keep,
-   {"MakeArena"}, {}, size_t{4} << 20},
+   {"MakePiece"}, {}, size_t{4} << 20},
+  {"limited_later", kMapped | kOursOnly | kForCalls, 3000, nullptr, LimitToWhatThereIs, MallocHuge, LiftLimit,
+   {"Arena4Grow", "os8FillHole"}, {}, size_t{9} << 20},
   {"limited_free", kMapped | kOursOnly, 64, LimitAddressSpace, TakeSmall, Free, nullptr,
    {"FreeSlow"}, {}, 0},
   {"ration_of_many", kRations, 64, nullptr, UseUpRation, Malloc<64>, Keep,
@@ -527,6 +352,8 @@ const Scenario kScenarios[] = {
    {"StartSampling", "TakeIfDue", "FindFrameRules"}, {}, 0},
   {"sample_small", kProfile, 64, nullptr, WarmUp, Malloc<64>, Keep,
    {"TakeIfDue", "FindFrameRules"}, {"TakeSlab"}, 0},
+  {"sample_lost_caller", kProfile, 64, nullptr, WarmUp, MallocFromNowhere, Keep,
+   {"TakeIfDue", "os10IsReadable"}, {}, 0},
   {"sample_span", kProfile, 20000, nullptr, WarmUp, MallocBig, Keep,
    {"NoteSpan", "FindFrameRules"}, {}, kSpanLoss},
   {"sample_memalign", kProfile, 256, nullptr, WarmUp, Memalign, Keep,
@@ -540,13 +367,13 @@ const Scenario kScenarios[] = {
   {"sample_free_of_peer", kProfile, 64, nullptr, TakeSmallFromPeer, Free, nullptr,
    {"ForgetSample"}, {}, 0},
   {"sample_realloc", kProfile, 64, nullptr, TakeSmall, Realloc<1000>, KeepContents,
-   {"Reallocate", "TakeIfDue", "ForgetSample"}, {}, 2 * 65536},
+   {"Reallocate", "TakeIfDue", "ForgetSample"}, {}, size_t{2} * 65536},
   {"sample_realloc_same", kProfile, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
    {"Reallocate"}, {"TakeIfDue", "ForgetSample"}, 0},
   {"sample_realloc_grows", kProfile, 64, nullptr, TakeSmall, Realloc<40000>, KeepContents,
    {"Reallocate", "ForgetSample", "NoteSpan"}, {"memory4Take"}, 0},
   {"sample_realloc_pages", kProfile, 20000, nullptr, TakeMovableSpan, ReallocMoving, KeepContents,
-   {"MovePages", "ForgetSample", "NoteSpan"}, {}, 1300 * 1024},
+   {"4move5Pages", "ForgetSample", "NoteSpan"}, {}, size_t{1300} * 1024},
 };
 // clang-format on
 const size_t kNumScenarios = sizeof kScenarios / sizeof kScenarios[0];

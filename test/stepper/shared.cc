@@ -10,7 +10,8 @@
 namespace stepper {
 
 const char* const kModeNames[kNumModes] = {
-    "record", "handler", "onstack", "longjmp", "park", "kill", "fork", "nested",
+    "record", "handler", "onstack", "longjmp", "park", "kill", "fork",
+    "nested", "refused", "denied",  "acted",   "half", "torn",
 };
 
 Shared* shared;

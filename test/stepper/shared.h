@@ -17,8 +17,14 @@ enum class Mode {
   kKill,     // the thread ends there by the exit system call
   kFork,     // a handler forks
   kNested,   // a handler's own malloc is interrupted by a second handler
+  // Instead, a system call that it makes fails (calls.h):
+  kRefused,
+  kDenied,
+  kActed,
+  kHalf,
+  kTorn,
 };
-constexpr int kNumModes = 8;
+constexpr int kNumModes = 13;
 extern const char* const kModeNames[kNumModes];
 
 // Marks: an int3 with one of these in the accumulator.
@@ -65,10 +71,14 @@ struct Scenario;
 struct Trial {
   const Scenario* scenario;
   Mode mode;
-  int iterations;  // how often the operation is run
-  int settled;     // of these, before the heap is measured for the first time
-  int variant;     // of what the handler does
-  bool is_ours;    // the library is libaomalloc.so
+  int iterations;   // how often the operation is run
+  int settled;      // of these, before the heap is measured for the first time
+  int variant;      // of what the handler does
+  bool is_ours;     // the library is libaomalloc.so
+  int error;        // what the call that is made to fail says
+  bool is_stocked;  // there are blocks of all sizes beside
+  long call;        // the number of that call
+  int delay;        // instructions from the claim to where the prelude stops
 };
 
 // Set in the runner before it forks the process of a trial.

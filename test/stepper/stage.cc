@@ -29,7 +29,7 @@ bool RunStage(const char* library, const char* env, char** argv) {
       setenv("AO_MALLOC_PROFILE", "/dev/null", 1);
       setenv("AO_MALLOC_PROFILE_RATE", every ? "1" : "255T", 1);
     }
-    // Room for what may be lost when the same operation is torn off sixty times.
+    // Room for what may be lost when an operation is torn off sixty times.
     setenv("AO_MALLOC_STATIC_HEAP", "4M", 1);
     setenv(kStage, env, 1);
     personality(ADDR_NO_RANDOMIZE);  // so that a failure can be looked at again

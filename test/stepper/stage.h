@@ -24,7 +24,7 @@ void* MapShared(size_t bytes);
 // One write a message: several processes share stdout. stdio would allocate.
 __attribute__((format(printf, 1, 2))) inline void Print(const char* format,
                                                         ...) {
-  char text[1200];
+  char text[2400];
   va_list arguments;
   va_start(arguments, format);
   const int length = vsnprintf(text, sizeof text, format, arguments);

@@ -1,13 +1,16 @@
 // Runs each scenario with something happening at each instruction boundary.
 //
 //   stepper --library PATH [--env static|mmap|profile|rations]
-//           [--mode NAME,...] [--full] [--scenario NAME,...] [--stride N] [--deadline SECONDS]
+//           [--mode NAME,...] [--full] [--scenario NAME,...] [--stride N]
+//           [--deadline SECONDS]
 //
 // The path of an operation is recorded by single-stepping. Then, for each
 // boundary on it, the operation is run again in a fresh process and stopped
 // there (tracer.h). The short form tries each distinct instruction at its 1st,
 // 2nd, 4th, 8th ... execution, or, on long paths, each N-th of these, another
 // part in each scenario and mode; --full tries every execution of every one.
+// In the modes of calls.h, each execution of a system call of the library is
+// made to fail, with each error.
 // Library "none" is the C library's own malloc.
 #include <sched.h>
 #include <stdio.h>
@@ -20,6 +23,7 @@
 #include <initializer_list>
 #include <new>
 
+#include "test/stepper/calls.h"
 #include "test/stepper/scenarios.h"
 #include "test/stepper/shared.h"
 #include "test/stepper/stage.h"
@@ -42,6 +46,7 @@ constexpr int kRunners = 2;
 // given up.
 constexpr int kShown = 4;
 constexpr int kEnough = 12;
+constexpr int kDelayStep = 8;
 // Paths of so many boundaries are the fast ones: no stride leaves any out.
 constexpr int kShort = 64;
 
@@ -61,7 +66,7 @@ struct Result {
   int boundaries = 0;  // on the path
   int tried = 0;
   int failed = 0;
-  long growth = 0;     // the most, kLongjmp
+  long growth = 0;  // the most, kLongjmp
   long bound = 0;
 };
 Result* results;  // by scenario and mode
@@ -90,6 +95,7 @@ bool Applies(const Scenario& scenario, Mode mode) {
   if ((flags & environment) == 0) return false;
   if ((flags & kOursOnly) != 0 && !IsOurs()) return false;
   if (!IsListed(options.scenarios, scenario.name)) return false;
+  if ((flags & kForCalls) != 0 && !IsFailing(mode)) return false;
   switch (mode) {
     case Mode::kPark:
     case Mode::kKill:
@@ -99,6 +105,13 @@ bool Applies(const Scenario& scenario, Mode mode) {
     default:
       return true;
   }
+}
+
+// Blocks beside those of the scenario show what befalls others. Not where the
+// state that was prepared, or the want of any, would suffer.
+bool IsStocked(const Scenario& scenario) {
+  return scenario.prepare == nullptr &&
+         (scenario.flags & (kOnMain | kRunsOut)) == 0;
 }
 
 // --- The path.
@@ -132,12 +145,17 @@ bool PathIsAsMeant(const Scenario& scenario) {
 template <typename Visit>
 void ForEachBoundary(Visit visit) {
   constexpr size_t kSlots = size_t{1} << 16;
-  static struct { uintptr_t pc; unsigned count; } seen[kSlots];
+  static struct {
+    uintptr_t pc;
+    unsigned count;
+  } seen[kSlots];
   memset(seen, 0, sizeof seen);
   for (size_t i = 0; i < path.length; ++i) {
     const uintptr_t pc = path.pcs[i];
     size_t slot = pc * 0x9e3779b97f4a7c15 >> 48;
-    while (seen[slot].pc != 0 && seen[slot].pc != pc) slot = (slot + 1) % kSlots;
+    while (seen[slot].pc != 0 && seen[slot].pc != pc) {
+      slot = (slot + 1) % kSlots;
+    }
     seen[slot].pc = pc;
     const unsigned count = ++seen[slot].count;
     if (!options.full && (count & (count - 1)) != 0) continue;
@@ -147,19 +165,29 @@ void ForEachBoundary(Visit visit) {
 
 // --- Trials.
 
+void DescribeCrash(const Outcome& outcome, char* text, size_t size) {
+  text[0] = '\0';
+  if (outcome.crash_pc == 0) return;
+  int length =
+      snprintf(text, size, ", crashed in %s", Describe(outcome.crash_pc));
+  if (InLibrary(outcome.crash_pc) || !InLibrary(outcome.crash_caller)) return;
+  snprintf(text + length, size - static_cast<size_t>(length), ", called by %s",
+           Describe(outcome.crash_caller));
+}
+
 void ReportFailure(const Scenario& scenario, Mode mode,
                    const Boundary& boundary, size_t nested_step,
                    const Outcome& outcome) {
   char nested[40] = "";
-  if (mode == Mode::kNested) snprintf(nested, sizeof nested, ", then %zu", nested_step);
-  char crash[500] = "";
-  if (outcome.crash_pc != 0) {
-    snprintf(crash, sizeof crash, ", crashed in %s", Describe(outcome.crash_pc));
+  if (mode == Mode::kNested) {
+    snprintf(nested, sizeof nested, ", then %zu", nested_step);
   }
-  Print("FAILED %s %s %s: before %s, visit %u, step %u%s: %s%s\n",
-        Stage(), scenario.name,
-        kModeNames[static_cast<int>(mode)], Describe(boundary.pc),
-        boundary.visit, boundary.step, nested, outcome.message, crash);
+  char crash[1000];
+  DescribeCrash(outcome, crash, sizeof crash);
+  Print("FAILED %s %s %s: before %s, visit %u, step %u%s: %s%s\n", Stage(),
+        scenario.name, kModeNames[static_cast<int>(mode)],
+        Describe(boundary.pc), boundary.visit, boundary.step, nested,
+        outcome.message, crash);
 }
 
 Runs RunsOf(const Scenario& scenario) {
@@ -174,7 +202,7 @@ long LossOf(const Scenario& scenario) {
 // Tries one boundary; false if it failed.
 bool Try(const Scenario& scenario, Mode mode, const Boundary& boundary,
          size_t nested_step, Result* result, Outcome* outcome) {
-  Trial what = {&scenario, mode, 1, 1, result->tried, IsOurs()};
+  Trial what = {&scenario, mode, 1, 1, result->tried, IsOurs(), 0, false, 0, 0};
   const Runs runs = RunsOf(scenario);
   if (mode == Mode::kLongjmp) {
     what.iterations = runs.settling + runs.counted;
@@ -202,18 +230,137 @@ bool Try(const Scenario& scenario, Mode mode, const Boundary& boundary,
   return false;
 }
 
+// One error of one call. Where the call asks whether an operation is under way,
+// that is stopped at some of its instructions from the claim on: as near to one
+// another as a block's being looked at and its being taken.
+Outcome TryError(const Scenario& scenario, Mode mode, const Call& call,
+                 const Boundary& boundary, const Error& error, Result* result) {
+  Trial what = {&scenario, mode, 1, 1, 0, IsOurs()};
+  what.error = error.number;
+  what.is_stocked = IsStocked(scenario);
+  what.call = call.number;
+  const bool stopped = AsksForClaimant(call) &&
+                       (scenario.flags & kInHandler) != 0 &&
+                       (scenario.flags & kTakeOver) == 0;
+  while (true) {
+    Outcome outcome = Run(what, boundary, 0, nullptr);
+    // The claim has been released.
+    if (what.delay > 0 && outcome.ok && !outcome.reached) {
+      outcome.reached = true;
+      return outcome;
+    }
+    ++result->tried;
+    if (!stopped || !outcome.ok || !outcome.reached) return outcome;
+    what.delay += kDelayStep;
+  }
+}
+
+// Has the `index`-th system call of the path fail with each error. What fails
+// is shown call by call: for which errors, and what became of the last.
+void TryCall(const Scenario& scenario, Mode mode, size_t index,
+             Result* result) {
+  const Call& call = path.calls[index];
+  const Boundary boundary = {call.pc, 0, static_cast<unsigned>(index)};
+  char errors[100] = "";
+  Outcome worst;
+  for (const Error& error : kErrors) {
+    if (!CanFailWith(call, mode, error.number)) continue;
+    const Outcome outcome =
+        TryError(scenario, mode, call, boundary, error, result);
+    if (outcome.ok && outcome.reached) continue;
+    ++result->failed;
+    worst = outcome;
+    if (outcome.ok) {
+      snprintf(worst.message, sizeof worst.message, "not reached again");
+    }
+    const size_t length = strlen(errors);
+    snprintf(errors + length, sizeof errors - length, " %s", error.name);
+  }
+  if (errors[0] == '\0') return;
+  char crash[1000];
+  DescribeCrash(worst, crash, sizeof crash);
+  Print("FAILED %s %s %s: %s, call %zu of %zu, in %s:%s: %s%s\n", Stage(),
+        scenario.name, kModeNames[static_cast<int>(mode)], NameOf(call),
+        index + 1, path.num_calls, Describe(call.pc), errors, worst.message,
+        crash);
+}
+
+void TryCalls(const Scenario& scenario, Mode mode, Result* result) {
+  for (size_t i = 0; i < path.num_calls; ++i) {
+    const Call& call = path.calls[i];
+    if (NameOf(call) == nullptr) {
+      Print("FAILED %s: system call %ld in %s: how does it fail?\n",
+            scenario.name, call.number, Describe(call.pc));
+      ++result->failed;
+    }
+    if (!CanFail(call, mode)) continue;
+    if (result->boundaries++ % options.stride != 0) continue;
+    TryCall(scenario, mode, i, result);
+  }
+}
+
 // Interrupts the handler's malloc too: at each of its instructions, or in the
 // short form at three of them, different ones for each boundary.
 void TryNested(const Scenario& scenario, const Boundary& boundary,
                Result* result) {
   Outcome outcome;
-  if (!Try(scenario, Mode::kNested, boundary, ~size_t{0}, result, &outcome)) return;
+  if (!Try(scenario, Mode::kNested, boundary, ~size_t{0}, result, &outcome)) {
+    return;
+  }
   const size_t length = outcome.nested_length;
   const size_t stride = options.full ? 1 : length / 3 + 1;
-  for (size_t step = options.full ? 0 : static_cast<size_t>(result->boundaries) % stride;
+  for (size_t step =
+           options.full ? 0 : static_cast<size_t>(result->boundaries) % stride;
        step < length; step += stride) {
     if (!Try(scenario, Mode::kNested, boundary, step, result, &outcome)) return;
     if (result->failed >= kEnough) return;
+  }
+}
+
+// The failing modes share a recording.
+bool SharesRunner(size_t index, int mode) {
+  for (int i = static_cast<int>(Mode::kRefused); i < mode; ++i) {
+    if (IsListed(options.modes, kModeNames[i]) &&
+        Applies(kScenarios[index], static_cast<Mode>(i))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void TryAllCalls(size_t index) {
+  for (int i = static_cast<int>(Mode::kRefused); i < kNumModes; ++i) {
+    const Mode mode = static_cast<Mode>(i);
+    if (!IsListed(options.modes, kModeNames[i]) ||
+        !Applies(kScenarios[index], mode)) {
+      continue;
+    }
+    TryCalls(kScenarios[index], mode, &ResultOf(index, i));
+  }
+}
+
+void TryBoundaries(size_t index, Mode mode, Result* result) {
+  const Scenario& scenario = kScenarios[index];
+  const int part =
+      static_cast<int>((index + static_cast<size_t>(mode) + mapped) %
+                       static_cast<size_t>(options.stride));
+  int count = 0;
+  ForEachBoundary([&count](const Boundary&) { return ++count > 0; });
+  const bool all = count <= kShort;
+  ForEachBoundary([&](const Boundary& boundary) {
+    const int number = result->boundaries++;
+    if (!all && number % options.stride != part) return true;
+    Outcome outcome;
+    if (mode == Mode::kNested) {
+      TryNested(scenario, boundary, result);
+    } else {
+      Try(scenario, mode, boundary, 0, result, &outcome);
+    }
+    return result->failed < kEnough;
+  });
+  if (result->boundaries == 0) {
+    Print("FAILED %s: no instruction to try\n", scenario.name);
+    result->failed = 1;
   }
 }
 
@@ -221,37 +368,22 @@ void RunScenario(size_t index, Mode mode) {
   const Scenario& scenario = kScenarios[index];
   Result* result = &ResultOf(index, static_cast<int>(mode));
   result->bound = LossOf(scenario) * RunsOf(scenario).counted;
-  const int part = static_cast<int>((index + static_cast<size_t>(mode) + mapped) %
-                                    static_cast<size_t>(options.stride));
   if (scenario.prepare != nullptr) scenario.prepare();
   const int variant = mode == Mode::kOnStack ? 1 : 0;
-  const Outcome recorded = Run({&scenario, Mode::kRecord, 1, 1, variant, IsOurs()},
-                               Boundary(), 0, &path);
+  const bool stocked = IsFailing(mode) && IsStocked(scenario);
+  const Outcome recorded =
+      Run({&scenario, Mode::kRecord, 1, 1, variant, IsOurs(), 0, stocked, 0, 0},
+          Boundary(), 0, &path);
   if (!recorded.ok || !recorded.reached) {
     Print("FAILED %s: %s\n", scenario.name,
           recorded.ok ? "the operation did not begin" : recorded.message);
     result->failed = 1;
   } else if (!PathIsAsMeant(scenario)) {
     result->failed = 1;
+  } else if (IsFailing(mode)) {
+    TryAllCalls(index);
   } else {
-    int count = 0;
-    ForEachBoundary([&count](const Boundary&) { return ++count > 0; });
-    const bool all = count <= kShort;
-    ForEachBoundary([&](const Boundary& boundary) {
-      const int number = result->boundaries++;
-      if (!all && number % options.stride != part) return true;
-      Outcome outcome;
-      if (mode == Mode::kNested) {
-        TryNested(scenario, boundary, result);
-      } else {
-        Try(scenario, mode, boundary, 0, result, &outcome);
-      }
-      return result->failed < kEnough;
-    });
-    if (result->boundaries == 0) {
-      Print("FAILED %s: no instruction to try\n", scenario.name);
-      result->failed = 1;
-    }
+    TryBoundaries(index, mode, result);
   }
   result->done = true;
 }
@@ -259,7 +391,8 @@ void RunScenario(size_t index, Mode mode) {
 double Seconds() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  return static_cast<double>(now.tv_sec) +
+         static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
 // Keeps the calling process, and those it starts, on one processor: tracer and
@@ -294,6 +427,7 @@ int RunAll() {
     if (!IsListed(options.modes, kModeNames[mode])) continue;
     for (size_t i = 0; i < kNumScenarios; ++i) {
       if (!Applies(kScenarios[i], static_cast<Mode>(mode))) continue;
+      if (SharesRunner(i, mode)) continue;
       int free_runner = 0;
       while (free_runner < kRunners && runners[free_runner] != 0) ++free_runner;
       if (free_runner == kRunners) {
@@ -321,7 +455,9 @@ int RunAll() {
         continue;
       }
       Result& result = ResultOf(i, mode);
-      if (!result.done) ++result.failed;
+      const bool failing = IsFailing(static_cast<Mode>(mode));
+      const bool died = !result.done && !SharesRunner(i, mode);
+      if (died) ++result.failed;
       total_tried += result.tried;
       total_failed += result.failed;
       char growth[100] = "";
@@ -329,11 +465,13 @@ int RunAll() {
         snprintf(growth, sizeof growth, ", heap grew by %ld of %ld at most",
                  result.growth, result.bound);
       }
+      // No system call, or none to fail so.
+      if (failing && result.boundaries == 0 && result.failed == 0) continue;
       Print("%-7s %-22s %-8s %6d boundaries %6d tried %4d failed%s%s%s\n",
-            Stage(), kScenarios[i].name, kModeNames[mode],
-            result.boundaries, result.tried, result.failed,
-            result.failed >= kEnough ? " (given up)" : "",
-            result.done ? "" : " (runner died)", growth);
+            Stage(), kScenarios[i].name, kModeNames[mode], result.boundaries,
+            result.tried, result.failed,
+            !failing && result.failed >= kEnough ? " (given up)" : "",
+            died ? " (runner died)" : "", growth);
     }
   }
   Print("%s: %d tried, %d failed, %.1f seconds\n", Stage(), total_tried,
@@ -357,27 +495,33 @@ bool ParseOptions(int argc, char** argv) {
     }
     if (i + 1 == argc) return false;
     const char* value = argv[++i];
-    if (strcmp(name, "--library") == 0) options.library = value;
-    else if (strcmp(name, "--env") == 0) options.env = value;
-    else if (strcmp(name, "--mode") == 0) options.modes = value;
-    else if (strcmp(name, "--scenario") == 0) options.scenarios = value;
-    else if (strcmp(name, "--stride") == 0) options.stride = atoi(value);
-    else if (strcmp(name, "--deadline") == 0) deadline_seconds = atoi(value);
-    else return false;
+    if (strcmp(name, "--library") == 0) {
+      options.library = value;
+    } else if (strcmp(name, "--env") == 0) {
+      options.env = value;
+    } else if (strcmp(name, "--mode") == 0) {
+      options.modes = value;
+    } else if (strcmp(name, "--scenario") == 0) {
+      options.scenarios = value;
+    } else if (strcmp(name, "--stride") == 0) {
+      options.stride = atoi(value);
+    } else if (strcmp(name, "--deadline") == 0) {
+      deadline_seconds = atoi(value);
+    } else {
+      return false;
+    }
   }
   return options.library != nullptr && options.stride > 0 &&
          deadline_seconds > 0;
 }
 
-}  // namespace
-}  // namespace stepper
-
-int main(int argc, char** argv) {
-  using namespace stepper;
+int Main(int argc, char** argv) {
   if (!ParseOptions(argc, argv)) {
-    Print("usage: %s --library PATH|none [--env static|mmap|profile|rations,...] "
-          "[--mode NAME,...] [--scenario NAME,...] [--stride N] [--deadline SECONDS] [--full]\n",
-          argv[0]);
+    Print(
+        "usage: %s --library PATH|none "
+        "[--env static|mmap|profile|rations,...] [--mode NAME,...] "
+        "[--scenario NAME,...] [--stride N] [--deadline SECONDS] [--full]\n",
+        argv[0]);
     return 2;
   }
   const char* stage = Stage();
@@ -395,3 +539,8 @@ int main(int argc, char** argv) {
   Print("%s\n", ok ? "PASSED" : "FAILED");
   return ok ? 0 : 1;
 }
+
+}  // namespace
+}  // namespace stepper
+
+int main(int argc, char** argv) { return stepper::Main(argc, argv); }

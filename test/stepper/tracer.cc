@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -20,6 +21,9 @@ namespace {
 // Beyond so many instructions a later run of the operation is stopped by its
 // address and not by their number.
 constexpr unsigned kMaxCounted = 400;
+
+// What tells stops at system calls from others (PTRACE_O_TRACESYSGOOD).
+constexpr int kTracesCalls = 0x80;
 
 // Seconds since the traced process was last heard of. That it takes its time is
 // no failure: on a busy machine each of thousands of steps may have to wait.
@@ -42,7 +46,7 @@ class Tracer {
   Outcome Trace();
 
  private:
-  enum class Stop { kMark, kStep, kBreakpoint, kOther };
+  enum class Stop { kMark, kStep, kBreakpoint, kCall, kOther };
 
   void GiveUpIfSilent();
   Stop Classify(int status);
@@ -50,11 +54,16 @@ class Tracer {
   Stop RunToBreakpoint(uintptr_t pc);
   void AtMark();
   void Record();
+  void RecordCall();
+  void StopClock();
   void Prelude();
   void Nested();
   bool CountSteps(size_t steps, Mark end);
   bool RunToBoundary();
   void ActAtBoundary();
+  bool RunToCall();
+  void MakeFail();
+  void FailCalls();
   void Poke(uintptr_t pc, uint8_t byte);
   bool SkipRepeated();
 
@@ -62,15 +71,18 @@ class Tracer {
   const size_t nested_step_;
   Path* const path_;
   pid_t process_ = 0;
-  pid_t thread_ = 0;      // the thread under test, once it has stopped
-  bool alive_ = true;     // that thread
-  bool ended_ = false;    // the process
+  pid_t thread_ = 0;    // the thread under test, once it has stopped
+  bool alive_ = true;   // that thread
+  bool ended_ = false;  // the process
   int end_status_ = 0;
-  int runs_ = 0;          // how often the operation has begun
-  int signal_ = 0;        // to be delivered when the thread is resumed
-  uintptr_t armed_ = 0;   // where a breakpoint is
+  int runs_ = 0;                 // how often the operation has begun
+  int signal_ = 0;               // to be delivered when the thread is resumed
+  uintptr_t armed_ = 0;          // where a breakpoint is
+  bool clock_is_known_ = false;  // StopClock has seen a time
+  long clock_[2];                // it, a timespec
   user_regs_struct registers_;
   unsigned long mark_ = 0;
+  long failing_ = 0;  // the number of the calls that fail
   Outcome outcome_;
 };
 
@@ -83,7 +95,8 @@ void Tracer::Poke(uintptr_t pc, uint8_t byte) {
   errno = 0;
   unsigned long text = static_cast<unsigned long>(
       ptrace(PTRACE_PEEKTEXT, thread_, word, nullptr));
-  text = (text & ~(0xffUL << shift)) | (static_cast<unsigned long>(byte) << shift);
+  text =
+      (text & ~(0xffUL << shift)) | (static_cast<unsigned long>(byte) << shift);
   ptrace(PTRACE_POKETEXT, thread_, word, text);
 }
 
@@ -97,12 +110,15 @@ void Tracer::GiveUpIfSilent() {
 Tracer::Stop Tracer::Classify(int status) {
   ptrace(PTRACE_GETREGS, thread_, nullptr, &registers_);
   const int signal = WSTOPSIG(status);
+  if (signal == (SIGTRAP | kTracesCalls)) return Stop::kCall;
   if (signal != SIGTRAP) {
     // SIGCHLD of a handler's fork, say; or a crash.
     signal_ = signal;
     if (signal == SIGSEGV || signal == SIGBUS || signal == SIGABRT ||
         signal == SIGILL || signal == SIGFPE) {
       outcome_.crash_pc = registers_.rip;
+      outcome_.crash_caller = static_cast<uintptr_t>(
+          ptrace(PTRACE_PEEKDATA, thread_, registers_.rsp, nullptr));
     }
     return Stop::kOther;
   }
@@ -166,15 +182,41 @@ bool Tracer::SkipRepeated() {
   if (ByteAt(pc) != 0xf3 && ByteAt(pc) != 0xf2) return false;
   const uintptr_t opcode = pc + (ByteAt(pc + 1) == 0x48 ? 2 : 1);
   const uint8_t code = ByteAt(opcode);
-  if (code != 0xa4 && code != 0xa5 && code != 0xaa && code != 0xab) return false;
+  if (code != 0xa4 && code != 0xa5 && code != 0xaa && code != 0xab) {
+    return false;
+  }
   RunToBreakpoint(opcode + 1);
   return true;
+}
+
+void Tracer::RecordCall() {
+  if (path_->num_calls == Path::kMaxCalls) return;
+  user_regs_struct asking = registers_;
+  asking.orig_rax = asking.rax;
+  asking.rip += 2;
+  path_->calls[path_->num_calls++] = CallIn(asking);
+}
+
+// Called after a call of clock_gettime. The first time that the operation reads
+// is the time that it always reads: single-stepped, it takes long, and a path
+// that depends on that is not the path of the trials.
+void Tracer::StopClock() {
+  for (size_t i = 0; i < 2; ++i) {
+    const uintptr_t word = registers_.rsi + i * sizeof(long);
+    if (clock_is_known_) {
+      ptrace(PTRACE_POKEDATA, thread_, word, clock_[i]);
+    } else {
+      clock_[i] = ptrace(PTRACE_PEEKDATA, thread_, word, nullptr);
+    }
+  }
+  clock_is_known_ = true;
 }
 
 // From a mark to the mark kEnd, instruction by instruction.
 void Tracer::Record() {
   Stop stop = Stop::kStep;
   while (alive_ && stop != Stop::kMark) {
+    bool asks_clock = false;
     if (!InProgram(registers_.rip)) {
       if (path_->length == 0) {
         path_->entry_sp = path_->lowest_sp = registers_.rsp;
@@ -183,10 +225,15 @@ void Tracer::Record() {
       if (path_->length < Path::kCapacity) {
         path_->pcs[path_->length++] = registers_.rip;
       }
+      if (InLibrary(registers_.rip) && IsSystemCall(registers_.rip)) {
+        RecordCall();
+        asks_clock = registers_.rax == SYS_clock_gettime;
+      }
       if (SkipRepeated()) continue;
     }
     stop = Resume(PTRACE_SINGLESTEP, signal_);
     if (outcome_.crash_pc != 0) return;
+    if (asks_clock && alive_) StopClock();
   }
   outcome_.reached = alive_;
 }
@@ -226,10 +273,13 @@ void Tracer::Prelude() {
     const uintptr_t pc = registers_.rip;
     if (Resume(PTRACE_SINGLESTEP, signal_) == Stop::kMark) return;
     // An add of a register to memory: the claim.
-    if (InLibrary(pc) && (ByteAt(pc) & 0xf8) == 0x48 && ByteAt(pc + 1) == 0x01 &&
-        ByteAt(pc + 2) < 0xc0) {
+    if (InLibrary(pc) && (ByteAt(pc) & 0xf8) == 0x48 &&
+        ByteAt(pc + 1) == 0x01 && ByteAt(pc + 2) < 0xc0) {
       break;
     }
+  }
+  for (int i = 0; i < trial.delay; ++i) {
+    if (Resume(PTRACE_SINGLESTEP, signal_) == Stop::kMark) return;
   }
   signal_ = kPreludeSignal;
 }
@@ -268,6 +318,64 @@ void Tracer::ActAtBoundary() {
   signal_ = kActSignal;
 }
 
+// Runs to the next system call of the library, which the thread has asked for
+// then and the kernel not looked at. False at a mark, or if the thread ends.
+bool Tracer::RunToCall() {
+  while (alive_ && outcome_.crash_pc == 0) {
+    const Stop stop = Resume(PTRACE_SYSCALL, signal_);
+    if (stop == Stop::kMark) return false;
+    if (stop != Stop::kCall) continue;
+    if (InLibrary(registers_.rip)) return true;
+    Resume(PTRACE_SYSCALL, 0);  // out of it
+  }
+  return false;
+}
+
+// Has the call that the thread has asked for fail.
+void Tracer::MakeFail() {
+  const user_regs_struct asked = registers_;
+  const Instead instead = InsteadOf(CallIn(asked), trial.mode);
+  Call none{};
+  none.number = -1;
+  Ask(instead.count == 0 ? none : instead.calls[0], &registers_);
+  ptrace(PTRACE_SETREGS, thread_, nullptr, &registers_);
+  Resume(PTRACE_SYSCALL, 0);
+  for (size_t i = 1; i < instead.count; ++i) {
+    // The same instruction once more.
+    Ask(instead.calls[i], &registers_);
+    registers_.rax = registers_.orig_rax;
+    registers_.rip -= 2;
+    ptrace(PTRACE_SETREGS, thread_, nullptr, &registers_);
+    Resume(PTRACE_SYSCALL, 0);
+    Resume(PTRACE_SYSCALL, 0);
+  }
+  registers_ = asked;
+  registers_.rax = static_cast<unsigned long>(-trial.error);
+  ptrace(PTRACE_SETREGS, thread_, nullptr, &registers_);
+}
+
+void Tracer::FailCalls() {
+  ptrace(PTRACE_SETOPTIONS, thread_, nullptr, PTRACE_O_TRACESYSGOOD);
+  for (unsigned count = 0; RunToCall(); ++count) {
+    const Call call = CallIn(registers_);
+    if (count < boundary_.step) {
+      Resume(PTRACE_SYSCALL, 0);
+      continue;
+    }
+    if (count == boundary_.step) {
+      if (call.pc != boundary_.pc) return;
+      outcome_.reached = true;
+      failing_ = call.number;
+    }
+    if (call.number != failing_) {
+      Resume(PTRACE_SYSCALL, 0);
+      continue;
+    }
+    MakeFail();
+    if (trial.mode != Mode::kDenied) return;
+  }
+}
+
 // Interrupts the handler's malloc.
 void Tracer::Nested() {
   if (CountSteps(nested_step_, kNestedEnd)) {
@@ -285,6 +393,8 @@ void Tracer::AtMark() {
       ++runs_;
       if (trial.mode == Mode::kRecord) {
         Record();
+      } else if (IsFailing(trial.mode)) {
+        FailCalls();
       } else if (RunToBoundary()) {
         ActAtBoundary();
       }
@@ -365,7 +475,7 @@ Outcome Run(const Trial& what, const Boundary& boundary, size_t nested_step,
             Path* path) {
   trial = what;
   *shared = Shared();
-  if (path != nullptr) path->length = 0;
+  if (path != nullptr) path->length = path->num_calls = 0;
   return Tracer(boundary, nested_step, path).Trace();
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "test/stepper/calls.h"
 #include "test/stepper/shared.h"
 
 namespace stepper {
@@ -17,22 +18,27 @@ struct Boundary {
   unsigned step;
 };
 
-// The instructions outside this program that an operation executes, in order.
+// The instructions outside this program that an operation executes, in order,
+// and the system calls of the library among them.
 struct Path {
   static constexpr size_t kCapacity = size_t{1} << 20;
+  static constexpr size_t kMaxCalls = 1000;
   uintptr_t* pcs;
   size_t length;
-  uintptr_t entry_sp;   // the stack pointer at the first of them
+  Call calls[kMaxCalls];
+  size_t num_calls;
+  uintptr_t entry_sp;  // the stack pointer at the first of them
   uintptr_t lowest_sp;
 };
 
 struct Outcome {
-  bool reached = false;   // the boundary was passed
+  bool reached = false;  // the boundary was passed
   bool ok = false;
   size_t nested_length = 0;  // instructions of the handler's malloc, if counted
   bool nested_reached = false;
   long growth = 0;
   uintptr_t crash_pc = 0;
+  uintptr_t crash_caller = 0;  // of a function without a frame
   char message[256] = {};
 };
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "test/stepper/book.h"
+#include "test/stepper/calls.h"
 #include "test/stepper/scenarios.h"
 #include "test/stepper/shared.h"
 
@@ -29,7 +30,7 @@ const int kPreludeSignal = SIGHUP;
 namespace {
 
 // What a frame of these handlers takes beside the kernel's part of it.
-constexpr size_t kHandlerStack = 6 * 1024;
+constexpr size_t kHandlerStack = size_t{6} * 1024;
 
 void (*function_to_call)();
 Event called;
@@ -68,11 +69,11 @@ void WaitForChild(pid_t child) {
 void Fork(size_t focus) {
   // Raw clone runs none of libc's preparations; a thread cannot be created in
   // such a child, as libc's own state is that of the parent.
-  const bool raw = trial.variant % 3 == 1;
-  const pid_t child = raw ? static_cast<pid_t>(
-                                syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0))
-                      : trial.variant % 3 == 0 ? fork()
-                                               : _Fork();
+  const int way = trial.variant % 3;
+  const bool raw = way == 1;
+  const pid_t child =
+      raw ? static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0))
+          : (way == 0 ? fork() : _Fork());
   if (child < 0) Fail("fork");
   if (child > 0) return WaitForChild(child);
   alarm(static_cast<unsigned>(deadline_seconds));
@@ -140,10 +141,14 @@ void ActNested(int) {
 // Not inlined: what the caller keeps in registers survives the siglongjmp.
 __attribute__((noinline)) void RunOperation(const Scenario& scenario) {
   if (sigsetjmp(abandoned, 1) != 0) return;
+  // Null is an answer when a call fails, and may be no longer afterwards.
+  const bool may_run_out_after = may_run_out;
+  may_run_out |= IsFailing(trial.mode);
   Pass(kBegin);
   scenario.op();
   Pass(kEnd);
   if (scenario.finish != nullptr) scenario.finish();
+  may_run_out = may_run_out_after;
 }
 
 // Runs the operation as often as the trial wants it. What is left of a run is
@@ -163,8 +168,13 @@ void RunOperations() {
   }
 }
 
+bool prelude_is_abandoned;
+
 void AtPrelude(int) {
-  if ((trial.scenario->flags & kTakeOver) != 0) siglongjmp(prelude_abandoned, 1);
+  if ((trial.scenario->flags & kTakeOver) != 0 && !prelude_is_abandoned) {
+    prelude_is_abandoned = true;
+    siglongjmp(prelude_abandoned, 1);
+  }
   RunOperations();
 }
 
@@ -175,18 +185,26 @@ __attribute__((noinline)) void ScrubStack() {
 }
 
 void RunPrelude() {
-  free(malloc(48));  // the thread has a heap, and it is this that is claimed
+  // The thread has a heap, and it is this that is claimed. There is a block on
+  // the list.
+  constexpr size_t kBytes = 64;
+  Take(kBytes);
+  free(malloc(kBytes));
   const bool take_over = (trial.scenario->flags & kTakeOver) != 0;
   if (sigsetjmp(prelude_abandoned, 1) == 0) {
     Pass(kPrelude);
     // Stopped in a refill, or just after it has claimed the heap.
-    void* ptr = malloc(take_over ? trial.scenario->focus : 48);
+    void* ptr = malloc(take_over ? trial.scenario->focus : kBytes);
     Pass(kEnd);
-    Enter(ptr, 48);
+    Enter(ptr, kBytes);
   }
   if (take_over) {
     ScrubStack();
-    RunOperations();
+    if ((trial.scenario->flags & kInHandler) != 0) {
+      raise(kPreludeSignal);
+    } else {
+      RunOperations();
+    }
   }
 }
 
@@ -205,17 +223,19 @@ void AtThreadExit(void*) {
 // The alternate stack: small, with a guard below.
 void UseAlternateStack() {
   // A path that looks at the stack is recorded on the stack that is tried.
-  const bool records_on_stack = trial.mode == Mode::kRecord && trial.variant == 1;
+  const bool records_on_stack =
+      trial.mode == Mode::kRecord && trial.variant == 1;
   if (trial.mode == Mode::kOnStack || records_on_stack) return;
   size_t size = static_cast<size_t>(sysconf(_SC_MINSIGSTKSZ)) + kHandlerStack;
-  if (trial.mode == Mode::kFork) size += 256 * 1024;  // fork and pthread_create
+  // For fork and pthread_create.
+  if (trial.mode == Mode::kFork) size += size_t{256} * 1024;
   // One frame within the other.
   if (trial.mode == Mode::kNested) size *= 2;
   if ((trial.scenario->flags & (kInHandler | kTakeOver)) != 0) size *= 2;
   size = (size + 4095) / 4096 * 4096;
-  char* memory = static_cast<char*>(mmap(nullptr, 4096 + size,
-                                         PROT_READ | PROT_WRITE,
-                                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* memory =
+      static_cast<char*>(mmap(nullptr, 4096 + size, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(memory, 4096, PROT_NONE);
   stack_t stack{};
   stack.ss_sp = memory + 4096;
@@ -240,6 +260,11 @@ void* ThreadUnderTest(void*) {
     RunOperations();
   }
   CheckAll();
+  // All the same with one error as with the next, but for the call itself: what
+  // takes long is done once.
+  if (IsFailing(trial.mode)) {
+    UseAllSizes(trial.error == kErrors[0].number ? 2 : 1);
+  }
   Churn(300, trial.scenario->focus);
   CheckAll();
   if ((flags & kOnMain) == 0) Ask(kFinished);
@@ -256,8 +281,8 @@ void CarryOn() {
   malloc_trim(0);
   Churn(100, trial.scenario->focus);
   ExerciseInThread(trial.scenario->focus);
-  SetTrap(trial.scenario->focus, trial.variant % 2 == 0 ? Trap::kHeadIsGone
-                                                        : Trap::kHeadReturns);
+  SetTrap(trial.scenario->focus,
+          trial.variant % 2 == 0 ? Trap::kHeadIsGone : Trap::kHeadReturns);
   CheckAll();
 }
 
@@ -306,6 +331,7 @@ void RunTrial() {
   // Nobody reads the reports.
   dup2(open("/dev/null", O_WRONLY), 2);
   may_run_out = (trial.scenario->flags & kRunsOut) != 0;
+  if (trial.is_stocked) Stock();
   if ((trial.scenario->flags & kOnMain) != 0) {
     ThreadUnderTest(nullptr);
   } else {
@@ -323,7 +349,10 @@ void RunTrial() {
   Churn(100, trial.scenario->focus);
   // A new thread that gets the stack of the one that was killed has the same
   // thread-local addresses.
-  if (trial.is_ours && trial.mode == Mode::kKill) CheckThatThreadsDoNotShare();
+  if (trial.is_ours && (trial.mode == Mode::kKill ||
+                        (IsFailing(trial.mode) && AsksForOwner(trial.call)))) {
+    CheckThatThreadsDoNotShare();
+  }
   ExerciseInThread(trial.scenario->focus);
   GiveAll();
   _exit(0);

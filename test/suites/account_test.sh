@@ -11,15 +11,16 @@ fail() {
   failures=$((failures + 1))
 }
 
-# A repository in small.  Called by root, it is nobody who runs the suites, so it lies
-# where all may go.
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-chmod 755 "$root"
+# A repository in small, where nobody else may go.  Called by root, it is nobody who
+# runs the suites.
+umask 077
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+chmod 711 "$place"
+root=$place/root
 mkdir -p "$root"/{core,bazel-bin/core,test/suites/projects,out}
 touch "$root/core/atomic_ops_malloc.h" "$root/bazel-bin/core/libaomalloc.a"
 cp -L test/suites/{*.py,suite.sh} "$root/test/suites"
-chmod -R a+rX "$root"
 
 cat >"$root/test/suites/projects/ends.sh" <<'EOF'
 about='ends' needs=(bash=bash)
@@ -42,7 +43,7 @@ EOF
 
 # suites NAME...: leaves what it says in said.
 suites() {
-  /usr/bin/python3 -E -s -B "$root/test/suites/suites.py" --work "$root/work" \
+  /usr/bin/python3 -E -s -B "$root/test/suites/suites.py" --work "$place/work" \
     --library "$PWD/preload/libaomalloc.so" --out "$root/out" "$@" >"$root/said"
 }
 

@@ -34,7 +34,7 @@ def end_all():
 def run(limit, command):
     start = time.monotonic()
     pid = os.posix_spawnp(command[0], command, os.environ, setsid=True,
-                         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
+                          setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
     status = None
     while status is None and time.monotonic() - start < limit:
         # Orphans end here too, so it is not only pid that is waited for.

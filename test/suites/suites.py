@@ -77,8 +77,8 @@ class Suite:
         self.needs = words[3:]
         self.explained = [line.split(": ", 1) for line in explained.splitlines() if line]
 
-    def step(self, verb):
-        return ["/bin/bash", f"{HERE}/suite.sh", self.name, verb]
+    def step(self, verb, where=HERE):
+        return ["/bin/bash", f"{where}/suite.sh", self.name, verb]
 
     def environment(self, more=()):
         return {"PATH": PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", "TERM": "dumb",
@@ -92,7 +92,7 @@ class Suite:
         if os.path.exists(taken):
             os.remove(taken)
         command = ([sys.executable, "-I", f"{HERE}/measure.py", str(limit), taken]
-                   + as_user() + self.step(verb))
+                   + as_user() + self.step(verb, steps(self.work)))
         # The library comes last: neither the measuring nor setpriv run under it.
         command[-4:-4] = ["/usr/bin/env"] + [f"{k}={v}" for k, v in dict(more).items()]
         with open(log, "wb") as out:
@@ -157,6 +157,11 @@ class Suite:
             return file.read().strip()
 
 
+def steps(work):
+    """Where the tests' user finds suite.sh: what lies in another's home it may not read."""
+    return f"{work}/steps"
+
+
 def user():
     return USER if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
 
@@ -197,14 +202,19 @@ def watch(process, what):
 
 
 def settle(options):
-    """Puts the libraries and the header where the tests' user may read them; returns
-    the variables that preload."""
+    """Puts the libraries, the header and the steps where the tests' user may read them;
+    returns the variables that preload."""
     for path in (options.library, f"{ROOT}/bazel-bin/core/libaomalloc.a",
                  f"{ROOT}/core/atomic_ops_malloc.h"):
         copy = f"{options.work}/{os.path.basename(path)}"
         shutil.copyfile(path, f"{copy}.new")
         os.chmod(f"{copy}.new", 0o644)
         os.replace(f"{copy}.new", copy)  # Somebody may be running on the old one.
+    shutil.rmtree(steps(options.work), ignore_errors=True)
+    os.mkdir(steps(options.work))
+    shutil.copytree(f"{HERE}/projects", f"{steps(options.work)}/projects")
+    shutil.copy(f"{HERE}/suite.sh", steps(options.work))
+    subprocess.run(["chmod", "-R", "a+rX", steps(options.work)], check=True)
     return {"LD_PRELOAD": f"{options.work}/libaomalloc.so", "AO_MALLOC_ENABLE_MMAP": "1"}
 
 
@@ -221,6 +231,7 @@ def main():
         print("\n".join({need for suite in suites for need in suite.needs}))
         return 0
 
+    os.umask(0o022)  # Whatever it is: the tests' user may not be us.
     os.makedirs(options.work, exist_ok=True)
     lock = open(f"{options.work}/lock", "w", encoding="ascii")
     try:

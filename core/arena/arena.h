@@ -1,0 +1,217 @@
+// Arenas: which units of memory are in use.
+//
+// Who touches what: any thread and handler may call anything here at any time.
+// A unit belongs to the operation that set its bit in `used`, and to those that
+// it hands the unit to. Only they write the unit's descriptor and memory. The
+// bits alone say what is in use: there is no list that must agree with them.
+//
+// Commit: Take commits with the compare-and-swap that sets the bits of the
+// run's last word (bitmap.h). Return clears the bits word by word, and the
+// units of a word are free from that store on. An arena that grows (growth.h)
+// has chunks that are not mapped: only the thread that maps a chunk marks units
+// of it.
+//
+// Interruption: a thread that stops in the middle of Take keeps the units that
+// it has marked so far. One that stops in the middle of Return keeps those that
+// it has not cleared yet. Other threads see these units as in use, and do not
+// wait for them. The counters are then wrong by that many units.
+//
+// A unit's bit in `dirty` says that its memory may be other than zero. Return
+// sets or clears it, and a purge clears it. A purge marks the units like Take,
+// a few at a time. If it stops, it keeps these few.
+#ifndef AOMALLOC_CORE_ARENA_ARENA_H_
+#define AOMALLOC_CORE_ARENA_ARENA_H_
+
+#include "core/arena/bitmap.h"
+#include "core/arena/growth.h"
+#include "core/arena/run.h"
+#include "core/base/atomics.h"
+
+namespace aomalloc {
+
+class Arena {
+ public:
+  // An arena over memory that was mapped, and reads as zero. `table` and the
+  // bitmaps read as zero too. A bitmap has a bit for each unit, in whole words.
+  // All of the memory is there, unless there is a `growth`: then `units` is the
+  // most that there may be, and none is there at first.
+  constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
+                  AtomicWord* used, AtomicWord* dirty, Growth* growth = nullptr)
+      : Arena(base, units, unit_shift, table, used, dirty, growth, true,
+              growth != nullptr ? 0 : units) {}
+
+  // An arena over static memory. Its first `end` units may be used.
+  constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
+                  AtomicWord* used, AtomicWord* dirty, size_t end)
+      : Arena(base, units, unit_shift, table, used, dirty, nullptr, false,
+              end) {}
+
+  struct Taken {
+    Run* run = nullptr;   // null if there is none
+    bool zeroed = false;  // the memory is known to be zero
+  };
+
+  // Takes `count` > 0 units whose address is a multiple of `alignment` (a power
+  // of two). Sets only `units` and `base` of the descriptor.
+  Taken Take(size_t count, size_t alignment);
+
+  // From now on only the first `count` units may be used, or all if there are
+  // fewer. Units above that are in use already stay in use. Only for an arena
+  // over static memory, and before there are other threads.
+  void UseOnly(size_t count) {
+    StoreRelaxed(&end_, count < units_ ? count : units_);
+  }
+
+  // Gives a run back. `dirty`: its memory may be other than zero.
+  void Return(Run* run, bool dirty);
+
+  // Grows the run at its end, in place, to `count` units. False if the units
+  // behind it are in use or cannot be taken. Commits with the store to `units`;
+  // if the operation stops before, the units behind the run stay in use for
+  // ever.
+  bool Extend(Run* run, size_t count);
+
+  // Cuts the run to `count` units, fewer than it has, and returns the rest as a
+  // run of its own. The caller then calls Return for that run; if the operation
+  // stops before, it stays in use for ever.
+  Run* Cut(Run* run, size_t count);
+
+  // Purges free dirty units of a mapped arena while there are more than
+  // `allowed`. Units that the system refuses to purge stay dirty, and others
+  // are purged instead. After a few refusals it stops, unless the caller
+  // insists, and the next call continues there.
+  void PurgeExcess(size_t allowed, bool insists = false);
+
+  bool Contains(const void* address) const {
+    const auto offset =
+        static_cast<size_t>(static_cast<const char*>(address) - base_);
+    return offset < units() << unit_shift_ &&
+           IsThere((offset >> unit_shift_) / kWordBits);
+  }
+  // The descriptor of the unit at `address`, which the arena contains.
+  Run* UnitAt(const void* address) const {
+    return table_ +
+           (static_cast<size_t>(static_cast<const char*>(address) - base_) >>
+            unit_shift_);
+  }
+  bool Owns(const Run* run) const {
+    return reinterpret_cast<uintptr_t>(run) -
+               reinterpret_cast<uintptr_t>(table_) <
+           units() * sizeof(Run);
+  }
+  char* AddressOf(const Run* run) const {
+    return base_ + (static_cast<size_t>(run - table_) << unit_shift_);
+  }
+
+  char* base() const { return base_; }
+  bool mapped() const { return mapped_; }
+  // No unit from here on can be accessed. Below, some may not be either.
+  size_t end() const { return LoadRelaxed(&end_); }
+  bool IsAccessible(size_t unit) const {
+    return unit < end() && IsThere(unit / kWordBits);
+  }
+  // The first unit from `unit` on that cannot be accessed.
+  size_t NextInaccessible(size_t unit) const;
+  bool grows() const { return growth_ != nullptr; }
+  size_t unit_bytes() const { return size_t{1} << unit_shift_; }
+  // Those that have descriptors.
+  size_t units() const {
+    return growth_ == nullptr ? units_ : growth_->units();
+  }
+  Run* table() const { return table_; }
+  size_t UnitsFor(size_t bytes) const {
+    return (bytes >> unit_shift_) + ((bytes & (unit_bytes() - 1)) != 0);
+  }
+  // Counters. They are hints: other threads change them meanwhile.
+  size_t used_units() const {
+    return LoadRelaxed(&counts_) & ((AO_t{1} << kCountBits) - 1);
+  }
+  size_t dirty_units() const { return LoadRelaxed(&counts_) >> kCountBits; }
+  // The units that can be accessed.
+  size_t accessible_units() const {
+    return growth_ == nullptr ? end() : growth_->mapped_units();
+  }
+  size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
+  size_t purges() const { return LoadRelaxed(&purges_); }
+  size_t purged_units() const { return LoadRelaxed(&purged_); }
+  bool InUse(size_t unit) const {
+    return (LoadRelaxed(&used_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
+  }
+  bool IsDirty(size_t unit) const {
+    return (LoadRelaxed(&dirty_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
+  }
+
+ private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
+  static constexpr size_t kWordBits = Bitmap::kWordBits;
+  static_assert(kWordBits == Growth::kChunkUnits);
+  static constexpr size_t kNone = ~size_t{0};
+
+  constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
+                  AtomicWord* used, AtomicWord* dirty, Growth* growth,
+                  bool mapped, size_t end)
+      : base_(base),
+        units_(units),
+        unit_shift_(unit_shift),
+        mapped_(mapped),
+        table_(table),
+        used_(used),
+        dirty_(dirty),
+        growth_(growth),
+        end_(end) {}
+
+  // True if the units of a word of bits are mapped.
+  bool IsThere(size_t word) const {
+    return growth_ == nullptr || growth_->IsMapped(word);
+  }
+  bool AreThere(size_t start, size_t end) const;
+  size_t FindFree(size_t from, size_t count, size_t alignment) const;
+  size_t NextUsed(size_t from, size_t end) const;
+  size_t NextFree(size_t from, size_t end) const;
+  size_t AlignedUnit(size_t unit, size_t alignment) const;
+  bool Mark(size_t start, size_t count);
+  void Unmark(size_t start, size_t count);
+  // How much to grow by: a tenth, to keep system calls rare.
+  size_t Step() const {
+    constexpr size_t kMost = 4096;  // units, 256 MiB
+    const size_t tenth = accessible_units() / 10;
+    return tenth < kMost ? tenth : kMost;
+  }
+  size_t FreeTail(size_t there) const;
+  size_t Grow(size_t count, size_t alignment);
+  bool GrowAt(size_t start, size_t end);
+  void Publish(const Growth::Piece& piece);
+  bool BeginUse(size_t start, size_t count);
+  size_t CountDirty(size_t start, size_t count) const;
+  void SetDirtyBits(size_t start, size_t count);
+  void ClearDirtyBits(size_t start, size_t count);
+  void AddToCounts(size_t used, size_t dirty);
+  bool PurgeUnits(size_t word, AO_t units);
+
+  char* const base_;
+  const size_t units_;
+  const int unit_shift_;
+  const bool mapped_;
+  Run* const table_;
+  AtomicWord* const used_;
+  AtomicWord* const dirty_;
+  Growth* const growth_;
+  AtomicWord end_;             // see end()
+  AtomicWord first_free_ = 0;  // hint: units below it are in use
+  // Hint: the system refused to purge units of the words from here on; 0: none.
+  AtomicWord purge_from_ = 0;
+  // Two counts in one word, because they change together: the units in use, and
+  // from this bit on the units that are free and dirty.
+  static constexpr int kCountBits = 32;
+  AtomicWord counts_ = 0;
+  // For reports: the most units that were in use, the number of purges, and the
+  // number of units that were purged.
+  AtomicWord peak_used_ = 0;
+  AtomicWord purges_ = 0;
+  AtomicWord purged_ = 0;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_ARENA_ARENA_H_

@@ -1,0 +1,144 @@
+#include "core/arena/growth.h"
+
+#include "core/base/os_memory.h"
+
+namespace aomalloc {
+namespace {
+
+// Somebody's mapping is in the way, again and again: then the system may have
+// memory elsewhere.
+constexpr int kMostTries = 16;
+
+// Then it is taken for certain that the table cannot grow.
+constexpr AO_t kMostFailures = 1000;
+
+// The first page that begins at a descriptor or behind it: on some machines a
+// page is larger than what the table is aligned to.
+char* PageFrom(Run* descriptor) {
+  const uintptr_t mask = os::PageSize() - 1;
+  return reinterpret_cast<char*>(
+      (reinterpret_cast<uintptr_t>(descriptor) + mask) & ~mask);
+}
+
+}  // namespace
+
+// Sees to it that the units below `end` have descriptors.
+bool Growth::ExtendTable(size_t end) {
+  for (size_t units; end > (units = this->units());) {
+    if (units == most_ || LoadRelaxed(&table_failures_) > kMostFailures) {
+      return false;
+    }
+    char* start = PageFrom(table_ + units);
+    char* behind = PageFrom(table_ + units + kTableUnits);
+    const os::Filled filled =
+        os::FillHole(start, static_cast<size_t>(behind - start));
+    if (filled != os::Filled::kDone && units == this->units()) {
+      // There may be something in the way. Or another thread was faster, and is
+      // about to publish what it has mapped.
+      if (filled == os::Filled::kOccupied) AddRelaxed(&table_failures_, 1);
+      return false;
+    }
+    // Release: pairs with the acquire in units(). The descriptors are there.
+    CasRelease(&units_, units, units + kTableUnits);
+    StoreRelaxed(&table_failures_, 0);
+  }
+  return true;
+}
+
+// The lowest `count` chunks from `from` on that are not claimed, as far as one
+// look can tell.
+size_t Growth::FindUnclaimed(size_t from, size_t count) const {
+  const size_t end = most_ / kChunkUnits;
+  while (true) {
+    const size_t start = claimed_.NextClear(from, end);
+    if (start >= end || count > end - start) return kNone;
+    const size_t stop = claimed_.NextSet(start, start + count);
+    if (stop == start + count) return start;
+    from = stop + 1;
+  }
+}
+
+// Claims chunks, one of which was found to be in use by somebody else, for
+// ever.
+void Growth::PassBy(size_t first, size_t count) {
+  const size_t end = most_ / kChunkUnits;
+  for (size_t i = 0; i < count && first + i < end; ++i) {
+    claimed_.Mark(first + i, 1);
+  }
+}
+
+// Gives up chunks that were not mapped.
+void Growth::LetGo(size_t first, size_t count) {
+  claimed_.Clear(first, count);
+  if (first < LoadRelaxed(&from_)) StoreRelaxed(&from_, first);
+}
+
+Growth::Piece Growth::Map(size_t least, size_t wanted) {
+  const size_t least_chunks = ChunksFor(least);
+  size_t chunks = ChunksFor(wanted < least ? least : wanted);
+  size_t stride = 1;
+  for (int i = 0; i < kMostTries; ++i) {
+    size_t first = FindUnclaimed(LoadRelaxed(&from_), chunks);
+    if (first == kNone) first = FindUnclaimed(0, chunks);
+    if (first == kNone) {
+      if (chunks == least_chunks) break;
+      chunks = least_chunks;
+      continue;
+    }
+    if (!claimed_.Mark(first, chunks)) continue;  // another thread was faster
+    const Piece piece = {first * kChunkUnits, (first + chunks) * kChunkUnits};
+    const os::Filled filled = Fill(piece);
+    if (filled == os::Filled::kDone) {
+      RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
+      return piece;
+    }
+    LetGo(first, chunks);
+    if (chunks == least_chunks) {
+      if (filled == os::Filled::kRefused) break;
+      // Something is in the way. It may be large, so pass by more each time.
+      PassBy(first, stride);
+      stride *= 2;
+    }
+    chunks = least_chunks;
+  }
+  return Piece();
+}
+
+Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
+  const size_t first = start / kChunkUnits;
+  const size_t least_chunks = ChunksFor(least);
+  size_t chunks = ChunksFor(wanted < least ? least : wanted);
+  while (true) {
+    const Piece piece = {start, start + chunks * kChunkUnits};
+    if (piece.end <= most_ && claimed_.Mark(first, chunks)) {
+      if (Fill(piece) == os::Filled::kDone) return piece;
+      LetGo(first, chunks);
+    }
+    if (chunks == least_chunks) return Piece();
+    chunks = least_chunks;
+  }
+}
+
+os::Filled Growth::Fill(const Piece& piece) {
+  char* start = base_ + (piece.start << unit_shift_);
+  const size_t bytes = (piece.end - piece.start) << unit_shift_;
+  // The memory first: where that is refused, no table is needed for it.
+  const os::Filled filled = os::FillHole(start, bytes);
+  if (filled != os::Filled::kDone) return filled;
+  if (!ExtendTable(piece.end)) {
+    os::Unmap(start, bytes);
+    return os::Filled::kRefused;
+  }
+  return filled;
+}
+
+void Growth::Publish(const Piece& piece) {
+  AddRelaxed(&mapped_units_, piece.end - piece.start);
+  // Release: its units are marked, as far as they are in use already.
+  mapped_.Set(piece.start / kChunkUnits,
+              (piece.end - piece.start) / kChunkUnits);
+  // Ahead of need, as threads that need it at once may be in one another's way.
+  ExtendTable(piece.end + kTableUnits / 2);
+}
+
+}  // namespace aomalloc

@@ -1,0 +1,98 @@
+// Growth: how an arena grows where it is, chunk by chunk, without a
+// reservation.
+//
+// An arena that grows has a range of addresses in mind, far from where the
+// system puts mappings, and no more of it than it uses. A chunk is 64 units,
+// those of one word of the arena's bits. Chunks are mapped by a call that fails
+// where there is something already, so what a program has put there stays.
+//
+// Who touches what: any thread and handler may call anything at any time. A
+// chunk belongs to the thread that set its bit in `claimed`; that thread alone
+// maps it. Publish then sets its bit in `mapped`: from then on its units belong
+// to those who mark them. Neither bit is ever cleared of a chunk that is
+// mapped.
+//
+// Interruption: stopped between the two bits, a thread keeps back the chunks
+// that it has claimed, and nothing else; others claim the next ones. Stopped
+// between mapping more of the table and saying so, it leaves an arena that
+// grows no further than its table.
+#ifndef AOMALLOC_CORE_ARENA_GROWTH_H_
+#define AOMALLOC_CORE_ARENA_GROWTH_H_
+
+#include "core/arena/bitmap.h"
+#include "core/arena/run.h"
+#include "core/base/atomics.h"
+#include "core/base/os_memory.h"
+
+namespace aomalloc {
+
+class Growth {
+ public:
+  static constexpr size_t kChunkUnits = 64;
+  // So much of the table is mapped at a time.
+  static constexpr size_t kTableUnits = size_t{1 << 20} / sizeof(Run);
+
+  // Of an arena that has room for `most` units, a multiple of kTableUnits, of
+  // which kTableUnits have their descriptors. The bitmaps are zero, and have a
+  // bit for each chunk.
+  Growth(char* base, int unit_shift, Run* table, size_t most,
+         AtomicWord* claimed, AtomicWord* mapped)
+      : base_(base),
+        unit_shift_(unit_shift),
+        table_(table),
+        most_(most),
+        claimed_(claimed),
+        mapped_(mapped) {}
+
+  // The units that have descriptors, which read as zero at first.
+  size_t units() const { return LoadAcquire(&units_); }
+
+  // The units that are mapped.
+  size_t mapped_units() const { return LoadRelaxed(&mapped_units_); }
+
+  // Acquire: the memory is there.
+  bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
+
+  // Units from `start` to `end`, whole chunks, that nobody else sees.
+  struct Piece {
+    size_t start = 0;
+    size_t end = 0;  // `start` if there are none
+  };
+
+  // Maps chunks that have `least` units, or as many as `wanted`. An empty piece
+  // when the system has no memory to promise, or there is no room.
+  Piece Map(size_t least, size_t wanted);
+
+  // The same, just at `start`, where a chunk begins.
+  Piece MapAt(size_t start, size_t least, size_t wanted);
+
+  // Lets everybody see a piece.
+  void Publish(const Piece& piece);
+
+ private:
+  static constexpr size_t kNone = ~size_t{0};
+
+  static size_t ChunksFor(size_t units) {
+    return units / kChunkUnits + (units % kChunkUnits != 0);
+  }
+  size_t FindUnclaimed(size_t from, size_t count) const;
+  void PassBy(size_t first, size_t count);
+  void LetGo(size_t first, size_t count);
+  bool ExtendTable(size_t end);
+  os::Filled Fill(const Piece& piece);
+
+  char* const base_;
+  const int unit_shift_;
+  Run* const table_;
+  const size_t most_;
+  AtomicWord units_ = kTableUnits;
+  AtomicWord mapped_units_ = 0;
+  AtomicWord from_ = 0;            // hint: the chunks below it are claimed
+  AtomicWord table_failures_ = 0;  // how often something was in its way
+  Bitmap claimed_;
+  Bitmap mapped_;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_ARENA_GROWTH_H_

@@ -1,0 +1,204 @@
+// The memory of the process: which arenas there are, and which of them serves a
+// request.
+//
+// Without mmap there is one arena, the static heap. With mmap there is also the
+// primary, which grows where it is (growth.h). Where address space is limited
+// or the primary has no room, pieces are added: smaller arenas. Arenas are
+// never removed.
+//
+// Who touches what: any thread and handler may call anything here at any time,
+// except SetStaticHeap and SetLimit. A run belongs to the operation that has
+// taken it.
+//
+// Commit: a new arena becomes visible with the compare-and-swap on its slot in
+// `mapped_arenas`. Runs are taken and returned as arena.h says.
+//
+// Interruption: if the operation that adds an arena stops before that
+// compare-and-swap, the new mapping is lost. If it stops after it, and before
+// it has written `primary_place`, the next one writes it.
+// An operation that stops between the ceiling and the arena leaves what
+// ceiling.h says.
+#ifndef AOMALLOC_CORE_ARENA_MEMORY_H_
+#define AOMALLOC_CORE_ARENA_MEMORY_H_
+
+#include "core/arena/arena.h"
+#include "core/arena/make_arena.h"
+#include "core/arena/purge.h"
+#include "core/base/likely.h"
+
+namespace aomalloc::memory {
+
+// Build settings: how many bytes of the static heap may be used unless
+// SetStaticHeap sets another number, and the size of the whole array in MiB. A
+// larger array would count where address space or promised memory is limited.
+#ifndef AOMALLOC_STATIC_HEAP_BYTES
+#define AOMALLOC_STATIC_HEAP_BYTES 2097152
+#endif
+#ifndef AOMALLOC_STATIC_ARRAY_MIB
+#define AOMALLOC_STATIC_ARRAY_MIB 16
+#endif
+
+// Where the primary is. `units`, which only grows, is written after the other
+// words. While it is 0, no address is in the arena.
+struct PrimaryPlace {
+  AtomicWord units;
+  AtomicWord minus_base;
+  Run* table;  // all that write it write the same
+};
+extern PrimaryPlace primary_place __attribute__((visibility("hidden")));
+
+// Whether the primary holds an address, and where.
+class InPrimary {
+ public:
+  // Acquire: pairs with the release in PlacePrimary. A thread that sees the
+  // units sees the other words of `primary_place`, and the arena.
+  explicit InPrimary(const void* address)
+      : units_(LoadAcquire(&primary_place.units)),
+        index_((reinterpret_cast<AO_t>(address) +
+                LoadRelaxed(&primary_place.minus_base)) >>
+               kMappedUnitShift) {}
+
+  // True if the primary holds the address.
+  explicit operator bool() const { return index_ < units_; }
+
+  // The descriptor of the unit at the address, if the primary holds it.
+  Run* unit() const { return primary_place.table + index_; }
+
+ private:
+  const AO_t units_;
+  const AO_t index_;
+};
+
+// The static heap and its descriptors.
+constexpr size_t kStaticUnits =
+    (size_t{AOMALLOC_STATIC_ARRAY_MIB} << 20) / kStaticUnitBytes;
+static_assert(AOMALLOC_STATIC_HEAP_BYTES <= kStaticUnits * kStaticUnitBytes);
+extern char static_heap[kStaticUnits * kStaticUnitBytes]
+    __attribute__((visibility("hidden")));
+extern Run static_table[kStaticUnits] __attribute__((visibility("hidden")));
+
+// RunAt for the static heap. Null if `address` is not in it.
+inline Run* RunInStatic(const void* address) {
+  const size_t offset =
+      reinterpret_cast<AO_t>(address) - reinterpret_cast<AO_t>(static_heap);
+  if (Unlikely(offset >= sizeof(static_heap))) return nullptr;
+  Run* unit = &static_table[offset >> kStaticUnitShift];
+  return unit->kind == RunKind::kInterior ? unit - unit->units : unit;
+}
+
+// From now on memory may be mapped.
+void EnableMmap();
+bool MmapEnabled();
+
+// True if memory cannot grow without limit: without mmap, or under a ceiling.
+// Then a thread should keep little that others may need. `plenty` is 1 if
+// memory can grow, else 0.
+extern AtomicWord plenty __attribute__((visibility("hidden")));
+inline bool IsScarce() { return LoadRelaxed(&plenty) == 0; }
+
+// From now on `bytes` of the static heap may be used, in whole units, and at
+// most the whole array. What is in use stays. To be called before there are
+// threads.
+void SetStaticHeap(size_t bytes);
+
+// From now on at most `bytes` may be in use, in the static heap and in mapped
+// memory together. Requests beyond that fail. To be called once, before there
+// are threads.
+void SetLimit(size_t bytes);
+
+// After AnnounceExhaustion, the first request that fails while mmap is not
+// enabled prints one line on stderr. Exhausted is to be called for each request
+// that fails.
+void AnnounceExhaustion();
+void Exhausted();
+
+// How much to take. There is one size for each kind of arena, because their
+// units differ.
+struct Request {
+  size_t mapped_bytes;
+  size_t static_bytes;
+  size_t alignment;  // a power of two
+};
+
+struct Grant {
+  Run* run = nullptr;  // null if there is no memory
+  Arena* arena = nullptr;
+  bool zeroed = false;  // the memory is known to be zero
+
+  char* address() const { return run->base; }
+};
+
+// Takes a run. Its memory is mapped if mmap is enabled; the static heap is the
+// last resort.
+Grant Take(const Request& request);
+
+// Grows a run at its end, in place, until it has `bytes`. False if that is not
+// possible; then the run is as it was.
+bool Extend(Run* run, size_t bytes);
+
+// Gives back the units that a run of `bytes`, which is not 0, does not need.
+void Shrink(Run* run, size_t bytes);
+
+// Gives a run back, and purges what is due. `dirty`: its memory may be other
+// than zero. If the run's pages cannot be made usable again (guards, moved
+// pages), the run stays in use for ever.
+void Return(Run* run, bool dirty);
+
+// The arena that holds an address, or whose table holds a descriptor; null if
+// there is none.
+Arena* ArenaOf(const void* address);
+Arena* ArenaOfRun(const Run* run);
+
+// Of a run: the size of a unit, the size of the run, and whether it lies in
+// mapped memory and not in the static heap.
+size_t UnitBytes(const Run* run);
+size_t BytesOf(const Run* run);
+inline bool IsMapped(const Run* run) {
+  return InPrimary(run->base) || ArenaOfRun(run)->mapped();
+}
+
+// The span that contains `unit`, whose kind is kFree; null if there is none.
+// For messages: other threads may change the descriptors meanwhile.
+const Run* SpanAround(const Run* unit);
+
+// Purges what is due in the arena of `run`, for a caller that has kept `run`
+// and has not returned it.
+inline void PurgeIfPending(const Run* run) {
+  if (Likely(!purge::IsPending())) return;
+  Arena* arena = ArenaOfRun(run);
+  if (arena->mapped()) purge::IfDue(arena);
+}
+
+// Gives free memory of mapped arenas back to the system now, except `keep`
+// bytes in each of them. True if some was given back.
+bool Trim(size_t keep = 0);
+
+// The run that holds `address`: the first unit of a slab or a span. If the
+// address is behind the first unit of a span, or in free memory, a unit whose
+// kind is kFree. Null if the address is in no arena.
+//
+// The primary may have passed by what others have mapped, a piece for example.
+// RunAt says kFree of addresses in there; RunAtSlow is exact.
+Run* RunAtSlow(const void* address);
+inline Run* RunAt(const void* address) {
+  const InPrimary primary(address);
+  return Likely(static_cast<bool>(primary)) ? primary.unit()
+                                            : RunAtSlow(address);
+}
+
+// The bytes that are in use in all arenas. A hint.
+size_t UsedBytes();
+
+// Where debuggers find the arenas. Other code calls ArenaAt.
+constexpr int kMaxMapped = 96;
+extern Arena static_arena __attribute__((visibility("hidden")));
+extern AtomicWord mapped_arenas[kMaxMapped]  // Arena*, filled from the front
+    __attribute__((visibility("hidden")));
+
+// The arena with this index; the static heap is the first. Null behind the
+// last.
+Arena* ArenaAt(int index);
+
+}  // namespace aomalloc::memory
+
+#endif  // AOMALLOC_CORE_ARENA_MEMORY_H_

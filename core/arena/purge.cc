@@ -1,0 +1,95 @@
+#include "core/arena/purge.h"
+
+#include "core/base/os.h"
+
+namespace aomalloc::purge {
+namespace {
+
+// What may stay free and dirty: so many bytes, and one part in kIdleFraction of
+// what is in use. What exceeds that is purged after so many milliseconds.
+constexpr size_t kIdleBytes = size_t{512} << 10;
+constexpr size_t kIdleFraction = 10;
+constexpr AO_t kDelayMs = 100;
+
+// The threshold: its least value, with which it begins, and its greatest.
+constexpr size_t kLeastBytes = size_t{512} << 10;
+constexpr size_t kMostBytes = size_t{64} << 20;
+// How long after the last regret the threshold falls back to the least value.
+constexpr AO_t kMemoryMs = 1000;
+
+// Reading the clock is a system call: only each so many calls of IfDue read it.
+constexpr AO_t kCallsAClock = 8;
+
+constexpr AO_t kNotTold = ~AO_t{0};
+
+AtomicWord told_bytes = kNotTold;       // what Allow was called with
+AtomicWord calls;                       // of IfDue
+AtomicWord learnt_bytes = kLeastBytes;  // the threshold
+AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
+AtomicWord eager_bytes;  // purged at once since the last call of Regret
+
+// What may stay of an arena, apart from the threshold.
+size_t Allowed(const Arena* arena) {
+  return kIdleBytes + arena->used_units() / kIdleFraction * arena->unit_bytes();
+}
+
+}  // namespace
+
+AtomicWord due_ms;
+AtomicWord purged_ms;
+
+void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
+
+void IfDue(Arena* arena) {
+  const size_t unit = arena->unit_bytes();
+  const size_t dirty = arena->dirty_units() * unit;
+  const AO_t told = LoadRelaxed(&told_bytes);
+  if (Unlikely(told != kNotTold)) {
+    if (dirty > told) arena->PurgeExcess(told / unit);
+    return;
+  }
+  const size_t allowed = Allowed(arena);
+  if (dirty <= allowed) return;
+  const AO_t call = LoadRelaxed(&calls) + 1;
+  StoreRelaxed(&calls, call);
+  if (dirty <= allowed + LoadRelaxed(&learnt_bytes) &&
+      call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {
+    return;
+  }
+  const AO_t now = os::CoarseMilliseconds();
+  if (now - LoadRelaxed(&learnt_ms) > kMemoryMs) {
+    StoreRelaxed(&learnt_bytes, kLeastBytes);
+  }
+  if (dirty > allowed + LoadRelaxed(&learnt_bytes)) {
+    AddRelaxed(&eager_bytes, dirty - allowed);
+  } else {
+    // If a thread stops after it has set the due time to 0, the next call sets
+    // a new one.
+    const AO_t due = LoadRelaxed(&due_ms);
+    if (due == 0) CasRelaxed(&due_ms, 0, now + kDelayMs);
+    if (due == 0 || now < due || !CasRelaxed(&due_ms, due, 0)) return;
+  }
+  StoreRelaxed(&purged_ms, now);
+  arena->PurgeExcess(allowed / unit);
+}
+
+bool IsTooMuch(const Arena* arena, size_t bytes) {
+  const AO_t told = LoadRelaxed(&told_bytes);
+  return bytes > (told != kNotTold ? told : Allowed(arena)) + kMostBytes;
+}
+
+void Regret() {
+  const AO_t then = LoadRelaxed(&purged_ms);
+  const size_t eager = LoadRelaxed(&eager_bytes);
+  StoreRelaxed(&purged_ms, 0);
+  StoreRelaxed(&eager_bytes, 0);
+  const AO_t now = os::CoarseMilliseconds();
+  if (now - then >= kDelayMs) return;
+  StoreRelaxed(&learnt_ms, now);
+  if (eager == 0) return;
+  const size_t learnt = LoadRelaxed(&learnt_bytes);
+  const size_t more = 2 * (eager > learnt ? eager : learnt);
+  StoreRelaxed(&learnt_bytes, more < kMostBytes ? more : kMostBytes);
+}
+
+}  // namespace aomalloc::purge

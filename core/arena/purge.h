@@ -1,0 +1,58 @@
+// When free memory is given back to the system.
+//
+// Some free memory always stays: a fixed amount, and a share of what is in use.
+// What exceeds that is purged when memory is next returned after a tenth of a
+// second, because memory that was just freed is likely to be wanted again. But
+// the program may go silent and return none, and this library has no thread of
+// its own. So what exceeds it by more than a threshold is purged at once.
+//
+// The threshold adapts. If the program takes fresh memory within a tenth of a
+// second after a purge, that purge is regretted. If memory was purged at once,
+// the threshold then becomes twice its value, or twice what was purged at once
+// if that is more. One second after the last regret it falls back.
+//
+// Who touches what: any thread and handler may call anything here at any time.
+// All words are hints, and nothing depends on their order. Two threads at once,
+// or a thread that stops, may cause one purge or one change of the threshold
+// too many or too few.
+#ifndef AOMALLOC_CORE_ARENA_PURGE_H_
+#define AOMALLOC_CORE_ARENA_PURGE_H_
+
+#include "core/arena/arena.h"
+#include "core/base/likely.h"
+
+namespace aomalloc::purge {
+
+// When the next purge is due, in os::CoarseMilliseconds; 0 if none is.
+extern AtomicWord due_ms __attribute__((visibility("hidden")));
+
+// When IfDue last purged memory, in os::CoarseMilliseconds; 0 if it did not
+// since the last call of Regret.
+extern AtomicWord purged_ms __attribute__((visibility("hidden")));
+
+// Purges what is due. To be called when memory of a mapped arena was returned.
+void IfDue(Arena* arena);
+
+// From now on up to `bytes` of each arena stay free and dirty, and what exceeds
+// them is purged at once. The rules above do not hold any more.
+void Allow(size_t bytes);
+
+// True if a run of `bytes` is more than may ever stay free and dirty, whatever
+// the threshold is. Then the operation that returns the run purges it in one
+// call.
+bool IsTooMuch(const Arena* arena, size_t bytes);
+
+// True if a purge is due now or later. Then IfDue is worth a call even where no
+// memory was returned.
+inline bool IsPending() { return LoadRelaxed(&due_ms) != 0; }
+
+// TookFresh is to be called when memory is taken that the system has to
+// provide. It calls Regret after a purge.
+void Regret();
+inline void TookFresh() {
+  if (Unlikely(LoadRelaxed(&purged_ms) != 0)) Regret();
+}
+
+}  // namespace aomalloc::purge
+
+#endif  // AOMALLOC_CORE_ARENA_PURGE_H_

@@ -1,0 +1,209 @@
+// The atomic operations that the allocator is built from, over libatomic_ops.
+// No other file names that library's primitives. What each operation orders is
+// written here once; a caller says only why that order suffices.
+//
+// How order passes from thread to thread, on machines whose memory is weakly
+// ordered:
+//
+//   a heap         StoreRelease to its `holder` releases it, and CasAcquire
+//                  acquires it. This orders everything plain in the heap, the
+//                  claim included.
+//   a unit         ClearBitsRelease on its bit in `used` releases it, with its
+//                  memory and its descriptor. CasAcquire acquires it. Other
+//                  threads may change other bits of the word in between, but
+//                  only by read-modify-write operations, which hand the order
+//                  on (a release sequence, C17 5.1.2.4).
+//   a remote free  CasRelease on the list releases it. The thread that takes
+//                  the list acquires it. Pushes in between hand the order on.
+//   an arena, a    CasFull or CasRelease of the word that leads to it publishes
+//   registered     it, and LoadAcquire finds it. It never goes away.
+//   heap, a stack
+//   of the profile
+//   a block        The program hands it on. However it does that, the free
+//                  comes after the malloc. So Free may read relaxed what it
+//                  reads on the way to a block.
+//   a thread that  It releases nothing. But it has ended before the kernel
+//   vanished       reports that it is gone, and the kernel takes locks on both
+//                  sides.
+//   the child of   It sees, of each thread, the stores up to some instruction
+//   fork           and none after it: a store takes effect only when all stores
+//                  before it are certain not to fault, and fork waits for the
+//                  stores that found a page writable before it copies the page.
+//   a handler      It runs on its thread: CompilerBarrier is enough.
+//
+// No thread stores and then loads, relying on another thread's load that comes
+// after that thread's own store (as in Dekker's algorithm). So nothing needs a
+// barrier between a store and a load.
+#ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
+#define AOMALLOC_CORE_BASE_ATOMICS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "atomic_ops.h"
+
+// Where the machine has no compare-and-swap, libatomic_ops emulates it with a
+// table of locks, and blocks signals around them. A thread that stopped inside
+// would stop all others.
+#if defined(AO_USE_PTHREAD_DEFS) || defined(AO_REQUIRE_CAS_EMULATION) || \
+    !defined(AO_HAVE_compare_and_swap)
+#error \
+    "aomalloc needs a machine with compare-and-swap: an emulation with \
+locks or blocked signals would break the promise that no thread waits"
+#endif
+
+namespace aomalloc {
+
+// A word that several threads access. In static storage it starts as 0.
+using AtomicWord = volatile AO_t;
+static_assert(sizeof(AO_t) == sizeof(void*), "a word holds a pointer");
+static_assert(sizeof(AO_t) == 8, "64-bit machines only");
+
+// Reads a word where only atomicity matters: either a later compare-and-swap
+// checks the value, or the value was published before the caller learnt of the
+// object that holds the word.
+inline AO_t LoadRelaxed(const AtomicWord* word) { return AO_load(word); }
+
+// Reads a word. The caller then sees everything that the word's writer did
+// before its release.
+inline AO_t LoadAcquire(const AtomicWord* word) {
+  return AO_load_acquire(word);
+}
+
+inline void StoreRelaxed(AtomicWord* word, AO_t value) {
+  AO_store(word, value);
+}
+
+// Publishes everything that this thread did before.
+inline void StoreRelease(AtomicWord* word, AO_t value) {
+  AO_store_release(word, value);
+}
+
+// Takes something over. On success later accesses stay behind it, and the
+// caller sees what the thread that released the word did before.
+inline bool CasAcquire(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap_acquire(word, expected, desired) != 0;
+}
+
+// Hands something over: on success earlier accesses stay before it.
+inline bool CasRelease(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap_release(word, expected, desired) != 0;
+}
+
+// Acquires and releases: for words where one operation does both.
+inline bool CasFull(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap_full(word, expected, desired) != 0;
+}
+
+// Orders nothing: for words from which nothing follows about other memory, or
+// that only a thread and its own handlers change.
+inline bool CasRelaxed(AtomicWord* word, AO_t expected, AO_t desired) {
+  return AO_compare_and_swap(word, expected, desired) != 0;
+}
+
+// Adds to a counter; a wrapped value subtracts. Orders nothing: counters are
+// hints, and nothing follows from them about other memory.
+inline void AddRelaxed(AtomicWord* word, AO_t value) {
+  AO_fetch_and_add(word, value);
+}
+
+// Clears the bits of `mask`, and publishes everything that this thread did
+// before.
+inline void ClearBitsRelease(AtomicWord* word, AO_t mask) {
+  AO_and_release(word, ~mask);
+}
+
+// Sets the bits of `mask`; orders nothing.
+inline void SetBits(AtomicWord* word, AO_t mask) { AO_or(word, mask); }
+
+// The same, publishing everything this thread did before.
+inline void SetBitsRelease(AtomicWord* word, AO_t mask) {
+  AO_or_release(word, mask);
+}
+
+// Raises a high-water mark to `value`; orders nothing. A compare-and-swap that
+// fails was overtaken by one that succeeded, so this is lock-free.
+inline void RaiseTo(AtomicWord* mark, AO_t value) {
+  AO_t seen;
+  while ((seen = AO_load(mark)) < value &&
+         AO_compare_and_swap(mark, seen, value) == 0) {
+  }
+}
+
+// Reads a plain variable once while its owner may write it. Only for a figure
+// in a report: the value may be out of date at once.
+template <typename T>
+inline T Glance(const T& value) {
+  return *const_cast<const volatile T*>(&value);
+}
+
+// Keeps the compiler from moving accesses across it. Between a thread and its
+// own signal handlers nothing more is needed, on any machine.
+inline void CompilerBarrier() { AO_compiler_barrier(); }
+
+// The store that commits a change. The thread's own signal handlers see it
+// after everything before it, and before everything after it.
+template <typename T>
+inline void Commit(T* word, T value) {
+  CompilerBarrier();
+  *const_cast<volatile T*>(word) = value;
+  CompilerBarrier();
+}
+
+// A lock-free stack with two operations: any thread pushes a chain, and a taker
+// takes everything. Nothing pops a single node. So the head is compared by
+// address alone, and there is no ABA problem: a push that succeeds has linked
+// to the head of that moment, even if that node was taken and pushed again in
+// between; a take that succeeds gets what is linked at that moment.
+//
+// The low bits of the head word are marks, one for each taker that may act at a
+// time. A take flips its taker's mark. So an operation that repairs after a
+// stopped taker, and knows the state that the taker saw, can see whether the
+// take happened.
+//
+// `Node` has a member `LinkTo(Node*)` and an alignment of at least 4. Push and
+// TakeAll commit with their compare-and-swap. An operation that stops before it
+// has changed nothing that others see; one that stops after it is complete.
+template <typename Node>
+class PushList {
+ public:
+  // The head, which is null in an empty list, and the marks.
+  using State = AO_t;
+  static constexpr AO_t kMarks = 3;
+  static Node* Head(State state) {
+    return reinterpret_cast<Node*>(state & ~kMarks);
+  }
+
+  // Pushes the chain from `first` to `last`.
+  void Push(Node* first, Node* last) {
+    State seen;
+    do {
+      seen = LoadRelaxed(&state_);
+      last->LinkTo(Head(seen));
+      // Release: pairs with TakeAll. The taker must see the links, and what was
+      // written to the nodes before.
+    } while (!CasRelease(&state_, seen,
+                         reinterpret_cast<AO_t>(first) | (seen & kMarks)));
+  }
+
+  // Acquire: pairs with Push, for a caller that follows the links behind the
+  // head. A caller that takes the list is ordered by TakeAll already.
+  State Look() const { return LoadAcquire(&state_); }
+
+  // Empties the list and flips `mark`, one bit, if the state is still `seen`.
+  // Acquire: pairs with each Push since the last take. All pushes are
+  // read-modify-write operations, so the last one hands on the order of those
+  // before it.
+  bool TakeAll(State seen, AO_t mark) {
+    return CasAcquire(&state_, seen, (seen & kMarks) ^ mark);
+  }
+
+ private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
+  AtomicWord state_ = 0;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_BASE_ATOMICS_H_

@@ -1,0 +1,21 @@
+#include "core/base/hardening.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+
+namespace aomalloc::hardening {
+
+AtomicWord secret;
+
+void MakeSecret() {
+  // 16 random bytes, from which the C library makes its own secrets. They do
+  // not change, so each thread that comes here computes the same value.
+  const auto* random = reinterpret_cast<const char*>(getauxval(AT_RANDOM));
+  uintptr_t words[2] = {1, 2};
+  if (random != nullptr) memcpy(words, random, sizeof(words));
+  const uintptr_t mixed =
+      (words[0] * 0xD6E8FEB86659FD93u) ^ (words[1] * 0xCA5A826395121157u);
+  StoreRelaxed(&secret, (mixed ^ mixed >> 29) | 1);
+}
+
+}  // namespace aomalloc::hardening

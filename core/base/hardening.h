@@ -1,0 +1,45 @@
+// The switch of the hardened build, and its secret. That build adds
+// heap/hardened_blocks.h, heap/quarantine.h, hardened_spans.h and
+// arena/guards.h. In the plain build all of it compiles to nothing.
+//
+// Who touches what: any thread and handler may call anything here. MakeSecret
+// commits with one store, and each caller stores the same value.
+#ifndef AOMALLOC_CORE_BASE_HARDENING_H_
+#define AOMALLOC_CORE_BASE_HARDENING_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/atomics.h"
+
+namespace aomalloc::hardening {
+
+#ifdef AOMALLOC_HARDENED
+constexpr bool kOn = true;
+#else
+constexpr bool kOn = false;
+#endif
+
+// The least number of bytes that a block has behind those that were asked for.
+constexpr size_t kCanaryBytes = kOn ? 8 : 0;
+
+// Made of random bytes from the kernel, which differ from one execve to the
+// next; a child of fork has its parent's. 0 until Start, which each heap calls
+// before anything else.
+extern AtomicWord secret __attribute__((visibility("hidden")));
+void MakeSecret();
+inline void Start() {
+  if (kOn && LoadRelaxed(&secret) == 0) MakeSecret();
+}
+
+// A value made of the secret and the address, which looks random.
+inline uintptr_t SecretFor(const void* address) {
+  const auto value =
+      reinterpret_cast<uintptr_t>(address) ^ LoadRelaxed(&secret);
+  const uintptr_t mixed = value * 0x9E3779B97F4A7C15u;
+  return mixed ^ mixed >> 32;
+}
+
+}  // namespace aomalloc::hardening
+
+#endif  // AOMALLOC_CORE_BASE_HARDENING_H_

@@ -1,0 +1,397 @@
+#include "core/heap/heap.h"
+
+#include <new>
+
+#include "core/arena/memory.h"
+#include "core/base/check.h"
+#include "core/base/os.h"
+#include "core/base/os_memory.h"
+#include "core/heap/hardened_blocks.h"
+#include "core/heap/misuse.h"
+
+namespace aomalloc {
+namespace {
+
+constexpr size_t kMaxPopulated = 1024;
+
+// Sets a flag while it lives. An operation that is abandoned meanwhile leaves
+// the flag set.
+class Mending {
+ public:
+  explicit Mending(bool* flag) : flag_(flag), outer_(*flag) {
+    *flag_ = true;
+    CompilerBarrier();
+  }
+  ~Mending() {
+    CompilerBarrier();
+    *flag_ = outer_;
+  }
+  Mending(const Mending&) = delete;
+  Mending& operator=(const Mending&) = delete;
+
+ private:
+  bool* flag_;
+  bool outer_;
+};
+
+}  // namespace
+
+Run Heap::no_slab_;
+
+// The hardened build's Free.
+void Heap::FreeByQuarantine(Run* slab, Block* block) {
+  block->LinkTo(nullptr);
+  if (slab::BlockSize(slab) <= Quarantine::kMaxBlockBytes) {
+    block = quarantine_.Exchange(block);
+    if (block == nullptr) return;
+    slab = memory::RunAt(block);
+  }
+  FreeForGood(slab, block);
+}
+
+void Heap::FreeForGood(Run* slab, Block* block) {
+  if (!slab::IsFree(slab, block) || !block->IsWhole()) {
+    Misuse("free", block, fault::kWritten);
+  }
+  if (slab::Push(&slab->list, block)) OnZero(slab);
+}
+
+void Heap::EndQuarantine() {
+  while (Block* block = quarantine_.Release()) {
+    FreeForGood(memory::RunAt(block), block);
+  }
+}
+
+void Heap::Prepare() {
+  hardening::Start();
+  EmptyLists();
+  filled_ = kNumClasses;
+  Commit(&prepared_, true);
+}
+
+void Heap::EmptyLists() {
+  for (int i = 0; i < kNumClasses; ++i) {
+    head_[i] = &no_slab_;
+    serving_[i] = sampler_ == nullptr ? &no_slab_.list : sampler_->ration(i);
+  }
+}
+
+void Heap::StartSampling() {
+  void* memory = profile::TakeMemory(sizeof(Sampler));
+  if (memory == nullptr) return;
+  Mending mending(&mending_);
+  const uint64_t seed = reinterpret_cast<uintptr_t>(memory) ^
+                        (os::CoarseMilliseconds() << 20) ^ os::ProcessId();
+  auto* sampler = new (memory) Sampler(seed);
+  for (int i = 0; i < kNumClasses; ++i) serving_[i] = sampler->ration(i);
+  Commit(&sampler_, sampler);
+}
+
+// Makes malloc pop from `list`, unless it pops from rations.
+void Heap::Serve(SizeClass size_class, FreeList* list) {
+  if (sampler_ == nullptr) serving_[size_class] = list;
+}
+
+// Takes a block from `list`, which has at most `count`, or from a ration that
+// is made of that list.
+Block* Heap::TakeFrom(SizeClass size_class, FreeList* list, int count) {
+  return sampler_ == nullptr ? slab::Pop(list)
+                             : sampler_->Ration(size_class, list, count);
+}
+
+Block* Heap::Refill(SizeClass size_class) {
+  Mending mending(&mending_);
+  if (Block* block = PopForeign(size_class)) return block;
+  foreign_.KeepMore(size_class);
+  Drain();
+  while (true) {
+    Run* head = head_[size_class];
+    if (head == &no_slab_) return nullptr;
+    DropIfDamaged(&head->list);
+    if (sampler_ != nullptr && Sampler::IsShort(slab::Free(head))) {
+      slab::Carve(head);  // or malloc would soon be here again
+    }
+    if (head->list.free != nullptr || slab::Carve(head)) {
+      AOMALLOC_CHECK(slab::IsValid(head));
+      return TakeFrom(size_class, &head->list, slab::Free(head));
+    }
+    filled_ = size_class;
+    Retire(head);
+  }
+}
+
+Block* Heap::Grow(SizeClass size_class) {
+  Mending mending(&mending_);
+  Run* slab = TakeSlab(size_class);
+  if (slab == nullptr) return nullptr;
+  slab::Carve(slab);
+  Link(slab);
+  // This is the slow path, so the blocks in the outbox may as well go home.
+  foreign_.Send();
+  return TakeFrom(size_class, &slab->list, slab::Free(slab));
+}
+
+void Heap::OnZero(Run* slab) {
+  Mending mending(&mending_);
+  if (slab->listed) Unlink(slab);
+  // It is below 0 if an operation that had to come here was abandoned.
+  const int in_use = slab::InUse(slab);
+  if (in_use <= 0) return Discard(slab);
+  slab::Split(slab, in_use, in_use);
+  Link(slab);
+  AOMALLOC_CHECK(slab::IsValid(slab));
+}
+
+void Heap::SetHead(SizeClass size_class, Run* slab) {
+  if (serving_[size_class] != foreign_.Kept(size_class)) {
+    Serve(size_class, &slab->list);
+  }
+  head_[size_class] = slab;
+}
+
+// Makes `slab`, the first on its list, the one that malloc allocates from.
+void Heap::MakeHead(SizeClass size_class, Run* slab) {
+  const int in_use = slab::InUse(slab);
+  slab::Split(slab, in_use, in_use + 1);
+  SetHead(size_class, slab);
+}
+
+// Puts a slab with free blocks on its list, behind the head: the head's memory
+// is likely to be in the cache.
+void Heap::Link(Run* slab) {
+  Run* head = head_[slab->size_class];
+  slab->listed = true;
+  slab->prev = nullptr;
+  slab->next = nullptr;
+  if (head == &no_slab_) return MakeHead(slab->size_class, slab);
+  slab->prev = head;
+  slab->next = head->next;
+  if (head->next != nullptr) head->next->prev = slab;
+  head->next = slab;
+}
+
+void Heap::Unlink(Run* slab) {
+  if (slab->prev != nullptr) slab->prev->next = slab->next;
+  if (slab->next != nullptr) slab->next->prev = slab->prev;
+  if (head_[slab->size_class] == slab) {
+    if (slab->next != nullptr) {
+      MakeHead(slab->size_class, slab->next);
+    } else {
+      SetHead(slab->size_class, &no_slab_);
+    }
+  }
+  slab->listed = false;
+}
+
+// Takes a slab without a free block off its list.
+void Heap::Retire(Run* slab) {
+  if (slab->listed) Unlink(slab);
+  const int in_use = slab::InUse(slab);
+  // Abandoned operations have lost all its blocks. Nobody will free one.
+  if (in_use <= 0) return Discard(slab);
+  const int worthwhile = slab::Worthwhile(slab);
+  slab::Split(slab, in_use, worthwhile < in_use ? worthwhile : in_use);
+}
+
+Run* Heap::TakeSlab(SizeClass size_class) {
+  const size_t least = slab::LeastStaticBytes(size_class);
+  // If a block is larger than a page, the first few slabs are short.
+  const bool is_short =
+      ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
+  size_t static_bytes = is_short ? least : slab::StaticBytes(size_class);
+  Run* slab = memory::MmapEnabled()
+                  ? mapped_runs_.Take(1)
+                  : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
+  if (slab == nullptr) {
+    memory::Grant grant;
+    while ((grant = memory::Take({memory::kMappedUnitBytes, static_bytes, 1}))
+               .run == nullptr) {
+      // Where there is no room for many pages, there may be room for a few.
+      if (static_bytes == least) return nullptr;
+      static_bytes = least;
+    }
+    slab = grant.run;
+    // A slab that follows a full one is likely to be filled too. Then one
+    // system call costs less than a fault for each page. If the blocks are
+    // larger, not every page may be used.
+    if (filled_ == size_class && ClassSize(size_class) <= kMaxPopulated &&
+        grant.zeroed && grant.arena->mapped()) {
+      os::Populate(grant.address(), memory::kMappedUnitBytes);
+    }
+  }
+  const size_t bytes = memory::BytesOf(slab);
+  hardened::WipeSlab(slab, bytes);
+  for (uint32_t i = 1; i < slab->units; ++i) {
+    slab[i].units = i;
+    slab[i].kind = RunKind::kInterior;
+  }
+  slab::Init(slab, bytes, size_class);
+  slab->kind = RunKind::kSlab;
+  // Commits: from here on the slab is ours, and Repair finds it by this word.
+  // Release: the descriptor is complete before. Only a later operation of this
+  // thread relies on that, or one of a thread that has taken the heap over. All
+  // others read the word relaxed (owner.h).
+  StoreRelease(&slab->owner, WordOf(this));
+  return slab;
+}
+
+// Gives back a slab that is empty and on no list.
+void Heap::Discard(Run* slab) {
+  AOMALLOC_CHECK(!slab->listed && slab::InUse(slab) <= 0);
+  drained_[slab->size_class] += slab->drained;
+  // Commits: Repair does not find the slab any more. Release: what the heap has
+  // counted of the slab comes before, for the same operations as in TakeSlab.
+  slab->drained = 0;
+  StoreRelease(&slab->owner, 0);
+  slab->reciprocal = 0;
+  for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
+  if (runs(memory::IsMapped(slab)).Keep(slab)) {
+    return memory::PurgeIfPending(slab);
+  }
+  memory::Return(slab, /*dirty=*/true);
+}
+
+void Heap::Drain() {
+  if (!inbox_.IsTaken() && !HasRemote()) return;
+  Mending mending(&mending_);
+  inbox_.Take();
+  DrainTaken();
+}
+
+void Heap::DrainTaken() {
+  Inbox::Arrival arrival;
+  while ((arrival = inbox_.Next()).block != nullptr) {
+    Owner* owner = OwnerOf(arrival.slab);
+    if (owner == this) {
+      ++arrival.slab->drained;
+      Free(arrival.slab, arrival.block);
+    } else {
+      raided_bytes_ += slab::BlockSize(arrival.slab);
+      foreign_.AddRaided(owner, arrival.slab, arrival.block);
+    }
+  }
+}
+
+void Heap::Raid(Heap* victim) {
+  Drain();
+  Mending mending(&mending_);
+  inbox_.Raid(&victim->inbox_);
+  DrainTaken();
+  foreign_.Send();
+}
+
+// A kept block of another heap. Malloc then goes on with the kept blocks. Null
+// if there is none; then malloc goes on with the head.
+Block* Heap::PopForeign(SizeClass size_class) {
+  FreeList* list = foreign_.Kept(size_class);
+  DropIfDamaged(list);
+  if (list->free == nullptr) {
+    list->used = 0;
+    Serve(size_class, &head_[size_class]->list);
+    return nullptr;
+  }
+  Serve(size_class, list);
+  return TakeFrom(size_class, list, -list->used);
+}
+
+// Frees what is left of a ration.
+void Heap::EndRation(SizeClass size_class) {
+  while (Block* block = sampler_->TakeBack(size_class)) {
+    Run* slab = memory::RunAt(block);
+    Owner* owner = OwnerOf(slab);
+    if (owner == this) {
+      Free(slab, block);
+    } else {
+      foreign_.Add(owner, slab, block);
+    }
+  }
+}
+
+void Heap::SendForeign() {
+  Mending mending(&mending_);
+  for (int i = 0; i < kNumClasses; ++i) {
+    const auto size_class = static_cast<SizeClass>(i);
+    Serve(size_class, &head_[i]->list);
+    if (sampler_ != nullptr) EndRation(size_class);
+  }
+  foreign_.SendAll();
+}
+
+void Heap::Trim() {
+  Mending mending(&mending_);
+  Drain();
+  SendForeign();
+  EndQuarantine();
+  for (Run* head : head_) {
+    // A head that gets empty is not given back by the free of its last block.
+    if (head == &no_slab_ || slab::InUse(head) > 0) continue;
+    Unlink(head);
+    Discard(head);
+  }
+  mapped_runs_.GiveUp();
+  static_runs_.GiveUp();
+}
+
+void Heap::Repair() {
+  if (!prepared_) Prepare();
+  mapped_runs_.Recount();
+  static_runs_.Recount();
+  inbox_.Repair();
+  if (!mending_) return;
+  RebuildLists();
+  CompilerBarrier();
+  mending_ = false;
+  AOMALLOC_CHECK(IsValid());
+}
+
+void Heap::RebuildLists() {
+  EmptyLists();
+  Arena* arena;
+  for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
+    const size_t end = arena->end();
+    for (size_t unit = 0; unit < end; ++unit) {
+      Run* run = arena->table() + unit;
+      if (OwnerOf(run) == this) Relist(run);
+    }
+  }
+}
+
+// Counts the blocks of a slab anew, and lists it, retires it or gives it back.
+// Blocks that abandoned operations have lost count as in use.
+void Heap::Relist(Run* slab) {
+  const size_t free = slab::CountFree(slab);
+  const int in_use = static_cast<int>(slab->carved - free);
+  slab->listed = false;
+  slab::Split(slab, in_use, in_use);
+  if (in_use == 0) {
+    Discard(slab);
+  } else if (free == 0 && slab->carved == slab->capacity) {
+    Retire(slab);
+  } else {
+    Link(slab);
+  }
+}
+
+bool Heap::IsValid() const {
+  if (!prepared_) return true;
+  if (mending_) return false;
+  bool valid = foreign_.IsValid(this);
+  for (int i = 0; i < kNumClasses; ++i) {
+    valid &= sampler_ != nullptr ? serving_[i] == sampler_->ration(i)
+                                 : serving_[i] == foreign_.Kept(i) ||
+                                       serving_[i] == &head_[i]->list;
+    if (head_[i] == &no_slab_) continue;
+    if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
+    for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {
+      if (!slab::IsValid(slab) || slab->size_class != i || !slab->listed ||
+          OwnerOf(slab) != this ||
+          (slab->next != nullptr && slab->next->prev != slab) ||
+          (slab != head_[i] && slab->beyond != 0)) {
+        return false;
+      }
+    }
+  }
+  return valid;
+}
+
+}  // namespace aomalloc

@@ -1,0 +1,69 @@
+#include "core/heap/inbox.h"
+
+namespace aomalloc {
+
+// Takes the list of `source`. `mark` is the one of our role there.
+void Inbox::TakeFrom(Inbox* source, AO_t mark) {
+  List::State seen;
+  do {
+    // Acquire, in Look and in TakeAll: we read what the pushers have written
+    // into the batches before their release.
+    seen = source->list_.Look();
+    Commit(&noted_, seen);
+    // The list is empty, perhaps because somebody else took it. Then the mark
+    // says that we did not.
+    if (List::Head(seen) == nullptr) break;
+    // Repeated if a push came in between, or another take: somebody progresses.
+  } while (!source->list_.TakeAll(seen, mark));
+  NoteTaken();
+}
+
+void Inbox::NoteTaken() {
+  Commit(&taken_, List::Head(noted_));
+  Commit(&noted_, List::State{0});
+}
+
+bool Inbox::LookAt(const RemoteBatch* batch) {
+  const Run* slab = memory::RunAt(batch);
+  if (batch->IsIntact() && slab != nullptr && slab::IsBlock(slab, batch) &&
+      batch->count() <= RemoteBatch::Room(slab::BlockSize(slab))) {
+    looked_at_ = batch;
+    return true;
+  }
+  Commit<RemoteBatch*>(&taken_, nullptr);
+  Misuse("free", batch, fault::kWritten);
+  return false;
+}
+
+void Inbox::Take() {
+  if (taken_ == nullptr && !IsEmpty()) TakeFrom(this, kOwnerMark);
+}
+
+void Inbox::Raid(Inbox* victim) {
+  Commit(&victim_, victim);
+  // Acquire: our Look below sees the list as the last raider left it, with the
+  // raiders' mark.
+  if (CasAcquire(&victim->raider_, 0, reinterpret_cast<AO_t>(this))) {
+    TakeFrom(victim, kRaiderMark);
+    // Release: the next raider sees our take, and the mark that it flipped.
+    StoreRelease(&victim->raider_, 0);
+  }
+  Commit<Inbox*>(&victim_, nullptr);
+}
+
+void Inbox::Repair() {
+  if (noted_ != 0) {
+    // With a `victim_` only the raider notes a state, so the mark is ours.
+    const List& list = victim_ == nullptr ? list_ : victim_->list_;
+    const AO_t mark = victim_ == nullptr ? kOwnerMark : kRaiderMark;
+    // Of this state only our mark matters, so it needs no order. What was taken
+    // is read after the Look that was noted.
+    if (((list.Look() ^ noted_) & mark) != 0) NoteTaken();
+    Commit(&noted_, List::State{0});
+  }
+  // Release: as in Raid.
+  if (IsRaider()) StoreRelease(&victim_->raider_, 0);
+  Commit<Inbox*>(&victim_, nullptr);
+}
+
+}  // namespace aomalloc

@@ -1,0 +1,138 @@
+// Inboxes: the remote frees of a heap, until it drains them.
+//
+// Who touches what: Push, NoteSent, IsEmpty and sent_bytes may be called by any
+// thread and handler, at any time. Everything else belongs to the operation
+// that holds the claim on the heap whose inbox it is. Of another heap's inbox,
+// such an operation touches only `list_` and `raider_`, in Raid and Repair.
+//
+// Commit: remote frees are pushed with one compare-and-swap and are then in the
+// heap's hands alone, with all the blocks that are listed in them. The batches
+// are taken by the compare-and-swap that empties the list. A block leaves what
+// was taken by the store to its batch's count, or to `taken_`.
+//
+// Interruption: taking them first notes the list's state, then empties the
+// list, which flips a mark there. So an abandoned take loses nothing: Repair
+// sees by the mark whether the list was taken. An abandoned drain loses the
+// block in hand.
+//
+// Another heap may raid the list, when its thread has no memory left and this
+// one's may be asleep. A raid works in the same way, with a mark of its own,
+// and may be abandoned as well. So there is one raider at a time, `raider_`. A
+// second raider takes nothing. A raider that stops for ever keeps what it took,
+// and nobody else can raid this inbox, until its heap is taken over. Those
+// blocks were out of reach before, too.
+#ifndef AOMALLOC_CORE_HEAP_INBOX_H_
+#define AOMALLOC_CORE_HEAP_INBOX_H_
+
+#include "core/arena/memory.h"
+#include "core/arena/run.h"
+#include "core/base/atomics.h"
+#include "core/base/likely.h"
+#include "core/heap/batch.h"
+#include "core/heap/misuse.h"
+#include "core/heap/slab.h"
+
+namespace aomalloc {
+
+class Inbox {
+ public:
+  constexpr Inbox() = default;
+
+  // Pushes the batches from `first` to `last`, a chain, with the blocks that
+  // are listed in them.
+  void Push(RemoteBatch* first, RemoteBatch* last) { list_.Push(first, last); }
+
+  // For reports: adds to the bytes that were pushed.
+  void NoteSent(size_t bytes) { AddRelaxed(&sent_bytes_, bytes); }
+  // For reports: the bytes that were ever pushed.
+  size_t sent_bytes() const { return LoadRelaxed(&sent_bytes_); }
+
+  // True if no batch waits on the list.
+  bool IsEmpty() const { return List::Head(list_.Look()) == nullptr; }
+
+  // True if batches were taken that are not drained yet.
+  bool IsTaken() const { return taken_ != nullptr; }
+
+  // Takes the batches that wait, unless some are left that were taken before.
+  void Take();
+
+  // Takes the batches that wait in another heap's inbox, unless another raid of
+  // it is under way. To be called when IsTaken() is false.
+  void Raid(Inbox* victim);
+
+  // The next block of what was taken, and its slab; nulls when none is left.
+  // The block belongs to the caller from then on. A damaged block is reported
+  // as misuse and lost. With a damaged batch the blocks that it lists are lost,
+  // and the batches behind it.
+  struct Arrival {
+    Run* slab = nullptr;
+    Block* block = nullptr;
+  };
+  Arrival Next() {
+    while (RemoteBatch* batch = taken_) {
+      if (Unlikely(batch != looked_at_ && !LookAt(batch))) break;
+      __builtin_prefetch(batch->Next());
+      // From the end of the list. The batch, which has the list, goes last.
+      const size_t count = batch->count();
+      if (count == 0) {
+        looked_at_ = nullptr;
+        Commit(&taken_, batch->Next());
+        return {memory::RunAt(batch), batch};
+      }
+      Block* block = batch->blocks()[count - 1];
+      if constexpr (hardening::kOn) {
+        Commit<Block*>(&batch->blocks()[count - 1], nullptr);
+      }
+      batch->SetCount(count - 1);
+      if (hardening::kOn && block == nullptr) continue;  // an abandoned Add
+      Run* slab = memory::RunAt(block);
+      if (Likely(IsListed(slab, block))) return {slab, block};
+      Misuse("free", block, fault::kWritten);
+    }
+    return {};
+  }
+
+  // Finds out by the mark whether an abandoned take has emptied the list, and
+  // ends an abandoned raid.
+  void Repair();
+
+ private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
+  using List = PushList<RemoteBatch>;
+  static constexpr AO_t kOwnerMark = 1;
+  static constexpr AO_t kRaiderMark = 2;
+
+  void TakeFrom(Inbox* source, AO_t mark);
+  void NoteTaken();
+  // True if the batch that was taken is intact. Otherwise it is reported, and
+  // all that was taken is lost.
+  bool LookAt(const RemoteBatch* batch);
+  // True if `block` is a block, as each entry of a batch is. (The hardened
+  // build also looks into the block, before it is linked anew. The plain build
+  // does not: the block's cache line may be far away.)
+  static bool IsListed(const Run* slab, const Block* block) {
+    return slab != nullptr && slab::IsBlock(slab, block) &&
+           (!hardening::kOn || (slab::IsFree(slab, block) && block->IsWhole()));
+  }
+  // True if this inbox is the raider of `victim_`.
+  bool IsRaider() const {
+    return victim_ != nullptr &&
+           LoadRelaxed(&victim_->raider_) == reinterpret_cast<AO_t>(this);
+  }
+
+  // While a list is being taken: its state before. The list is our own, or that
+  // of `victim_` if there is one.
+  List::State noted_ = 0;
+  Inbox* victim_ = nullptr;
+  RemoteBatch* taken_ = nullptr;
+  const RemoteBatch* looked_at_ = nullptr;  // found intact
+  // On a cache line of their own: other threads write them all the time.
+  alignas(64) List list_;
+  AtomicWord raider_ = 0;  // the inbox that raids this one, or 0
+  AtomicWord sent_bytes_ = 0;
+};
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_CORE_HEAP_INBOX_H_

@@ -1,0 +1,173 @@
+#include "core/heap/slab.h"
+
+#include <numeric>
+
+#include "core/arena/memory.h"
+
+namespace aomalloc::slab {
+namespace {
+
+constexpr size_t kCarveBytes = 4096;
+
+// So that BlockStart is exact.
+static_assert(memory::kMappedUnitBytes <= (uint64_t{1} << 32) / kMaxSmall);
+
+constexpr size_t LeastStaticUnits(size_t block_size) {
+  return (block_size + memory::kStaticUnitBytes - 1) / memory::kStaticUnitBytes;
+}
+
+// The fewest pages of which at most a sixteenth is left over. More pages would
+// tie up memory in classes that have few blocks.
+constexpr size_t StaticUnits(size_t block_size) {
+  size_t best = 1;
+  size_t best_waste = ~size_t{0};
+  for (size_t units = LeastStaticUnits(block_size); units <= 15; ++units) {
+    const size_t bytes = units * memory::kStaticUnitBytes;
+    const size_t waste = bytes % block_size * 1024 / bytes;
+    if (waste < best_waste) {
+      best = units;
+      best_waste = waste;
+    }
+    if (waste <= 1024 / 16) break;
+  }
+  return best;
+}
+
+struct StaticUnitsTable {
+  uint8_t units[kNumClasses];
+};
+
+constexpr StaticUnitsTable MakeStaticUnits() {
+  StaticUnitsTable table{};
+  for (int i = 0; i < kNumClasses; ++i) {
+    table.units[i] = static_cast<uint8_t>(StaticUnits(ClassSize(i)));
+  }
+  return table;
+}
+
+constexpr StaticUnitsTable kStaticUnits = MakeStaticUnits();
+
+// Links `count` blocks in an order that differs from process to process: with a
+// stride that is chosen at random among those that visit each block once.
+// Returns the first block.
+[[maybe_unused]] Block* LinkInDisorder(char* first, size_t size, size_t count,
+                                       Block* last) {
+  const uintptr_t random = hardening::SecretFor(first);
+  size_t stride = 1 + (random >> 16) % count;
+  while (std::gcd(stride, count) != 1) ++stride;
+  Block* next = last;
+  size_t index = random % count;
+  for (size_t i = 0; i < count; ++i) {
+    auto* block = reinterpret_cast<Block*>(first + index * size);
+    block->LinkTo(next);
+    next = block;
+    index = (index + stride) % count;
+  }
+  return next;
+}
+
+}  // namespace
+
+size_t StaticBytes(SizeClass size_class) {
+  return kStaticUnits.units[size_class] * memory::kStaticUnitBytes;
+}
+
+size_t LeastStaticBytes(SizeClass size_class) {
+  return LeastStaticUnits(ClassSize(size_class)) * memory::kStaticUnitBytes;
+}
+
+void Init(Run* slab, size_t bytes, SizeClass size_class) {
+  const size_t size = ClassSize(size_class);
+  slab->list.free = nullptr;
+  slab->next = nullptr;
+  slab->prev = nullptr;
+  slab->list.used = 0;
+  slab->carved = 0;
+  slab->capacity = static_cast<uint16_t>(bytes / size);
+  slab->beyond = 0;
+  slab->block_granules = static_cast<uint16_t>(size / kGranule);
+  slab->size_class = size_class;
+  slab->reciprocal = internal::kReciprocals.of[size_class];
+  slab->listed = false;
+  slab->drained = 0;
+}
+
+bool Carve(Run* slab) {
+  const size_t left = static_cast<size_t>(slab->capacity - slab->carved);
+  if (left == 0) return false;
+  const size_t size = BlockSize(slab);
+  size_t count = kCarveBytes / size;
+  if (count == 0) count = 1;
+  if (count > left) count = left;
+  char* first = slab->base + slab->carved * size;
+  Block* head = nullptr;
+  if constexpr (hardening::kOn) {
+    head = LinkInDisorder(first, size, count, slab->list.free);
+  } else {
+    char* last = first + (count - 1) * size;
+    for (char* block = first; block != last; block += size) {
+      reinterpret_cast<Block*>(block)->LinkTo(
+          reinterpret_cast<Block*>(block + size));
+    }
+    reinterpret_cast<Block*>(last)->LinkTo(slab->list.free);
+    head = reinterpret_cast<Block*>(first);
+  }
+  // Counted first. An operation that is abandoned in between loses these
+  // blocks, which Repair then counts as in use. But no block is carved twice.
+  slab->carved = static_cast<uint16_t>(slab->carved + count);
+  Commit(&slab->list.free, head);
+  return true;
+}
+
+const Block* DropDamaged(FreeList* list) {
+  const Block* first = list->free;
+  if (first == nullptr || first->MayBeLinked()) return nullptr;
+  Commit<Block*>(&list->free, nullptr);
+  return first;
+}
+
+size_t CountFree(const Run* slab) {
+  size_t count = 0;
+  const Block* block = slab->list.free;
+  // Not beyond a block that a program has written to.
+  while (block != nullptr && block->MayBeLinked() && count < slab->carved) {
+    block = block->Next();
+    ++count;
+  }
+  return count;
+}
+
+bool IsSealed(const Run* slab, const Block* block) {
+  const Block* next = block->Next();
+  if (next == nullptr) return true;
+  // A live block that was a batch before may still bear the witness. If the
+  // program's data look like a link, too, that link must lead to a block.
+  const Run* to = block->BearsWitness() ? memory::RunAt(next) : slab;
+  if (to == nullptr || to->kind != RunKind::kSlab) return false;
+  const size_t offset =
+      static_cast<size_t>(reinterpret_cast<const char*>(next) - to->base);
+  return offset < to->capacity * BlockSize(to) && IsBlockStart(to, next);
+}
+
+bool IsValid(const Run* slab) {
+  if (slab->kind != RunKind::kSlab || slab->carved > slab->capacity ||
+      slab->block_granules * kGranule != ClassSize(slab->size_class)) {
+    return false;
+  }
+  size_t free = 0;
+  for (const Block* block = slab->list.free; block != nullptr;
+       block = block->Next()) {
+    const char* address = reinterpret_cast<const char*>(block);
+    if (address < slab->base ||
+        address >= slab->base + slab->carved * BlockSize(slab) ||
+        BlockStart(slab, address) != address || ++free > slab->carved) {
+      return false;
+    }
+  }
+  // "At most", because a block that an abandoned operation had in hand may be
+  // neither in use nor free.
+  return InUse(slab) >= 0 &&
+         static_cast<size_t>(InUse(slab)) + free <= slab->carved;
+}
+
+}  // namespace aomalloc::slab

@@ -1,0 +1,114 @@
+#include "core/arena/memory.h"
+#include "core/base/os.h"
+#include "core/report/heap_report.h"
+#include "core/report/statistics.h"
+
+namespace aomalloc::heap_report {
+namespace {
+
+constexpr size_t kLabel = 38;
+constexpr size_t kColumn = 13;
+
+// Writes a figure in bytes and as a share of another.
+void WriteShare(Output* out, const char* label, size_t bytes, size_t whole) {
+  out->Left(label, kLabel)
+      .Bytes(bytes, kColumn)
+      .Percent(bytes, whole, kColumn)
+      .Text("\n");
+}
+
+void WriteMemory(Output* out, const Statistics& s) {
+  out->Left("memory", kLabel).Right("now    ", kColumn);
+  out->Right("peak    ", kColumn).Text("\n");
+  out->Left("  in live blocks", kLabel).Bytes(s.live(), kColumn);
+  if (s.peak_live != 0) out->Bytes(s.peak_live, kColumn).Text(" or more");
+  out->Text("\n");
+  out->Left("  in use by the heap", kLabel).Bytes(s.used, kColumn);
+  out->Bytes(s.peak_used, kColumn).Text("\n");
+  size_t resident;
+  if (ResidentBytes(&resident)) {
+    out->Left("  resident", kLabel).Bytes(resident, kColumn).Text("\n");
+  }
+  out->Left("  mapped", kLabel).Bytes(s.accessible, kColumn).Text("\n");
+  out->Left("  address space", kLabel).Bytes(s.reserved, kColumn).Text("\n\n");
+}
+
+void WriteWaste(Output* out, const Statistics& s) {
+  const size_t whole = s.used;
+  out->Left("what is in use by the heap", kLabel).Right("bytes    ", kColumn);
+  out->Right("share", kColumn).Text("\n");
+  WriteShare(out, "  live blocks", s.live(), whole);
+  WriteShare(out, "  freed elsewhere, on their way home", s.away, whole);
+  WriteShare(out, "  free blocks in slabs", s.free_block_bytes, whole);
+  WriteShare(out, "  never used in slabs", s.uncarved, whole);
+  WriteShare(out, "  too little for a block in slabs", s.tails, whole);
+  WriteShare(out, "  kept for the next slabs and spans", s.kept, whole);
+  WriteShare(out, "  heaps", s.own, whole);
+  out->Text("beside it\n");
+  out->Left("  free, not given back yet", kLabel).Bytes(s.free_dirty, kColumn);
+  out->Text("\n");
+  out->Left("  free, no memory behind it", kLabel).Bytes(s.free_clean, kColumn);
+  out->Text("\n\n");
+}
+
+void WriteCount(Output* out, const char* label, size_t value) {
+  out->Left(label, kLabel).Number(value, kColumn - 4).Text("\n");
+}
+
+void WriteCounts(Output* out, const Statistics& s) {
+  WriteCount(out, "heaps", s.heaps);
+  WriteCount(out, "  held by threads", s.held_heaps);
+  WriteCount(out, "spans (blocks beyond the classes)", s.spans);
+  out->Left("  their bytes", kLabel).Bytes(s.span_bytes, kColumn).Text("\n");
+  WriteCount(out, "slabs", s.slabs);
+  out->Left("  their bytes", kLabel).Bytes(s.slab_bytes, kColumn).Text("\n");
+  WriteCount(out, "remote frees", s.remote_frees);
+  WriteCount(out, "nested entries, from handlers", s.nested_entries);
+  WriteCount(out, "purges", s.purges);
+  out->Left("  bytes given back", kLabel).Bytes(s.purged, kColumn).Text("\n\n");
+}
+
+void WriteClass(Output* out, size_t size, const ClassStatistics& c) {
+  if (c.slabs == 0 && c.remote_frees == 0) return;
+  out->Number(size, 8)
+      .Number(c.slabs, 9)
+      .Number(c.blocks, 14)
+      .Number(c.capacity, 14)
+      .Percent(c.blocks, c.capacity, 8)
+      .Number(c.remote_frees, 17)
+      .Text("\n");
+}
+
+void WriteClasses(Output* out) {
+  out->Right("class", 8)
+      .Right("slabs", 9)
+      .Right("blocks in use", 14)
+      .Right("of", 14)
+      .Right("fill", 8)
+      .Right("remote frees", 17)
+      .Text("\n");
+  ClassStatistics classes[kClassesAtATime];
+  for (int first = 0; first < kNumClasses; first += kClassesAtATime) {
+    CountClasses(first, &classes);
+    for (int i = 0; i < kClassesAtATime; ++i) {
+      WriteClass(out, ClassSize(first + i), classes[i]);
+    }
+  }
+}
+
+}  // namespace
+
+void WriteText(Output* out, const char* occasion) {
+  out->Text("aomalloc: the heap of process ").Decimal(os::ProcessId());
+  out->Text(memory::MmapEnabled() ? " (mmap), " : " (static heap), ");
+  out->Text(occasion).Text("\n\n");
+  {
+    const Statistics s = Count();
+    WriteMemory(out, s);
+    WriteWaste(out, s);
+    WriteCounts(out, s);
+  }
+  WriteClasses(out);
+}
+
+}  // namespace aomalloc::heap_report

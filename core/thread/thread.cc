@@ -1,0 +1,333 @@
+#include "core/thread/thread.h"
+
+#include <pthread.h>
+
+#include <new>
+
+#include "core/arena/memory.h"
+#include "core/base/check.h"
+#include "core/base/os.h"
+#include "core/thread/liveness.h"
+
+namespace aomalloc::thread {
+namespace {
+
+// Heaps for programs with more threads. They are added to the registry one by
+// one, so that a walk of the registry passes only those in use. Heaps stay
+// where they are for ever: these cut no hole into the static heap.
+constexpr AO_t kSpareHeaps = 60;
+Heap spare_heaps[kSpareHeaps];
+AtomicWord spares_used = 0;
+
+AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
+AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
+
+// What ThisThread returns; 0 until its first call.
+__thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
+
+// The number of frees by this thread while it held no heap.
+__thread uint8_t frees_without_heap __attribute__((tls_model("initial-exec")));
+
+// The token of this thread, with `id`. It has bits 6 to 47 of the address of
+// `token`. This identifies a thread: the variables of two threads are at least
+// 64 bytes apart, and user addresses are below 2^48. (On x86-64 they are below
+// 2^47. With larger page tables, x86-64 and aarch64 map higher addresses only
+// for programs that ask for them.)
+AO_t TokenWith(AO_t id) {
+  return reinterpret_cast<AO_t>(&token) >> 6 << Holder::kIdBits | id;
+}
+
+Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
+
+// True if the claimant that left `seen` is certainly gone (claim.h).
+bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
+  if (!ClaimFrame::IsTag(seen)) return false;
+  if (seen == frame.tag()) return true;  // our frame is in its place
+  const volatile AO_t* self = ClaimFrame::Address(seen);
+  // A frame near ours is on our stack. Any other may not be there any more, or
+  // go while we look. So the kernel has to look. Without mmap it may not be
+  // asked. Then, and when it does not answer, the claimant counts as
+  // interrupted.
+  const intptr_t distance =
+      reinterpret_cast<intptr_t>(self) - reinterpret_cast<intptr_t>(&frame);
+  constexpr intptr_t kNear = intptr_t{16} << 10;
+  const bool near = distance > -kNear && distance < kNear;
+  if (near) return *self != seen;
+  return memory::MmapEnabled() &&
+         os::Differs(self, static_cast<unsigned>(seen));
+}
+
+// Claims a heap that this thread holds. Prepares it if this is the first claim.
+bool Claim(Heap* heap, const ClaimFrame& frame) {
+  if (!heap->claim.Claim(frame)) return false;
+  if (!heap->IsPrepared()) heap->Prepare();
+  return true;
+}
+
+// The same, but also takes over and repairs a heap with an abandoned claim.
+bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
+  if (Claim(heap, frame)) return true;
+  const AO_t seen = heap->claim.Peek();
+  if (seen == 0 || !IsAbandoned(seen, frame)) return false;
+  if (!heap->claim.TakeOver(seen, frame)) return false;
+  heap->Repair();
+  return true;
+}
+
+// Claims the first heap of the registry that this thread holds and that is not
+// in use. Null if there is none.
+Heap* ClaimHeld(const ClaimFrame& frame) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    if (LoadRelaxed(&heap->holder) == ThisThread() &&
+        ClaimOrTakeOver(heap, frame)) {
+      return heap;
+    }
+  }
+  return nullptr;
+}
+
+// Makes this thread hold a heap that no thread holds. False if there is none.
+bool Acquire() {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    // Acquire: we continue what the last holder did before its release.
+    if (LoadRelaxed(&heap->holder) == 0 &&
+        CasAcquire(&heap->holder, 0, ThisThread())) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Makes this thread hold a heap of a thread that vanished. False if there is
+// none.
+bool AcquireFromDead(const ClaimFrame& frame) {
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    // Acquire: the claim is looked at after this load. What the vanished thread
+    // did to the heap, the kernel's answer has ordered (atomics.h).
+    const AO_t holder = LoadAcquire(&heap->holder);
+    if (holder == 0 || !liveness::IsDead(Holder::IdOf(holder))) continue;
+    // Looked at while nobody can claim the heap. A claim that is seen later may
+    // be that of a handler of ours.
+    const AO_t seen = heap->claim.Peek();
+    // Acquire: what we do to the heap stays behind this.
+    if (!CasAcquire(&heap->holder, holder, ThisThread())) continue;
+    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
+      heap->Repair();
+      heap->claim.Release();
+    }
+    return true;
+  }
+  return false;
+}
+
+// In a new process, our token and the heaps that bear it have no id, or one of
+// the parent. Puts our id there. A handler that comes in between does all of
+// this again.
+void RecordId() {
+  token = TokenWith(liveness::ThreadId());
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    const AO_t holder = LoadRelaxed(&heap->holder);
+    if (holder != 0 && holder - Holder::IdOf(holder) == TokenWith(0)) {
+      // Full, but relaxed would do: the heap stays ours, and ProcessIsKnown
+      // releases what other threads must see.
+      CasFull(&heap->holder, holder, token);
+    }
+  }
+  liveness::ProcessIsKnown();
+}
+
+// Puts heaps, linked from `first` to `last`, on the registry. This thread holds
+// the first one.
+void Register(Heap* first, Heap* last) {
+  StoreRelaxed(&first->holder, ThisThread());
+  AO_t head;
+  do {
+    head = LoadRelaxed(&registry);
+    last->next_in_registry = head == 0 ? first_heaps : AsHeap(head);
+    // Release: a thread that finds the heaps sees them and their links as they
+    // are now. Nothing is ever removed, so the head cannot come back.
+  } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(first)));
+}
+
+// Adds a spare heap to the registry, or a run of heaps. False when there is no
+// memory for one. Rare, so it is not to be inlined into its caller.
+[[gnu::noinline]] bool AddHeaps() {
+  AO_t spare;
+  while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
+    // Commits. Abandoned after it, the operation loses one heap. Acquire, but
+    // relaxed would do: the word only counts, and nobody has used the heap.
+    if (!CasAcquire(&spares_used, spare, spare + 1)) continue;
+    Register(&spare_heaps[spare], &spare_heaps[spare]);
+    return true;
+  }
+  const memory::Grant grant =
+      memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
+  if (grant.run == nullptr) return false;
+  grant.run->kind = RunKind::kOwn;
+  const size_t count = memory::BytesOf(grant.run) / sizeof(Heap);
+  auto* memory = reinterpret_cast<Heap*>(grant.address());
+  for (size_t i = count; i-- > 0;) {
+    new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
+  }
+  Register(memory, &memory[count - 1]);
+  return true;
+}
+
+// Gives up a heap that this thread holds and has claimed. The claim goes last:
+// until the heap is no longer ours, no handler may make it `current`. If we are
+// stopped in between, the next holder may have taken the claim over before we
+// give it up.
+void Release(Heap* heap, const ClaimFrame& frame) {
+  if (current == heap) current = nullptr;
+  CompilerBarrier();
+  // Release: the next holder continues what was done to the heap.
+  StoreRelease(&heap->holder, 0);
+  heap->claim.ReleaseIf(frame);
+}
+
+// Calls `visit` with each heap that this thread holds or that no thread holds.
+// The heap is claimed meanwhile. Heaps in use are left out.
+template <typename Visit>
+void ForEachReachable(Visit visit) {
+  const ClaimFrame frame;
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    const AO_t holder = LoadRelaxed(&heap->holder);
+    if (holder == ThisThread()) {
+      if (!ClaimOrTakeOver(heap, frame)) continue;
+      visit(heap);
+      heap->claim.Release();
+    } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
+               Claim(heap, frame)) {
+      // Acquire above: as in Acquire.
+      visit(heap);
+      Release(heap, frame);
+    }
+  }
+}
+
+void AtThreadExit(void*) { ReleaseHeaps(); }
+
+// Makes AtThreadExit run when this thread ends.
+void RegisterExit() {
+  // Acquire, here and below: the C library's record of the key, which another
+  // thread may have made, is there for pthread_setspecific.
+  AO_t key = LoadAcquire(&exit_key);
+  if (key == 0) {
+    pthread_key_t made;
+    if (pthread_key_create(&made, AtThreadExit) != 0) return;
+    // Full; its release is needed: it publishes that record with the key.
+    if (!CasFull(&exit_key, 0, static_cast<AO_t>(made) + 1)) {
+      pthread_key_delete(made);
+    }
+    key = LoadAcquire(&exit_key);
+  }
+  pthread_setspecific(static_cast<pthread_key_t>(key - 1), &current);
+}
+
+}  // namespace
+
+Heap first_heaps[kFirstHeaps];
+AtomicWord registry = 0;
+
+__thread Heap* current = nullptr;
+AtomicWord nested_entries = 0;
+
+AO_t ThisThread() {
+  // A handler that forks here may already have set the token of the child.
+  if (token == 0) CasRelaxed(&token, 0, TokenWith(liveness::IdToRecord()));
+  return token;
+}
+
+Heap* Next(const Heap* heap) {
+  // The first heaps are in static storage, where their link is zero.
+  const bool is_first = heap >= first_heaps && heap < first_heaps + kFirstHeaps;
+  if (!is_first) return heap->next_in_registry;
+  return heap + 1 < first_heaps + kFirstHeaps ? const_cast<Heap*>(heap + 1)
+                                              : nullptr;
+}
+
+Heap* Registry() {
+  // Acquire: the heaps, and the links that lead to them, are as they were when
+  // Register published them.
+  const AO_t head = LoadAcquire(&registry);
+  return head == 0 ? first_heaps : AsHeap(head);
+}
+
+Heap* ClaimHeap(const ClaimFrame& frame) {
+  if (liveness::ProcessIsNew()) RecordId();
+  Heap* heap = current;
+  if (heap != nullptr) {
+    if (ClaimOrTakeOver(heap, frame)) return heap;
+    AddRelaxed(&nested_entries, 1);
+  }
+  // A handler may claim the heap that we acquire before we do. It gives the
+  // heap back, or keeps it if it switched stacks. Then we acquire another one.
+  while ((heap = ClaimHeld(frame)) == nullptr) {
+    if (!Acquire() && !AcquireFromDead(frame) && !AddHeaps()) return nullptr;
+  }
+  if (current == nullptr) {
+    current = heap;
+    RegisterExit();
+  }
+  return heap;
+}
+
+Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
+  constexpr uint8_t kMany = 200;
+  if (frees_without_heap < kMany) {
+    ++frees_without_heap;
+    return nullptr;
+  }
+  frees_without_heap = 0;
+  return ClaimHeap(frame);
+}
+
+void DrainIdleHeap(const ClaimFrame& frame) {
+  // Acquire, with the release below: the heap is there for us as it was for the
+  // thread that found it in the registry.
+  Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
+  if (heap == nullptr) heap = Registry();
+  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
+  // Acquire, in CasAcquire: as in Acquire.
+  if (LoadRelaxed(&heap->holder) != 0 || !heap->HasRemote() ||
+      !CasAcquire(&heap->holder, 0, ThisThread())) {
+    return;
+  }
+  if (!heap->claim.Claim(frame)) return;
+  heap->Drain();
+  Release(heap, frame);
+}
+
+void RaidHeaps() {
+  const ClaimFrame frame;
+  Heap* heap = ClaimHeap(frame);
+  if (heap == nullptr) return;
+  for (Heap* victim = Registry(); victim != nullptr; victim = Next(victim)) {
+    if (victim != heap && victim->HasRemote()) heap->Raid(victim);
+  }
+  heap->claim.Release();
+}
+
+void TrimHeaps() {
+  // In two rounds: what one heap sends home, another one finds there.
+  ForEachReachable([](Heap* heap) { heap->SendForeign(); });
+  ForEachReachable([](Heap* heap) { heap->Trim(); });
+}
+
+void ReleaseHeaps() {
+  const ClaimFrame frame;
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    if (LoadRelaxed(&heap->holder) != ThisThread()) continue;
+    if (!Claim(heap, frame)) {
+      // The thread ends, so the operation that claimed it will not resume.
+      const AO_t seen = heap->claim.Peek();
+      if (!heap->claim.TakeOver(seen, frame)) continue;
+      heap->Repair();
+    }
+    heap->Trim();
+    AOMALLOC_CHECK(heap->IsValid());
+    Release(heap, frame);
+  }
+}
+
+}  // namespace aomalloc::thread

@@ -1,0 +1,101 @@
+// Threads: which heaps a thread holds, nested entries, thread exit.
+//
+// A thread holds every heap whose `holder` word is the thread's token. A token
+// is made of the address of one of the thread's variables and, where it is
+// known, the thread's id. The id is there because a new thread may get the
+// memory of one that vanished: it must not be taken for that thread. `current`
+// caches the heap that the thread tries first.
+//
+// Heaps are on one list, the registry, for ever. An operation that finds the
+// current heap claimed is a handler, nested in another operation. It uses the
+// first heap of the registry that its thread holds and that is not claimed, or
+// it acquires one. So a thread holds as many heaps as its operations were ever
+// nested.
+//
+// When a thread ends, its heaps are released with all that they contain, and a
+// later thread acquires them. The heaps of a thread that vanished without this
+// are found when no other heap is free (liveness.h).
+//
+// Who touches what: any thread may change `holder` from 0 or from the token of
+// a vanished thread. Otherwise only the holder, and its handlers, change it.
+// Only they claim the heap. The thread's variables are its own and its
+// handlers'.
+//
+// Commit: the `holder` word is all there is. A heap is acquired by one
+// compare-and-swap, from 0 or from the token of a vanished thread, and released
+// by one store.
+//
+// Interruption: so there is no moment at which an interruption loses a heap
+// that is in the registry. An operation that adds heaps and is abandoned before
+// they are in the registry loses them: one spare heap, or one run.
+#ifndef AOMALLOC_CORE_THREAD_THREAD_H_
+#define AOMALLOC_CORE_THREAD_THREAD_H_
+
+#include "core/heap/claim.h"
+#include "core/heap/heap.h"
+
+namespace aomalloc::thread {
+
+// The heap to try first; null in a thread that has not allocated yet. The
+// initial-exec model needs no call and no allocation at the first use. (It is
+// __thread because for thread_local a compiler allows for a constructor.)
+extern __thread Heap* current
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+// For reports: how often an operation found the current heap claimed by an
+// operation that it had interrupted.
+extern AtomicWord nested_entries __attribute__((visibility("hidden")));
+
+// The calling thread's token. Signal-safe.
+AO_t ThisThread();
+
+// Claims a heap that this thread holds. If there is none that can be claimed,
+// the thread gets another heap. Null when there is no memory for that.
+// Signal-safe.
+Heap* ClaimHeap(const ClaimFrame& frame);
+
+// Claims the current heap, to free a block of another heap. Null when it is
+// claimed. Null, too, when there is no current heap: a late free in a thread
+// that ends must not make it hold one. A thread that frees many blocks gets a
+// heap all the same, to gather them.
+Heap* ClaimForFreeSlow(const ClaimFrame& frame);
+inline Heap* ClaimForFree(const ClaimFrame& frame) {
+  Heap* heap = current;
+  if (Unlikely(heap == nullptr)) return ClaimForFreeSlow(frame);
+  if (Likely(heap->claim.Claim(frame))) return heap;
+  AddRelaxed(&nested_entries, 1);
+  return nullptr;
+}
+
+// Drains all heaps that the calling thread holds or that no thread holds, and
+// gives back their empty slabs. Heaps in use are left out.
+void TrimHeaps();
+
+// Takes the remote frees of other threads, which may be asleep, so that this
+// one can allocate them.
+void RaidHeaps();
+
+// Looks at one heap of the registry, each time at the next one. If no thread
+// holds it, and remote frees wait there, it is drained. So memory that was
+// freed to heaps of ended threads comes back.
+void DrainIdleHeap(const ClaimFrame& frame);
+
+// The heaps of the registry: the first one, and the one after `heap`; null
+// after the last.
+Heap* Registry();
+Heap* Next(const Heap* heap);
+
+// Where a debugger finds the registry; other code calls Registry. The first
+// heaps are enough for a small program and its handlers. No memory has to be
+// found for them, not even when the dynamic loader calls malloc.
+constexpr int kFirstHeaps = 4;
+extern Heap first_heaps[kFirstHeaps] __attribute__((visibility("hidden")));
+// Heap*; 0 stands for first_heaps.
+extern AtomicWord registry __attribute__((visibility("hidden")));
+
+// Releases all heaps of the calling thread. Runs when the thread ends.
+void ReleaseHeaps();
+
+}  // namespace aomalloc::thread
+
+#endif  // AOMALLOC_CORE_THREAD_THREAD_H_

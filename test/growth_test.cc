@@ -1,0 +1,407 @@
+// An arena that grows where it is: into what is free, past what is in the way,
+// and after whatever happened to a thread in the middle of it.
+#include "core/arena/growth.h"
+
+#include <gtest/gtest.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <new>
+#include <set>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/arena/arena.h"
+#include "core/arena/make_arena.h"
+#include "core/base/os_memory.h"
+#include "test/child.h"
+#include "test/refuse.h"
+#include "test/step.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+using Descriptor = Run;  // testing::Test has a Run of its own
+
+constexpr size_t kUnit = memory::kMappedUnitBytes;
+constexpr size_t kChunk = Growth::kChunkUnits;
+constexpr size_t kTables = 16;
+constexpr size_t kUnits = kTables * Growth::kTableUnits;
+constexpr size_t kWords = kUnits / 64;
+constexpr size_t kTableBytes = Growth::kTableUnits * sizeof(Descriptor);
+
+// An arena of its own, with nothing in its place.
+struct Growing {
+  Growing() {
+    const size_t bytes = kTables * kTableBytes + kUnit + kUnits * kUnit;
+    place = static_cast<char*>(os::Reserve(bytes, size_t{2} << 20));
+    table = reinterpret_cast<Descriptor*>(place);
+    base = place + kTables * kTableBytes;
+    os::Renew(place, kTableBytes);
+    os::Unmap(place + kTableBytes, bytes - kTableBytes);
+    growth = new (growth_space)
+        Growth(base, memory::kMappedUnitShift, table, kUnits, claimed, mapped);
+    arena = new (arena_space) Arena(base, kUnits, memory::kMappedUnitShift,
+                                    table, used, dirty, growth);
+  }
+  // What others have mapped behind stays.
+  ~Growing() {
+    os::Unmap(table, arena->units() * sizeof(Descriptor));
+    os::Unmap(base, (arena->end() + 8 * kChunk) * kUnit);
+  }
+
+  char* At(size_t unit) const { return base + unit * kUnit; }
+  size_t IndexOf(const Descriptor* run) const {
+    return static_cast<size_t>(run - table);
+  }
+  // Puts somebody else's mapping in the way.
+  void Occupy(void* at) const {
+    void* page = mmap(at, os::PageSize(), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    ASSERT_EQ(page, at);
+    memset(page, 7, os::PageSize());
+  }
+  bool IsUntouched(const void* at) const {
+    const char* bytes = static_cast<const char*>(at);
+    return bytes[0] == 7 && memcmp(bytes, bytes + 1, os::PageSize() - 1) == 0;
+  }
+
+  char* place;
+  char* base;
+  Descriptor* table;
+  AtomicWord claimed[kWords / 64] = {};
+  AtomicWord mapped[kWords / 64] = {};
+  AtomicWord used[kWords] = {};
+  AtomicWord dirty[kWords] = {};
+  alignas(Growth) char growth_space[sizeof(Growth)];
+  alignas(Arena) char arena_space[sizeof(Arena)];
+  Growth* growth;
+  Arena* arena;
+};
+
+// Of the process, as the kernel counts them.
+size_t LockedBytes() {
+  FILE* file = fopen("/proc/self/status", "re");
+  if (file == nullptr) return 0;
+  char line[200];
+  size_t kilobytes = 0;
+  while (fgets(line, sizeof(line), file) != nullptr) {
+    if (sscanf(line, "VmLck: %zu", &kilobytes) == 1) break;
+  }
+  fclose(file);
+  return kilobytes << 10;
+}
+
+// Takes a run and writes to all of it.
+Descriptor* TakeAndUse(const Growing& test, size_t count,
+                       size_t alignment = 1) {
+  const Arena::Taken taken = test.arena->Take(count, alignment);
+  if (taken.run == nullptr) return nullptr;
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(taken.run->base) % alignment, 0u);
+  for (size_t i = 0; i < count; ++i) {
+    char* unit = taken.run->base + i * kUnit;
+    if (taken.zeroed) {
+      EXPECT_EQ(*unit, 0);
+    }
+    *unit = 1;
+    unit[kUnit - 1] = 1;
+  }
+  return taken.run;
+}
+
+TEST(GrowthTest, ItHasNothingUntilItIsUsedAndThenByChunks) {
+  Growing test;
+  EXPECT_EQ(test.arena->accessible_units(), 0u);
+  for (size_t i = 0; i < 3 * kChunk; ++i) {
+    ASSERT_EQ(TakeAndUse(test, 1), test.table + i);
+    EXPECT_EQ(test.arena->accessible_units(), (i / kChunk + 1) * kChunk);
+  }
+  EXPECT_EQ(test.arena->used_units(), 3 * kChunk);
+  EXPECT_EQ(TakeAndUse(test, 5 * kChunk + 1), test.table + 3 * kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), 9 * kChunk);
+  EXPECT_EQ(TakeAndUse(test, kChunk - 1), test.table + 8 * kChunk + 1);
+}
+
+TEST(GrowthTest, ItGrowsByATenth) {
+  Growing test;
+  ASSERT_NE(test.arena->Take(1000 * kChunk / 2, 1).run, nullptr);
+  ASSERT_NE(test.arena->Take(1, 1).run, nullptr);
+  EXPECT_EQ(test.arena->accessible_units(), 550 * kChunk);
+}
+
+TEST(GrowthTest, RunsAreAligned) {
+  Growing test;
+  for (size_t alignment = kUnit; alignment <= kUnit << 10; alignment *= 2) {
+    ASSERT_NE(TakeAndUse(test, 1, alignment), nullptr) << alignment;
+  }
+  EXPECT_LT(test.arena->accessible_units(), 3u << 10);
+  EXPECT_EQ(test.arena->Take(1, size_t{1} << 62).run, nullptr);
+  EXPECT_EQ(test.arena->Take(kUnits + 1, 1).run, nullptr);
+  EXPECT_EQ(test.arena->Take(~size_t{0}, 1).run, nullptr);
+}
+
+// What a program has mapped there stays as it is.
+TEST(GrowthTest, WhatIsInTheWayIsPassedBy) {
+  Growing test;
+  test.Occupy(test.At(kChunk + 3));
+  test.Occupy(test.At(4 * kChunk));
+  for (size_t i = 0; i < 2 * kChunk; ++i) {
+    const size_t unit = i < kChunk ? i : i + kChunk;
+    ASSERT_EQ(TakeAndUse(test, 1), test.table + unit);
+  }
+  // Not between the two, and little more than what is in the way is given up.
+  Descriptor* run = TakeAndUse(test, 2 * kChunk);
+  ASSERT_NE(run, nullptr);
+  EXPECT_GE(test.IndexOf(run), 5 * kChunk);
+  EXPECT_LE(test.IndexOf(run), 6 * kChunk);
+  EXPECT_TRUE(test.IsUntouched(test.At(kChunk + 3)));
+  EXPECT_TRUE(test.IsUntouched(test.At(4 * kChunk)));
+}
+
+TEST(GrowthTest, RunsGrowBeyondTheEndOfMemory) {
+  Growing test;
+  Descriptor* run = TakeAndUse(test, kChunk - 2);
+  ASSERT_TRUE(test.arena->Extend(run, kChunk - 1));
+  EXPECT_EQ(test.arena->accessible_units(), kChunk);
+  ASSERT_TRUE(test.arena->Extend(run, 3 * kChunk + 1));
+  EXPECT_EQ(test.arena->accessible_units(), 4 * kChunk);
+  EXPECT_EQ(run->units, 3 * kChunk + 1);
+  memset(run->base, 1, run->units * kUnit);
+  EXPECT_EQ(test.arena->used_units(), 3 * kChunk + 1);
+  test.Occupy(test.At(6 * kChunk));
+  EXPECT_FALSE(test.arena->Extend(run, 7 * kChunk));
+  EXPECT_FALSE(test.arena->Extend(run, kUnits + 1));
+  EXPECT_FALSE(test.arena->Extend(run, ~uint32_t{0}));
+  EXPECT_EQ(run->units, 3 * kChunk + 1);
+  for (size_t unit = run->units; unit < 8 * kChunk; ++unit) {
+    ASSERT_FALSE(test.arena->InUse(unit)) << unit;
+  }
+  ASSERT_TRUE(test.arena->Extend(run, 6 * kChunk)) << "there is room for that";
+  EXPECT_TRUE(test.IsUntouched(test.At(6 * kChunk)));
+}
+
+// However large it is.
+TEST(GrowthTest, WhatIsInTheWayIsSoonPassedBy) {
+  Growing test;
+  constexpr size_t kLarge = 1000;  // chunks
+  void* large = mmap(test.At(kChunk), kLarge * kChunk * kUnit, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  ASSERT_EQ(large, test.At(kChunk));
+  ASSERT_EQ(TakeAndUse(test, kChunk), test.table);
+  Descriptor* run = TakeAndUse(test, 1);
+  ASSERT_NE(run, nullptr);
+  EXPECT_GT(test.IndexOf(run), kLarge * kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
+  EXPECT_FALSE(test.arena->IsAccessible(kChunk));
+  EXPECT_EQ(test.arena->NextInaccessible(0), kChunk);
+  munmap(large, kLarge * kChunk * kUnit);
+}
+
+TEST(GrowthTest, TheTableGrowsAheadOfNeed) {
+  Growing test;
+  EXPECT_EQ(test.arena->units(), Growth::kTableUnits);
+  ASSERT_NE(test.arena->Take(Growth::kTableUnits / 2, 1).run, nullptr);
+  EXPECT_EQ(test.arena->units(), Growth::kTableUnits);
+  EXPECT_FALSE(test.arena->Contains(test.At(Growth::kTableUnits)));
+  ASSERT_NE(test.arena->Take(kChunk, 1).run, nullptr);
+  EXPECT_EQ(test.arena->units(), 2 * Growth::kTableUnits);
+  Descriptor* run = test.arena->Take(5 * Growth::kTableUnits, 1).run;
+  ASSERT_NE(run, nullptr);
+  EXPECT_GT(test.arena->units(), 5 * Growth::kTableUnits);
+  EXPECT_TRUE(test.arena->Contains(run->base));
+  run[run->units - 1].units = 1;
+}
+
+TEST(GrowthTest, SomethingInTheWayOfTheTableEndsIt) {
+  Growing test;
+  char* behind = reinterpret_cast<char*>(test.table) + kTableBytes;
+  test.Occupy(behind + os::PageSize());
+  ASSERT_NE(test.arena->Take(Growth::kTableUnits - kChunk, 1).run, nullptr);
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_EQ(test.arena->Take(2 * kChunk, 1).run, nullptr);
+  }
+  EXPECT_NE(test.arena->Take(kChunk, 1).run, nullptr);
+  EXPECT_EQ(test.arena->Take(kChunk, 1).run, nullptr);
+  EXPECT_EQ(test.arena->units(), Growth::kTableUnits);
+  EXPECT_TRUE(test.IsUntouched(behind + os::PageSize()));
+}
+
+// More would be wanted than there is room for.
+TEST(GrowthTest, TheLastChunksAreUsedToo) {
+  Growing test;
+  // Piece by piece: the kernel maps no more at once than the machine has.
+  for (size_t i = 1; i < kTables; ++i) {
+    ASSERT_NE(test.arena->Take(Growth::kTableUnits, 1).run, nullptr);
+  }
+  ASSERT_NE(test.arena->Take(Growth::kTableUnits - 3 * kChunk, 1).run, nullptr);
+  test.Occupy(test.At(kUnits - 3 * kChunk));
+  EXPECT_EQ(TakeAndUse(test, kChunk), test.table + kUnits - 2 * kChunk);
+  EXPECT_EQ(TakeAndUse(test, kChunk), test.table + kUnits - kChunk);
+  EXPECT_EQ(test.arena->Take(1, 1).run, nullptr);
+}
+
+TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
+  for (const int bits : {47, 42, 39}) {
+    const uintptr_t there = (uintptr_t{1} << bits) - 4096;
+    uintptr_t above = there;
+    for (unsigned i = 0; i < memory::kPrimaryPlaces; ++i) {
+      const uintptr_t place = memory::PrimaryPlaceBelow(there, i);
+      EXPECT_EQ(place % (size_t{2} << 20), 0u);
+      EXPECT_LT(place, bits == 47 ? above : there) << bits;
+      EXPECT_GT(place, there / 8);
+      if (bits == 47) {
+        EXPECT_GT(there - place, memory::kPrimaryBytes);
+      }
+      above = place;
+    }
+  }
+}
+
+// What is refused may be granted later, in the same place.
+TEST(GrowthTest, ARefusalCostsNoAddresses) {
+  InChild([] {
+    Growing test;
+    ASSERT_NE(TakeAndUse(test, kChunk), nullptr);
+    const rlimit limit{AddressSpace() + 2 * kChunk * kUnit, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    const size_t before = AddressSpace();
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(test.arena->Take(3 * kChunk, 1).run, nullptr);
+      ASSERT_EQ(test.arena->Take(kUnits - 2 * kChunk, 1).run, nullptr);
+    }
+    EXPECT_EQ(AddressSpace(), before) << "not for the table either";
+    Descriptor* run = TakeAndUse(test, kChunk);
+    ASSERT_EQ(run, test.table + kChunk) << "what there is can be had";
+    EXPECT_FALSE(test.arena->Extend(run, 3 * kChunk));
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    EXPECT_TRUE(test.arena->Extend(run, 3 * kChunk));
+  });
+}
+
+TEST(GrowthTest, ThreadsGetDifferentUnits) {
+  Growing test;
+  constexpr int kThreads = 4;
+  std::vector<Descriptor*> taken[kThreads];
+  InThreads(kThreads, [&](int id) {
+    for (size_t i = 0; i < 300; ++i) {
+      Descriptor* run = TakeAndUse(test, 1 + i % (kChunk + 3));
+      ASSERT_NE(run, nullptr);
+      run->base[0] = static_cast<char>(id);
+      if (i % 3 == 0) test.arena->Extend(run, run->units + 7);
+      taken[id].push_back(run);
+    }
+  });
+  std::set<size_t> units;
+  for (int id = 0; id < kThreads; ++id) {
+    for (const Descriptor* run : taken[id]) {
+      EXPECT_EQ(run->base[0], id);
+      for (size_t i = 0; i < run->units; ++i) {
+        ASSERT_TRUE(units.insert(test.IndexOf(run) + i).second);
+      }
+    }
+  }
+  EXPECT_EQ(test.arena->used_units(), units.size());
+}
+
+// What the primary has passed by is none of it.
+TEST(GrowthTest, AddressesInHolesAreNotOurs) {
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    const Arena* primary = memory::ArenaAt(1);
+    char* page = primary->base() + primary->end() * kUnit;
+    ASSERT_EQ(mmap(page, os::PageSize(), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+              page);
+    void* block = Allocate((primary->end() + 1) * kUnit);
+    ASSERT_GT(block, page);
+    EXPECT_EQ(memory::RunAtSlow(page), nullptr);
+    EXPECT_EQ(memory::ArenaOf(page), nullptr);
+    EXPECT_EQ(memory::RunAtSlow(block), memory::RunAt(block));
+    Free(block, "test");
+  });
+}
+
+// What is mapped later is locked, if a program wants that.
+TEST(GrowthTest, WhatIsAllocatedAfterLockingWhatIsToComeIsLocked) {
+  InChild([] {
+    constexpr size_t kBytes = size_t{20} << 20;
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    if (mlockall(MCL_FUTURE) != 0) return;  // it may lock nothing, then
+    void* block = Allocate(kBytes);
+    if (block == nullptr) return;  // or not so much
+    EXPECT_GE(LockedBytes(), kBytes);
+  });
+}
+
+#if defined(__x86_64__)
+
+// Writes to both ends of a run.
+void Touch(const Descriptor* run) {
+  run->base[0] = 1;
+  run->base[run->units * kUnit - 1] = 1;
+}
+
+// The chunks that a thread may keep back that is stopped while it grows; the
+// others grow on.
+TEST(GrowthTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
+  for (const bool extend : {false, true}) {
+    bool abandoned = true;
+    int limit = 0;
+    while (abandoned) {
+      SCOPED_TRACE(testing::Message() << extend << " " << limit);
+      Growing test;
+      Descriptor* run = test.arena->Take(kChunk, 1).run;
+      abandoned = Stepper::Abandon(
+          [&] {
+            if (extend) {
+              test.arena->Extend(run, 2 * kChunk);
+            } else {
+              test.arena->Take(kChunk, 1);
+            }
+          },
+          limit += 3 * Stepper::kStride);
+      Descriptor* other = test.arena->Take(kChunk, 1).run;
+      ASSERT_NE(other, nullptr);
+      Touch(other);
+      Descriptor* last = test.arena->Take(kChunk, 1).run;
+      ASSERT_NE(last, nullptr);
+      Touch(last);
+      ASSERT_LE(test.IndexOf(last), 3 * kChunk);
+      ASSERT_LE(test.arena->end(), 4 * kChunk);
+    }
+    EXPECT_GT(limit, 100);
+  }
+}
+
+// At each instruction of one that grows another grows as well.
+TEST(GrowthTest, TwoThatGrowGetDifferentChunks) {
+  int steps = 1;
+  for (int at = 1; at <= steps; at += 3 * Stepper::kStride) {
+    SCOPED_TRACE(at);
+    Growing test;
+    Descriptor* mine = nullptr;
+    Descriptor* theirs = nullptr;
+    Stepper::Run([&] { mine = test.arena->Take(kChunk + 1, 1).run; },
+                 [&](int n) {
+                   steps = n;
+                   if (n == at) theirs = test.arena->Take(kChunk + 1, 1).run;
+                 });
+    ASSERT_NE(mine, nullptr);
+    ASSERT_NE(theirs, nullptr);
+    Touch(mine);
+    Touch(theirs);
+    EXPECT_EQ(test.arena->used_units(), 2 * (kChunk + 1));
+    EXPECT_LE(test.arena->end(), 5 * kChunk);
+  }
+  EXPECT_GT(steps, 100);
+}
+
+#endif
+
+}  // namespace
+}  // namespace aomalloc

@@ -1,0 +1,346 @@
+#include "test/stepper/setups.h"
+
+#include <dlfcn.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test/stepper/book.h"
+#include "test/stepper/scenarios.h"
+#include "test/stepper/shared.h"
+#include "test/stepper/victim.h"
+
+namespace stepper {
+
+void* in;
+size_t in_size;
+void* blocks[128];
+rlimit no_limit;
+
+size_t Big() { return mapped ? 150000 : 40000; }
+size_t Bigger() { return mapped ? 250000 : 60000; }
+
+namespace {
+
+size_t SlabBlocks() { return mapped ? 28 : 5; }
+// So many fill some slabs.
+size_t Full() { return mapped ? 28 : 30; }
+// So many frees have a slab that was full listed again.
+size_t Worthwhile() { return 1; }
+
+void Fill(size_t size, size_t count) {
+  for (size_t i = 0; i < count; ++i) blocks[i] = Take(size);
+}
+
+// Takes a block out of the book and marks its contents.
+void Hold(void* ptr, size_t size) {
+  Strike(ptr);
+  memset(ptr, 0x5a, size);
+  in = ptr;
+  in_size = size;
+}
+
+void Warm(size_t size) { Give(Take(size)); }
+
+}  // namespace
+
+void WarmUp() { Warm(64); }
+void WarmAll() { Warm(64), Warm(kRare), Warm(Big()); }
+void TakeSmall() { Hold(Take(64), 64); }
+void TakeSmallFromPeer() {
+  Warm(64);
+  OnPeer([] { Hold(Take(64), 64); });
+}
+namespace {
+void TakeManyFromPeer() {
+  OnPeer([] { Fill(kRare, 10); });
+}
+}  // namespace
+// This thread needs no such block, and so keeps none.
+void GiveSomeOfPeer() {
+  Warm(64);
+  TakeManyFromPeer();
+  Give(blocks[0]);
+  Hold(blocks[1], kRare);
+}
+// As many as are sent at a time.
+void GiveManyOfPeer() {
+  Warm(64);
+  TakeManyFromPeer();
+  for (int i = 0; i < 7; ++i) Give(blocks[i]);
+  Hold(blocks[7], kRare);
+}
+namespace {
+pthread_barrier_t all_have_one;
+}  // namespace
+void TakeOneOfEach() {
+  Warm(64);
+  pthread_t threads[kOwners];
+  pthread_barrier_init(&all_have_one, nullptr, kOwners);
+  for (int i = 0; i < kOwners; ++i) {
+    pthread_create(
+        &threads[i], nullptr,
+        [](void* block) -> void* {
+          *static_cast<void**>(block) = malloc(kRare);
+          pthread_barrier_wait(&all_have_one);
+          return nullptr;
+        },
+        &blocks[i]);
+  }
+  for (pthread_t thread : threads) pthread_join(thread, nullptr);
+}
+void NeedAndHoldOneOfPeer() {
+  Take(kRare);
+  TakeManyFromPeer();
+  Hold(blocks[0], kRare);
+}
+// Three blocks of the peer are kept, and none of this thread's own is left.
+void KeepSomeOfPeer() {
+  Fill(kRare, Full());
+  TakeManyFromPeer();
+  for (int i = 0; i < 3; ++i) Give(blocks[i]);
+}
+void UseUpSomeOfPeer() {
+  KeepSomeOfPeer();
+  for (int i = 0; i < 3; ++i) Take(kRare);
+}
+// One more, and the thread gets a heap to gather them.
+void FreeWithoutHeap() {
+  for (int round = 0; round < 2; ++round) {
+    OnPeer([] { Fill(64, 100); });
+    for (int i = 0; i < 100; ++i) Give(blocks[i]);
+  }
+  OnPeer([] { Hold(Take(64), 64); });
+}
+void TakeFew() { Fill(kRare, 1); }
+void TakeSlabFull() { Fill(kRare, Full()); }
+void TakeMoreThanSlab() { Fill(kRare, Full() + 1); }
+void LeaveOneInNext() {
+  Fill(kRare, Full() + 1);
+  for (size_t i = 0; i < Worthwhile(); ++i) Give(blocks[i]);
+  const size_t rest = SlabBlocks() - 1;
+  for (size_t i = 0; i < rest; ++i) Take(kRare);
+}
+void HoldOneOfFull() {
+  Fill(kRare, Full() + 1);
+  for (size_t i = 1; i < Worthwhile(); ++i) Give(blocks[i]);
+  Hold(blocks[0], kRare);
+}
+void HoldLastOfSlab() {
+  Fill(kRare, Full() + 1);
+  for (size_t i = 1; i < SlabBlocks(); ++i) Give(blocks[i]);
+  Hold(blocks[0], kRare);
+}
+void LetPeerFree() {
+  Fill(kRare, Full());
+  OnPeer([] {
+    for (size_t i = 0; i < 10; ++i) Give(blocks[3 * i]);
+  });
+}
+void LetPeerEmptySlab() {
+  Fill(kRare, 2 * SlabBlocks());
+  OnPeer([] {
+    for (size_t i = 0; i < SlabBlocks(); ++i) Give(blocks[i]);
+    malloc_trim(0);  // sends them
+  });
+}
+// Leaves more blocks on the list than the next ration takes.
+void UseUpRation() {
+  Fill(64, 100);
+  for (int i = 0; i < 100; ++i) Give(blocks[i]);
+  // Rations are of 128, of a list that had fewer.
+  for (int i = 0; i < 28; ++i) Take(64);
+}
+void TakeSpan() { Warm(64), Hold(Take(Big()), Big()); }
+void TakeSpanBeforeAnother() {
+  void* span = Take(Big());
+  Take(Big());
+  Hold(span, Big());
+}
+void TakeMovableSpan() {
+  void* span = Take(400000);
+  Take(400000);
+  Hold(span, 400000);
+}
+// A block that was moved, with another right behind it, and larger holes below
+// than either needs.
+void TakeMovedSpan() {
+  void* span = Take(1 << 20);
+  Take(1 << 20);
+  span = Resize(span, 3 << 20);
+  Take(2 << 20);
+  Hold(span, 3 << 20);
+}
+// The same, grown in place since: two mappings, as the kernel sees it.
+void TakeMovedAndGrownSpan() {
+  void* span = Take(1 << 20);
+  Take(1 << 20);
+  span = Resize(span, 3 << 20);
+  span = Resize(span, 4 << 20);
+  Take(2 << 20);
+  Hold(span, 4 << 20);
+}
+// More than is ever kept, of which little is in use.
+void TakeVast() {
+  Warm(64);
+  constexpr size_t kVast = size_t{80} << 20;
+  void* vast = Take(kVast);
+  Strike(vast);
+  in = vast;
+}
+void FillSlabsOfPages() {
+  for (int i = 0; i < 200; ++i) Take(1024);
+}
+// Free memory that stays, as it is not much.
+void FreeSome() {
+  constexpr size_t kSpans = 6;
+  Fill(Big(), kSpans);
+  for (size_t i = 0; i < kSpans; ++i) Give(blocks[i]);
+}
+// The system has just had back what is wanted now.
+void FreeAndPurge() {
+  Warm(64);
+  Warm(2 << 20);
+}
+// A block of the C library's own heap.
+void TakeOfLibc() {
+  Warm(64);
+  void* libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  const auto libc_malloc =
+      reinterpret_cast<void* (*)(size_t)>(dlsym(libc, "malloc"));
+  in = libc_malloc(100);
+}
+// The process has all the address space that it may have.
+void LimitToWhatThereIs() {
+  Warm(64);
+  getrlimit(RLIMIT_AS, &no_limit);
+  const rlimit limit = {rlim_t{4} << 30, no_limit.rlim_max};
+  setrlimit(RLIMIT_AS, &limit);
+}
+
+void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
+void DirtySpan() { Warm(64), Warm(Big()); }
+void TakeLong() { Warm(64), Hold(Take(kLong), kLong); }
+void DirtyLong() { Warm(64), Warm(kLong); }
+void DirtyHuge() { Warm(64), Warm(2 << 20); }
+void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
+// Leaves a run for the heap's next slab.
+void KeepSlab() {
+  Fill(kRare, Full() + 1);
+  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
+  Fill(kRare, Full() - 1);
+}
+// As many spans as a heap keeps, and one more to be freed.
+void LeaveCacheFull() {
+  constexpr size_t kSpans = 6;
+  Fill(Big(), kSpans);
+  for (size_t i = 1; i < kSpans; ++i) Give(blocks[i]);
+  Hold(blocks[0], Big());
+}
+void FreeMuch() {
+  Fill(kRare, Full() + 1);
+  for (size_t i = 0; i < Full() + 1; ++i) Give(blocks[i]);
+  Warm(Big());
+}
+
+namespace {
+void* TakeAndIdle(void* taken) {
+  Take(64);
+  static_cast<Event*>(taken)->Set();
+  static Event never;
+  never.Wait();
+  return nullptr;
+}
+}  // namespace
+
+// As many threads as there are heaps without asking for memory.
+void HoldFirstHeaps() {
+  static bool held;
+  if (held) return;
+  held = true;
+  OnPeer([] {
+    for (int i = 0; i < 3; ++i) {
+      Event taken;
+      pthread_t thread;
+      if (pthread_create(&thread, nullptr, TakeAndIdle, &taken) != 0) {
+        Fail("pthread_create");
+      }
+      taken.Wait();
+    }
+  });
+}
+
+// As many heaps as there are without asking for memory are held by threads, of
+// which one has ended without a word.
+void LoseOneOfFirstHeaps() {
+  HoldFirstHeaps();
+  OnPeer([] {
+    pthread_t thread;
+    if (pthread_create(
+            &thread, nullptr,
+            [](void*) -> void* {
+              Take(64);
+              syscall(SYS_exit, 0);
+              return nullptr;
+            },
+            nullptr) != 0) {
+      Fail("pthread_create");
+    }
+    pthread_join(thread, nullptr);
+  });
+}
+
+// Leaves remote frees in the heap of a thread that is no more.
+void FreeToIdleHeap() {
+  Warm(64);
+  OnPeer([] {
+    pthread_t thread;
+    if (pthread_create(
+            &thread, nullptr,
+            [](void*) -> void* {
+              Fill(kRare, Full());
+              return nullptr;
+            },
+            nullptr) != 0) {
+      Fail("pthread_create");
+    }
+    pthread_join(thread, nullptr);
+  });
+  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
+}
+
+// Uses the memory up.
+void UseUp() {
+  for (size_t size = 1 << 20; size >= 16; size /= 2) {
+    while (malloc(size) != nullptr) {
+    }
+  }
+}
+
+// What is left is the blocks of a peer that does not stir.
+void UseUpAndFeedPeer() {
+  OnPeer([] { Fill(64, 100); });
+  UseUp();
+  for (int i = 0; i < 100; ++i) Give(blocks[i]);
+}
+
+// Leaves more free memory than may stay for long, though not so much that it is
+// purged at once, and lets the delay pass.
+void LetPurgeFallDue() {
+  void* spans[17];  // one more than a heap keeps
+  for (void*& span : spans) span = malloc(65536);
+  for (void* span : spans) free(span);
+  const timespec delay = {0, 130000000};
+  nanosleep(&delay, nullptr);
+}
+
+void LimitAddressSpace() {
+  const rlimit limit = {rlim_t{4} << 30, rlim_t{4} << 30};
+  setrlimit(RLIMIT_AS, &limit);
+}
+
+}  // namespace stepper
