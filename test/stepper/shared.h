@@ -29,6 +29,7 @@ extern const char* const kModeNames[kNumModes];
 
 // Marks: an int3 with one of these in the accumulator.
 enum Mark : unsigned long {
+  kTraced = 0x57e00,   // a thread is traced from now on
   kPrelude = 0x57e01,  // an operation follows that is to be stopped on the way
   kBegin,              // the operation under test follows
   kEnd,                // it is complete

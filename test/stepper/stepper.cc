@@ -2,13 +2,15 @@
 //
 //   stepper --library PATH [--env static|mmap|profile|rations]
 //           [--mode NAME,...] [--full] [--scenario NAME,...] [--stride N]
-//           [--deadline SECONDS]
+//           [--each] [--deadline SECONDS]
 //
 // The path of an operation is recorded by single-stepping. Then, for each
 // boundary on it, the operation is run again in a fresh process and stopped
 // there (tracer.h). The short form tries each distinct instruction at its 1st,
 // 2nd, 4th, 8th ... execution, or, on long paths, each N-th of these, another
-// part in each scenario and mode; --full tries every execution of every one.
+// part in each scenario and mode; --each adds to these what no other scenario
+// has tried, so that each instruction of the library is tried in each mode;
+// --full tries every execution of every one.
 // In the modes of calls.h, each execution of a system call of the library is
 // made to fail, with each error.
 // Library "none" is the C library's own malloc.
@@ -56,6 +58,7 @@ struct Options {
   const char* modes = nullptr;
   const char* scenarios = nullptr;
   int stride = 1;
+  bool each = false;
   bool full = false;
 };
 Options options;
@@ -71,6 +74,11 @@ struct Result {
 };
 Result* results;  // by scenario and mode
 Path path;
+
+// By mode: which instructions of the library have been tried, in any scenario.
+// Shared; if two runners meet in one, it is tried twice.
+constexpr size_t kLibraryBytes = size_t{1} << 20;
+bool (*tried)[kLibraryBytes];
 
 Result& ResultOf(size_t scenario, int mode) {
   return results[scenario * kNumModes + static_cast<size_t>(mode)];
@@ -339,6 +347,13 @@ void TryAllCalls(size_t index) {
   }
 }
 
+// Notes that the instruction is tried. False if it was before.
+bool IsFirstTrial(uintptr_t pc, Mode mode) {
+  if (!InLibrary(pc) || OffsetInLibrary(pc) >= kLibraryBytes) return false;
+  bool& before = tried[static_cast<int>(mode)][OffsetInLibrary(pc)];
+  return !__atomic_exchange_n(&before, true, __ATOMIC_RELAXED);
+}
+
 void TryBoundaries(size_t index, Mode mode, Result* result) {
   const Scenario& scenario = kScenarios[index];
   const int part =
@@ -348,8 +363,9 @@ void TryBoundaries(size_t index, Mode mode, Result* result) {
   ForEachBoundary([&count](const Boundary&) { return ++count > 0; });
   const bool all = count <= kShort;
   ForEachBoundary([&](const Boundary& boundary) {
+    const bool first = IsFirstTrial(boundary.pc, mode) && options.each;
     const int number = result->boundaries++;
-    if (!all && number % options.stride != part) return true;
+    if (!all && !first && number % options.stride != part) return true;
     Outcome outcome;
     if (mode == Mode::kNested) {
       TryNested(scenario, boundary, result);
@@ -420,6 +436,8 @@ int RunAll() {
   }
   results = static_cast<Result*>(
       MapShared(sizeof(Result) * kNumScenarios * kNumModes));
+  tried =
+      static_cast<bool(*)[kLibraryBytes]>(MapShared(sizeof *tried * kNumModes));
   const double start = Seconds();
   pid_t runners[kRunners] = {};
   int total_tried = 0, total_failed = 0;
@@ -493,6 +511,10 @@ bool ParseOptions(int argc, char** argv) {
       options.full = true;
       continue;
     }
+    if (strcmp(name, "--each") == 0) {
+      options.each = true;
+      continue;
+    }
     if (i + 1 == argc) return false;
     const char* value = argv[++i];
     if (strcmp(name, "--library") == 0) {
@@ -520,7 +542,8 @@ int Main(int argc, char** argv) {
     Print(
         "usage: %s --library PATH|none "
         "[--env static|mmap|profile|rations,...] [--mode NAME,...] "
-        "[--scenario NAME,...] [--stride N] [--deadline SECONDS] [--full]\n",
+        "[--scenario NAME,...] [--stride N] [--each] [--deadline SECONDS] "
+        "[--full]\n",
         argv[0]);
     return 2;
   }

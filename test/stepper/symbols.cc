@@ -74,6 +74,8 @@ void LoadSymbols() {
 bool InProgram(uintptr_t pc) { return program.Has(pc); }
 bool InLibrary(uintptr_t pc) { return library.Has(pc); }
 
+size_t OffsetInLibrary(uintptr_t pc) { return pc - library.base; }
+
 namespace {
 
 const char* Locate(uintptr_t pc, uintptr_t* start) {

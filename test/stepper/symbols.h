@@ -17,6 +17,9 @@ bool InProgram(uintptr_t pc);
 // True for code of the library that malloc is in.
 bool InLibrary(uintptr_t pc);
 
+// How far into the library that code is, in bytes.
+size_t OffsetInLibrary(uintptr_t pc);
+
 // The mangled name of the function at `pc`, or "?".
 const char* FunctionAt(uintptr_t pc);
 

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test/stepper/scenarios.h"
@@ -24,6 +25,19 @@ constexpr unsigned kMaxCounted = 400;
 
 // What tells stops at system calls from others (PTRACE_O_TRACESYSGOOD).
 constexpr int kTracesCalls = 0x80;
+
+// The time that every thread under test reads, from its start to its end; it
+// passes for those that are prepared before the first trial. A slow machine
+// takes longer than the purge delay for a trial, and more for a recording:
+// paths that depend on time would differ.
+const timespec& StoppedClock() {
+  static const timespec stopped = [] {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now;
+  }();
+  return stopped;
+}
 
 // Seconds since the traced process was last heard of. That it takes its time is
 // no failure: on a busy machine each of thousands of steps may have to wait.
@@ -49,13 +63,13 @@ class Tracer {
   enum class Stop { kMark, kStep, kBreakpoint, kCall, kOther };
 
   void GiveUpIfSilent();
+  bool AnswersForClock(int status);
   Stop Classify(int status);
   Stop Resume(__ptrace_request how, int signal);
   Stop RunToBreakpoint(uintptr_t pc);
   void AtMark();
   void Record();
   void RecordCall();
-  void StopClock();
   void Prelude();
   void Nested();
   bool CountSteps(size_t steps, Mark end);
@@ -75,11 +89,9 @@ class Tracer {
   bool alive_ = true;   // that thread
   bool ended_ = false;  // the process
   int end_status_ = 0;
-  int runs_ = 0;                 // how often the operation has begun
-  int signal_ = 0;               // to be delivered when the thread is resumed
-  uintptr_t armed_ = 0;          // where a breakpoint is
-  bool clock_is_known_ = false;  // StopClock has seen a time
-  long clock_[2];                // it, a timespec
+  int runs_ = 0;         // how often the operation has begun
+  int signal_ = 0;       // to be delivered when the thread is resumed
+  uintptr_t armed_ = 0;  // where a breakpoint is
   user_regs_struct registers_;
   unsigned long mark_ = 0;
   long failing_ = 0;  // the number of the calls that fail
@@ -104,6 +116,22 @@ void Tracer::GiveUpIfSilent() {
   if (silent_seconds < deadline_seconds) return;
   snprintf(outcome_.message, sizeof outcome_.message, "no progress");
   kill(process_, SIGKILL);
+}
+
+// Whether the thread has stopped because it asks for the time (victim.cc),
+// which it is told then, in place of the kernel.
+bool Tracer::AnswersForClock(int status) {
+  if (status >> 8 != (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) return false;
+  const timespec& stopped = StoppedClock();
+  static_assert(sizeof stopped == 2 * sizeof(long));
+  user_regs_struct asking;
+  ptrace(PTRACE_GETREGS, thread_, nullptr, &asking);
+  ptrace(PTRACE_POKEDATA, thread_, asking.rsi, stopped.tv_sec);
+  ptrace(PTRACE_POKEDATA, thread_, asking.rsi + sizeof(long), stopped.tv_nsec);
+  asking.orig_rax = ~0ULL;  // no call
+  asking.rax = 0;
+  ptrace(PTRACE_SETREGS, thread_, nullptr, &asking);
+  return true;
 }
 
 // Looks at a stop of the thread under test, of which the registers are read.
@@ -152,7 +180,11 @@ Tracer::Stop Tracer::Resume(__ptrace_request how, int signal) {
       return Stop::kOther;
     }
     silent_seconds = 0;
-    if (WIFSTOPPED(status)) return Classify(status);
+    if (WIFSTOPPED(status)) {
+      if (!AnswersForClock(status)) return Classify(status);
+      ptrace(how, thread_, nullptr, 0);
+      continue;
+    }
     if (pid == thread_) alive_ = false;
     if (pid == process_) {
       end_status_ = status;
@@ -197,26 +229,10 @@ void Tracer::RecordCall() {
   path_->calls[path_->num_calls++] = CallIn(asking);
 }
 
-// Called after a call of clock_gettime. The first time that the operation reads
-// is the time that it always reads: single-stepped, it takes long, and a path
-// that depends on that is not the path of the trials.
-void Tracer::StopClock() {
-  for (size_t i = 0; i < 2; ++i) {
-    const uintptr_t word = registers_.rsi + i * sizeof(long);
-    if (clock_is_known_) {
-      ptrace(PTRACE_POKEDATA, thread_, word, clock_[i]);
-    } else {
-      clock_[i] = ptrace(PTRACE_PEEKDATA, thread_, word, nullptr);
-    }
-  }
-  clock_is_known_ = true;
-}
-
 // From a mark to the mark kEnd, instruction by instruction.
 void Tracer::Record() {
   Stop stop = Stop::kStep;
   while (alive_ && stop != Stop::kMark) {
-    bool asks_clock = false;
     if (!InProgram(registers_.rip)) {
       if (path_->length == 0) {
         path_->entry_sp = path_->lowest_sp = registers_.rsp;
@@ -227,13 +243,11 @@ void Tracer::Record() {
       }
       if (InLibrary(registers_.rip) && IsSystemCall(registers_.rip)) {
         RecordCall();
-        asks_clock = registers_.rax == SYS_clock_gettime;
       }
       if (SkipRepeated()) continue;
     }
     stop = Resume(PTRACE_SINGLESTEP, signal_);
     if (outcome_.crash_pc != 0) return;
-    if (asks_clock && alive_) StopClock();
   }
   outcome_.reached = alive_;
 }
@@ -355,7 +369,6 @@ void Tracer::MakeFail() {
 }
 
 void Tracer::FailCalls() {
-  ptrace(PTRACE_SETOPTIONS, thread_, nullptr, PTRACE_O_TRACESYSGOOD);
   for (unsigned count = 0; RunToCall(); ++count) {
     const Call call = CallIn(registers_);
     if (count < boundary_.step) {
@@ -386,6 +399,10 @@ void Tracer::Nested() {
 
 void Tracer::AtMark() {
   switch (mark_) {
+    case kTraced:
+      ptrace(PTRACE_SETOPTIONS, thread_, nullptr,
+             PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP);
+      break;
     case kPrelude:
       Prelude();
       break;
@@ -435,7 +452,7 @@ Outcome Tracer::Trace() {
       }
     } else {
       thread_ = pid;
-      if (Classify(status) == Stop::kMark) AtMark();
+      if (!AnswersForClock(status) && Classify(status) == Stop::kMark) AtMark();
       // A mark may have been reached while stepping: then it is not lost, as
       // only ends are passed over.
       if (alive_) ptrace(PTRACE_CONT, thread_, nullptr, signal_);

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test/stepper/book.h"
@@ -243,10 +247,30 @@ void UseAlternateStack() {
   if (sigaltstack(&stack, nullptr) != 0) Fail("sigaltstack");
 }
 
+// Has the tracer asked for the time in place of the kernel. Nobody is asked for
+// those who inherit the filter and are not traced: their calls fail.
+void AskTracerForTime() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOCK_MONOTONIC_COARSE, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+    Fail("seccomp");
+  }
+}
+
 void* ThreadUnderTest(void*) {
   is_under_test = true;
   UseAlternateStack();
   if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) Fail("PTRACE_TRACEME");
+  Pass(kTraced);
+  AskTracerForTime();
   const unsigned flags = trial.scenario->flags;
   if ((flags & kAtExit) != 0) {
     trial.scenario->setup();
