@@ -195,9 +195,7 @@ inline bool IsLive(const Run* run, const void* ptr) {
   if (Unlikely(run->kind != RunKind::kSlab)) {
     return run->kind == RunKind::kSpan && run->base == ptr;
   }
-  // The count of carved blocks would make this exact, but it is on the cache
-  // line that only the owner uses.
-  return slab::IsBlock(run, ptr) &&
+  return slab::IsCarved(run, ptr) &&
          !slab::IsFree(run, static_cast<const Block*>(ptr));
 }
 

@@ -65,9 +65,9 @@ enum class LocalFree { kDone, kZero, kNotOurs };
 [[gnu::always_inline]] inline LocalFree FreeLocal(Run* slab, Block* block) {
   Heap* heap = thread::current;
   // In a thread without a heap, both sides are null for a run that is not a
-  // slab. But no block starts there: the reciprocal is 0.
+  // slab. But no block was carved there.
   if (Unlikely(OwnerOf(slab) != heap) ||
-      Unlikely(!slab::IsBlockStart(slab, block)) ||
+      Unlikely(!slab::IsCarved(slab, block)) ||
       Unlikely(block->MayBeLinked())) {
     return LocalFree::kNotOurs;
   }

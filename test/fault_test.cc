@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/allocator.h"
@@ -37,6 +38,32 @@ TEST_F(FaultTest, BlocksOfSlabs) {
   Free(block, "free");
   Contains(SaidOfFree(block), "double free (");
   Contains(SaidOfFree(block), "-byte block, free, offset 0, in the heap of ");
+  EXPECT_TRUE(HeapsAreValid());
+}
+
+// In a slab: blocks that were not carved yet, and what is left over behind the
+// last one; freed by the slab's owner, and by another thread.
+TEST_F(FaultTest, PlacesOfASlabThatWereNeverHandedOut) {
+  constexpr size_t kSize = 48;
+  for (int i = 0; i < 10; ++i) Allocate(kSize);  // a few come of other slabs
+  const auto* slab = memory::RunAt(Allocate(kSize));
+  ASSERT_EQ(slab::BlockSize(slab), kSize);
+  ASSERT_LT(slab->carved, slab->capacity);
+  for (const int index : {slab->carved + 0, slab->carved + 5,
+                          slab->capacity - 1, slab->capacity + 0}) {
+    char* place = slab->base + static_cast<size_t>(index) * kSize;
+    ASSERT_EQ(memory::RunAt(place), slab) << index;
+    Contains(SaidOfFree(place), "not a live block (48-byte block, never");
+    std::string said;
+    std::thread([&] { said = SaidOfFree(place); }).join();
+    Contains(said, "not a live block (48-byte block, never");
+    EXPECT_EQ(UsableSize(place, "usable"), 0u);
+  }
+  for (int i = 0; i < 2000; ++i) {
+    auto* block = static_cast<char*>(Allocate(kSize));
+    const auto* of = memory::RunAt(block);
+    ASSERT_LE(block + kSize, of->base + memory::BytesOf(of));
+  }
   EXPECT_TRUE(HeapsAreValid());
 }
 

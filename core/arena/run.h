@@ -200,11 +200,12 @@ struct alignas(128) Run {
   uint16_t capacity;        // blocks that fit
   SizeClass size_class;
   RunKind kind;
-  bool guarded;          // hardened build: it has a guard that is a mapping
-  uint32_t reciprocal;   // of the block size: see slab.h
-  uint32_t sample;       // of a sampled span: its stack in the profile; else 0
-  uint32_t moved_units;  // its first units whose pages were moved here: move.h
-  size_t sample_bytes;   // of a sampled span: its size in the profile
+  bool guarded;           // hardened build: it has a guard that is a mapping
+  uint32_t reciprocal;    // of the block size: see slab.h
+  uint32_t carved_steps;  // tells carved blocks from all else: see slab.h
+  uint32_t sample;        // of a sampled span: its stack in the profile; else 0
+  uint32_t moved_units;   // its first units whose pages were moved here: move.h
+  size_t sample_bytes;    // of a sampled span: its size in the profile
 
   // Of a slab: `list.used` + `beyond` blocks are in use (slab.h).
   alignas(64) FreeList list;

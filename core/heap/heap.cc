@@ -243,7 +243,7 @@ void Heap::Discard(Run* slab) {
   // counted of the slab comes before, for the same operations as in TakeSlab.
   slab->drained = 0;
   StoreRelease(&slab->owner, 0);
-  slab->reciprocal = 0;
+  slab->carved_steps = 0;
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   if (runs(memory::IsMapped(slab)).Keep(slab)) {
     return memory::PurgeIfPending(slab);

@@ -112,7 +112,7 @@ class Inbox {
   // build also looks into the block, before it is linked anew. The plain build
   // does not: the block's cache line may be far away.)
   static bool IsListed(const Run* slab, const Block* block) {
-    return slab != nullptr && slab::IsBlock(slab, block) &&
+    return slab != nullptr && slab::IsCarved(slab, block) &&
            (!hardening::kOn || (slab::IsFree(slab, block) && block->IsWhole()));
   }
   // True if this inbox is the raider of `victim_`.

@@ -110,7 +110,7 @@ const char* FaultOf(const Run* run, const void* ptr) {
   if (run == nullptr) return fault::kUnknown;
   if (run->kind == RunKind::kSlab) {
     if (slab::BlockIndex(run, ptr) >= run->carved) return fault::kNotLive;
-    return slab::IsBlockStart(run, ptr) ? fault::kDoubleFree : fault::kInside;
+    return slab::IsCarved(run, ptr) ? fault::kDoubleFree : fault::kInside;
   }
   if (run->kind == RunKind::kSpan) return fault::kInside;
   if (run->kind != RunKind::kFree) return fault::kNotLive;

@@ -9,7 +9,8 @@ namespace {
 
 constexpr size_t kCarveBytes = 4096;
 
-// So that BlockStart is exact.
+// So that BlockStart is exact, and the steps of a slab (IsCarved) come to less
+// than a reciprocal.
 static_assert(memory::kMappedUnitBytes <= (uint64_t{1} << 32) / kMaxSmall);
 
 constexpr size_t LeastStaticUnits(size_t block_size) {
@@ -88,6 +89,7 @@ void Init(Run* slab, size_t bytes, SizeClass size_class) {
   slab->block_granules = static_cast<uint16_t>(size / kGranule);
   slab->size_class = size_class;
   slab->reciprocal = internal::kReciprocals.of[size_class];
+  slab->carved_steps = 0;
   slab->listed = false;
   slab->drained = 0;
 }
@@ -115,6 +117,8 @@ bool Carve(Run* slab) {
   // Counted first. An operation that is abandoned in between loses these
   // blocks, which Repair then counts as in use. But no block is carved twice.
   slab->carved = static_cast<uint16_t>(slab->carved + count);
+  slab->carved_steps =
+      slab->carved * (slab->reciprocal * static_cast<uint32_t>(size));
   Commit(&slab->list.free, head);
   return true;
 }
@@ -146,7 +150,7 @@ bool IsSealed(const Run* slab, const Block* block) {
   if (to == nullptr || to->kind != RunKind::kSlab) return false;
   const size_t offset =
       static_cast<size_t>(reinterpret_cast<const char*>(next) - to->base);
-  return offset < to->capacity * BlockSize(to) && IsBlockStart(to, next);
+  return offset < to->capacity * BlockSize(to) && IsCarved(to, next);
 }
 
 bool IsValid(const Run* slab) {

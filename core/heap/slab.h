@@ -3,9 +3,9 @@
 // Who touches what: an operation that changes a slab or a list holds the claim
 // on the heap that has it. So these are plain loads and stores, and the
 // compiler barriers of the claim keep them inside it. BlockSize, BlockIndex,
-// BlockStart, IsBlockStart, IsBlock, IsSealed and IsFree read only the block
-// and the first cache line of descriptors. Any operation that was given the
-// address of a block may call them.
+// BlockStart, IsCarved, IsSealed and IsFree read only the block and the first
+// cache line of descriptors. Any operation that was given the address of a
+// block may call them.
 //
 // `used + beyond` is the number of blocks in use. It includes remote frees that
 // are not drained yet, kept blocks and rations. It is split so that a free,
@@ -143,23 +143,16 @@ inline char* BlockStart(const Run* slab, const void* address) {
   return slab->base + BlockIndex(slab, address) * BlockSize(slab);
 }
 
-// True if a block starts at `address`, which is in the slab. Modulo 2^32, the
-// reciprocal times a multiple of the block size is less than the reciprocal;
-// for any other offset it is not.
-inline bool IsBlockStart(const Run* slab, const void* address) {
+// True if a block that was carved starts at `address`, which is in the slab.
+// The reciprocal times the block size is 2^32 and a little more: a step, which
+// is at most the block size. So modulo 2^32 the reciprocal times the offset of
+// block i is i steps. For an offset at which no block starts it is at least the
+// reciprocal, which is more than all steps of a slab.
+inline bool IsCarved(const Run* slab, const void* address) {
   const uint32_t offset =
       static_cast<uint32_t>(reinterpret_cast<uintptr_t>(address)) -
       static_cast<uint32_t>(reinterpret_cast<uintptr_t>(slab->base));
-  return offset * slab->reciprocal < slab->reciprocal;
-}
-
-// The same, but false for what is left over behind the last block.
-inline bool IsBlock(const Run* slab, const void* address) {
-  const auto offset =
-      static_cast<uint32_t>(static_cast<const char*>(address) - slab->base);
-  const uint64_t product = uint64_t{offset} * slab->reciprocal;
-  return static_cast<uint32_t>(product) < slab->reciprocal &&
-         product >> 32 < slab->capacity;
+  return offset * slab->reciprocal < slab->carved_steps;
 }
 
 // IsFree is true if the block, of this slab, is free: its link bears a seal.
