@@ -19,7 +19,7 @@
 namespace aomalloc {
 
 struct Layout {
-  static constexpr uintptr_t kVersion = 1;
+  static constexpr uintptr_t kVersion = 2;
   static constexpr size_t kWords = 40;
 
   const volatile void* static_arena;
@@ -38,7 +38,7 @@ struct Layout {
             memory::mapped_arenas,
             thread::first_heaps,
             &thread::registry,
-            &hardening::secret,
+            hardening::secret,
             {kVersion,
              memory::kMaxMapped,
              thread::kFirstHeaps,

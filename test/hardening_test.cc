@@ -64,6 +64,28 @@ TEST_F(HardeningTest, WritingBeyondTheEnd) {
   }
 }
 
+// A leaked value and its address lead to no second value. They did while the
+// value was a bijection of the secret, which could be computed backwards.
+TEST_F(HardeningTest, OneValueDoesNotGiveTheOthersAway) {
+  char* known = static_cast<char*>(Allocate(100));
+  const uintptr_t leaked = hardening::SecretFor(known);
+  constexpr uintptr_t kFactor = 0x9E3779B97F4A7C15u;
+  uintptr_t inverse = 1;
+  for (int i = 0; i < 6; ++i) inverse *= 2 - kFactor * inverse;
+  ASSERT_EQ(kFactor * inverse, 1u);
+  const uintptr_t guess =
+      reinterpret_cast<uintptr_t>(known) ^ (leaked ^ leaked >> 32) * inverse;
+  for (char* other = known + 16; other < known + 4096; other += 16) {
+    const uintptr_t product =
+        (reinterpret_cast<uintptr_t>(other) ^ guess) * kFactor;
+    EXPECT_NE(hardening::SecretFor(other), product ^ product >> 32);
+    // Nor is the difference of two values that of their addresses.
+    EXPECT_NE(hardening::SecretFor(other) ^ leaked,
+              reinterpret_cast<uintptr_t>(other) ^
+                  reinterpret_cast<uintptr_t>(known));
+  }
+}
+
 TEST_F(HardeningTest, SizesGrowAndShrinkInPlace) {
   auto* block = static_cast<char*>(Allocate(1));
   for (size_t size = 1; size < 200000; size += 1 + size / 7) {

@@ -5,7 +5,7 @@
 
 namespace aomalloc::hardening {
 
-AtomicWord secret;
+AtomicWord secret[2];
 
 void MakeSecret() {
   // 16 random bytes, from which the C library makes its own secrets. They do
@@ -13,9 +13,14 @@ void MakeSecret() {
   const auto* random = reinterpret_cast<const char*>(getauxval(AT_RANDOM));
   uintptr_t words[2] = {1, 2};
   if (random != nullptr) memcpy(words, random, sizeof(words));
-  const uintptr_t mixed =
+  const uintptr_t first =
       (words[0] * 0xD6E8FEB86659FD93u) ^ (words[1] * 0xCA5A826395121157u);
-  StoreRelaxed(&secret, (mixed ^ mixed >> 29) | 1);
+  const uintptr_t second =
+      (words[0] * 0xA0761D6478BD642Fu) ^ (words[1] * 0xE7037ED1A0B428DBu);
+  // A product with an odd number differs for each address.
+  StoreRelaxed(&secret[1], (second ^ second >> 29) | 1);
+  // Release: Start says why.
+  StoreRelease(&secret[0], (first ^ first >> 29) | 1);
 }
 
 }  // namespace aomalloc::hardening

@@ -13,7 +13,7 @@ import struct
 
 import gdb
 
-VERSION = 1
+VERSION = 2
 # In the order of preload/layout.cc.
 POINTERS = "static_arena mapped_arenas first_heaps registry secret".split()
 WORDS = """
@@ -137,7 +137,8 @@ class Heap:
         self.layout = dict(zip(POINTERS + WORDS, values))
         if self.layout["version"] != VERSION:
             raise gdb.GdbError("these commands are for another version of aomalloc")
-        self.secret = self.memory.word(self.layout["secret"])
+        secret = self.layout["secret"]
+        self.secret = [self.memory.word(secret + 8 * i) for i in range(2)]
         addresses = [self.layout["static_arena"]]
         for i in range(self.layout["max_mapped"]):
             address = self.memory.word(self.layout["mapped_arenas"] + 8 * i)
@@ -163,8 +164,8 @@ class Heap:
         """What is added to a free block's link (core/arena/run.h)."""
         if not self.layout["hardened"]:
             return block * 9 + 0x5ea1ed01
-        mixed = (block ^ self.secret) * 0x9E3779B97F4A7C15 & ALL_ONES
-        return mixed ^ mixed >> 32
+        product = (block ^ self.secret[0]) * self.secret[1]
+        return (product ^ product >> 64) & ALL_ONES
 
     def next(self, block):
         """The block that a free one leads to; None if there is no link."""
