@@ -13,7 +13,11 @@
 //   a thread's heap  It begins at a multiple of 64 MiB, with a header that has
 //                    its length and leads to its arena, which is in such a heap
 //                    too.
-//   a large block    It is a mapping of its own, of whole pages.
+//   a large block    It is a mapping of its own, of whole pages: none of our
+//                    arenas, of an image that the loader has mapped (images.h),
+//                    of the first thread's stack, and not the caller's
+//                    frame. (Other mappings of the program's own, of which
+//                    nothing is known, pass.)
 //
 // In the first two, the chunk behind the block must say that the block is in
 // use. (These are the rules of glibc 2.10 to 2.41. If they change, pointers are
@@ -27,10 +31,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/arena/memory.h"
 #include "core/base/atomics.h"
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
 #include "core/neighbour.h"
+#include "preload/images.h"
 
 namespace aomalloc::preload {
 namespace {
@@ -65,12 +71,28 @@ bool Read(uintptr_t address, T* value) {
   return os::CopyFrom(reinterpret_cast<void*>(address), value, sizeof(T));
 }
 
+// True if memory from `start` to `end` may be a mapping of glibc's heap, which
+// it will unmap: as far as is known, nothing else is there.
+bool MayBeMapping(uintptr_t start, uintptr_t end) {
+  const Range range = {start, end};
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const Arena* arena;
+  for (int i = 0; (arena = memory::ArenaAt(i)) != nullptr; ++i) {
+    const auto base = reinterpret_cast<uintptr_t>(arena->base());
+    const size_t bytes = arena->units() * arena->unit_bytes();
+    if (range.Meets({base, base + bytes})) return false;
+  }
+  return !range.Meets({here, here + 1}) && !range.Meets(FirstStack()) &&
+         !IsInImage(range);
+}
+
 bool IsMapping(uintptr_t at, const Chunk& chunk, size_t size) {
   const size_t page = os::PageSize();
   Chunk last;
   return (chunk.size & kFlags) == kMapped && chunk.before % kAlignment == 0 &&
          (at - chunk.before) % page == 0 && (chunk.before + size) % page == 0 &&
-         Read(at + size - sizeof(last), &last);
+         Read(at + size - sizeof(last), &last) &&
+         MayBeMapping(at - chunk.before, at + size);
 }
 
 bool IsInMainHeap(uintptr_t at, size_t size) {

@@ -1,12 +1,17 @@
 /* deepbind PLUGIN: frees, resizes and measures what a plugin allocated that has
-   another malloc: glibc's own, which RTLD_DEEPBIND leads to. */
+   another malloc: glibc's own, which RTLD_DEEPBIND leads to. And nothing else
+   is handed to that malloc, however like its blocks it looks. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void Fail(const char* what, size_t size) {
   fprintf(stderr, "FAILED: %s, %zu bytes\n", what, size);
@@ -27,6 +32,48 @@ static void* Find(const char* name) {
   if (found == NULL) Fail(name, 0);
   return found;
 }
+
+/* Frees what has the header of a large block of glibc's, which that would
+   unmap, with `before` bytes before it. `area` has 5 pages. */
+static void* FreeForged(void* area, size_t before) {
+  const uintptr_t page = ((uintptr_t)area + 4095) / 4096 * 4096;
+  size_t* header = (size_t*)page;
+  header[0] = before;
+  header[1] = (2 * 4096) | 2;
+  close(2);
+  free(header + 2);
+  return NULL;
+}
+
+static void* FreeForgedOnStack(void* unused) {
+  unsigned char area[5 * 4096];
+  (void)unused;
+  return FreeForged(area, 16 * 4096);
+}
+
+static void ExpectRefusal(const char* where, void* area, int in_thread) {
+  const pid_t child = fork();
+  int status = 0;
+  if (child == 0) {
+    pthread_t thread;
+    if (in_thread) {
+      pthread_create(&thread, NULL, FreeForgedOnStack, NULL);
+      pthread_join(thread, NULL);
+    } else if (area == NULL) {
+      FreeForgedOnStack(NULL);
+    } else {
+      FreeForged(area, 0);
+    }
+    _exit(0);
+  }
+  waitpid(child, &status, 0);
+  if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT) {
+    fprintf(stderr, "FAILED: a forged block in %s: %x\n", where, status);
+    exit(1);
+  }
+}
+
+static unsigned char data_of_program[5 * 4096];
 
 int main(int argc, char** argv) {
   plugin = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_DEEPBIND) : NULL;
@@ -65,6 +112,13 @@ int main(int argc, char** argv) {
       destroy(make(size));
       free(malloc(size));
     }
+  }
+  if (getenv("LD_PRELOAD") != NULL) {
+    ExpectRefusal("the program's data", data_of_program, 0);
+    ExpectRefusal("a library's data", Find("data_of_plugin"), 0);
+    ExpectRefusal("a block of ours", malloc(100000), 0);
+    ExpectRefusal("the first stack", NULL, 0);
+    ExpectRefusal("the frames of a thread", NULL, 1);
   }
   printf("done\n");
   return 0;

@@ -16,6 +16,7 @@ void* MakeAligned(size_t alignment, size_t size) {
   return Fill(memalign(alignment, size), size);
 }
 void* MakeZeroed(size_t size) { return calloc(1, size); }
+unsigned char data_of_plugin[5 * 4096];
 void Destroy(void* block) { free(block); }
 void* Malloc(void) { return (void*)malloc; }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Blocks that come from glibc's own heap, by way of a library that was loaded
-# with RTLD_DEEPBIND, are given back to it.
+# with RTLD_DEEPBIND, are given back to it; what only looks like one is not.
 source test/environments/common.sh
 
 assert_served "$helpers/deepbind" "$helpers/deepbind_plugin.so"
