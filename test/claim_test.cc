@@ -2,10 +2,15 @@
 #include "core/heap/claim.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <new>
 
 #include "core/arena/memory.h"
 #include "core/heap/heap.h"
 #include "core/thread/thread.h"
+#include "test/child.h"
 #include "test/step.h"
 
 namespace aomalloc {
@@ -70,6 +75,41 @@ TEST(ClaimTest, AnAbandonedClaimIsTakenOver) {
     EXPECT_EQ(thread::ClaimHeap(successor), heap);
     EXPECT_EQ(heap->claim.Peek(), successor.tag());
     heap->claim.Release();
+  }
+}
+
+// The stack of the claimant that is gone lay beside ours, and was unmapped.
+char* gone_stack;
+ucontext_t outside, inside;
+
+void ClaimBesideWhatIsGone() {
+  const ClaimFrame frame;
+  munmap(gone_stack, 4096);
+  Heap* heap = thread::ClaimHeap(frame);
+  EXPECT_NE(heap, nullptr);
+  heap->claim.Release();
+  swapcontext(&inside, &outside);
+}
+
+TEST(ClaimTest, NothingIsReadThatMayBeUnmapped) {
+  for (const bool mmap_enabled : {false, true}) {
+    InChild([=] {
+      if (mmap_enabled) memory::EnableMmap();
+      const ClaimFrame first;
+      Heap* heap = thread::ClaimHeap(first);
+      heap->claim.Release();
+      constexpr size_t kStack = 65536;
+      auto* stack = static_cast<char*>(
+          mmap(nullptr, kStack + 4096, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      gone_stack = stack + kStack;
+      ASSERT_TRUE(heap->claim.Claim(*new (gone_stack) ClaimFrame));
+      getcontext(&inside);
+      inside.uc_stack.ss_sp = stack;
+      inside.uc_stack.ss_size = kStack;
+      makecontext(&inside, ClaimBesideWhatIsGone, 0);
+      swapcontext(&outside, &inside);
+    });
   }
 }
 

@@ -44,15 +44,15 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   if (!ClaimFrame::IsTag(seen)) return false;
   if (seen == frame.tag()) return true;  // our frame is in its place
   const volatile AO_t* self = ClaimFrame::Address(seen);
-  // A frame near ours is on our stack. Any other may not be there any more, or
-  // go while we look. So the kernel has to look. Without mmap it may not be
-  // asked. Then, and when it does not answer, the claimant counts as
-  // interrupted.
-  const intptr_t distance =
-      reinterpret_cast<intptr_t>(self) - reinterpret_cast<intptr_t>(&frame);
-  constexpr intptr_t kNear = intptr_t{16} << 10;
-  const bool near = distance > -kNear && distance < kNear;
-  if (near) return *self != seen;
+  // The page that we run on is there. Any other may have been unmapped with the
+  // claimant's stack, however near it is, or go while we look. So the kernel
+  // has to look. Without mmap it may not be asked. Then, and when it does not
+  // answer, the claimant counts as interrupted.
+  constexpr uintptr_t kLeastPage = 4096;
+  if (reinterpret_cast<uintptr_t>(self) / kLeastPage ==
+      reinterpret_cast<uintptr_t>(&frame) / kLeastPage) {
+    return *self != seen;
+  }
   return memory::MmapEnabled() &&
          os::Differs(self, static_cast<unsigned>(seen));
 }
