@@ -41,16 +41,20 @@ bool Gets(Heap* wanted) {
   return got;
 }
 
-// Runs `f` in a thread that then ends by the raw system call.
+// Runs `f` in a thread that then ends by the raw system call. The kernel says
+// that it has ended a little before it forgets its id.
 template <typename F>
 Heap* Vanish(F f) {
   Heap* heap = nullptr;
+  pid_t id = 0;
   std::thread([&] {
     Free(Allocate(100), "test");
     heap = thread::current;
+    id = gettid();
     f();
     syscall(SYS_exit, 0);
   }).join();
+  while (syscall(SYS_tgkill, getpid(), id, 0) == 0) std::this_thread::yield();
   return heap;
 }
 

@@ -275,15 +275,18 @@ void HoldFirstHeaps() {
 }
 
 // As many heaps as there are without asking for memory are held by threads, of
-// which one has ended without a word.
+// which one has ended without a word. The kernel says that it has ended a little
+// before it forgets its id.
 void LoseOneOfFirstHeaps() {
   HoldFirstHeaps();
   OnPeer([] {
+    static pid_t id;
     pthread_t thread;
     if (pthread_create(
             &thread, nullptr,
             [](void*) -> void* {
               Take(64);
+              id = gettid();
               syscall(SYS_exit, 0);
               return nullptr;
             },
@@ -291,6 +294,7 @@ void LoseOneOfFirstHeaps() {
       Fail("pthread_create");
     }
     pthread_join(thread, nullptr);
+    while (syscall(SYS_tgkill, getpid(), id, 0) == 0) sched_yield();
   });
 }
 
