@@ -275,8 +275,8 @@ void HoldFirstHeaps() {
 }
 
 // As many heaps as there are without asking for memory are held by threads, of
-// which one has ended without a word. The kernel says that it has ended a little
-// before it forgets its id.
+// which one has ended without a word. The kernel says that it has ended a
+// little before it forgets its id.
 void LoseOneOfFirstHeaps() {
   HoldFirstHeaps();
   OnPeer([] {

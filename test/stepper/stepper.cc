@@ -325,26 +325,33 @@ void TryNested(const Scenario& scenario, const Boundary& boundary,
   }
 }
 
-// The failing modes share a recording.
-bool SharesRunner(size_t index, int mode) {
-  for (int i = static_cast<int>(Mode::kRefused); i < mode; ++i) {
-    if (IsListed(options.modes, kModeNames[i]) &&
-        Applies(kScenarios[index], static_cast<Mode>(i))) {
-      return true;
-    }
-  }
-  return false;
+// Modes for which an operation is recorded in the same way.
+enum class Recording { kPlain, kOnStack, kStocked };
+Recording RecordingFor(Mode mode) {
+  if (IsFailing(mode)) return Recording::kStocked;
+  return mode == Mode::kOnStack ? Recording::kOnStack : Recording::kPlain;
 }
 
-void TryAllCalls(size_t index) {
-  for (int i = static_cast<int>(Mode::kRefused); i < kNumModes; ++i) {
+// Those of them that are tried share a runner: calls `visit` with each.
+template <typename Visit>
+void ForEachMode(size_t index, Recording recording, Visit visit) {
+  for (int i = 1; i < kNumModes; ++i) {
     const Mode mode = static_cast<Mode>(i);
-    if (!IsListed(options.modes, kModeNames[i]) ||
-        !Applies(kScenarios[index], mode)) {
-      continue;
+    if (RecordingFor(mode) == recording &&
+        IsListed(options.modes, kModeNames[i]) &&
+        Applies(kScenarios[index], mode)) {
+      visit(mode);
     }
-    TryCalls(kScenarios[index], mode, &ResultOf(index, i));
   }
+}
+
+// Whether the mode is tried, and is the first of those that share a runner.
+bool StartsRunner(size_t index, Mode mode) {
+  Mode first = Mode::kRecord;  // none
+  ForEachMode(index, RecordingFor(mode), [&first](Mode other) {
+    if (first == Mode::kRecord) first = other;
+  });
+  return first == mode;
 }
 
 // Notes that the instruction is tried. False if it was before.
@@ -380,28 +387,41 @@ void TryBoundaries(size_t index, Mode mode, Result* result) {
   }
 }
 
-void RunScenario(size_t index, Mode mode) {
+void TryMode(size_t index, Mode mode) {
   const Scenario& scenario = kScenarios[index];
   Result* result = &ResultOf(index, static_cast<int>(mode));
   result->bound = LossOf(scenario) * RunsOf(scenario).counted;
-  if (scenario.prepare != nullptr) scenario.prepare();
-  const int variant = mode == Mode::kOnStack ? 1 : 0;
-  const bool stocked = IsFailing(mode) && IsStocked(scenario);
-  const Outcome recorded =
-      Run({&scenario, Mode::kRecord, 1, 1, variant, IsOurs(), 0, stocked, 0, 0},
-          Boundary(), 0, &path);
-  if (!recorded.ok || !recorded.reached) {
-    Print("FAILED %s: %s\n", scenario.name,
-          recorded.ok ? "the operation did not begin" : recorded.message);
-    result->failed = 1;
-  } else if (!PathIsAsMeant(scenario)) {
-    result->failed = 1;
-  } else if (IsFailing(mode)) {
-    TryAllCalls(index);
+  if (IsFailing(mode)) {
+    TryCalls(scenario, mode, result);
   } else {
     TryBoundaries(index, mode, result);
   }
-  result->done = true;
+}
+
+// `first` is the first of the modes that share the runner.
+void RunScenario(size_t index, Mode first) {
+  const Scenario& scenario = kScenarios[index];
+  if (scenario.prepare != nullptr) scenario.prepare();
+  const int variant = first == Mode::kOnStack ? 1 : 0;
+  const bool stocked = IsFailing(first) && IsStocked(scenario);
+  const Outcome recorded =
+      Run({&scenario, Mode::kRecord, 1, 1, variant, IsOurs(), 0, stocked, 0, 0},
+          Boundary(), 0, &path);
+  bool may_try = PathIsAsMeant(scenario);
+  if (!recorded.ok || !recorded.reached) {
+    Print("FAILED %s: %s\n", scenario.name,
+          recorded.ok ? "the operation did not begin" : recorded.message);
+    may_try = false;
+  }
+  ForEachMode(index, RecordingFor(first), [=](Mode mode) {
+    Result& result = ResultOf(index, static_cast<int>(mode));
+    if (may_try) {
+      TryMode(index, mode);
+    } else {
+      result.failed = 1;
+    }
+    result.done = true;
+  });
 }
 
 double Seconds() {
@@ -442,10 +462,8 @@ int RunAll() {
   pid_t runners[kRunners] = {};
   int total_tried = 0, total_failed = 0;
   for (int mode = 1; mode < kNumModes; ++mode) {
-    if (!IsListed(options.modes, kModeNames[mode])) continue;
     for (size_t i = 0; i < kNumScenarios; ++i) {
-      if (!Applies(kScenarios[i], static_cast<Mode>(mode))) continue;
-      if (SharesRunner(i, mode)) continue;
+      if (!StartsRunner(i, static_cast<Mode>(mode))) continue;
       int free_runner = 0;
       while (free_runner < kRunners && runners[free_runner] != 0) ++free_runner;
       if (free_runner == kRunners) {
@@ -474,8 +492,7 @@ int RunAll() {
       }
       Result& result = ResultOf(i, mode);
       const bool failing = IsFailing(static_cast<Mode>(mode));
-      const bool died = !result.done && !SharesRunner(i, mode);
-      if (died) ++result.failed;
+      if (!result.done) ++result.failed;
       total_tried += result.tried;
       total_failed += result.failed;
       char growth[100] = "";
@@ -489,7 +506,7 @@ int RunAll() {
             Stage(), kScenarios[i].name, kModeNames[mode], result.boundaries,
             result.tried, result.failed,
             !failing && result.failed >= kEnough ? " (given up)" : "",
-            died ? " (runner died)" : "", growth);
+            result.done ? "" : " (runner died)", growth);
     }
   }
   Print("%s: %d tried, %d failed, %.1f seconds\n", Stage(), total_tried,

@@ -220,7 +220,7 @@ void AtThreadExit(void*) {
   CheckAll();
   // The heap has been given up and may serve another thread now, but not both.
   if (trial.is_ours) CheckThatThreadsDoNotShare();
-  Churn(100, trial.scenario->focus);
+  Churn(50, trial.scenario->focus);
   Ask(kFinished);
 }
 
@@ -289,7 +289,7 @@ void* ThreadUnderTest(void*) {
   if (IsFailing(trial.mode)) {
     UseAllSizes(trial.error == kErrors[0].number ? 2 : 1);
   }
-  Churn(300, trial.scenario->focus);
+  Churn(120, trial.scenario->focus);
   CheckAll();
   if ((flags & kOnMain) == 0) Ask(kFinished);
   return nullptr;
@@ -303,7 +303,7 @@ void CarryOn() {
   Exchange(2);  // blocks of the stopped thread among them
   ExerciseInThread(trial.scenario->focus);
   malloc_trim(0);
-  Churn(100, trial.scenario->focus);
+  Churn(50, trial.scenario->focus);
   ExerciseInThread(trial.scenario->focus);
   SetTrap(trial.scenario->focus,
           trial.variant % 2 == 0 ? Trap::kHeadIsGone : Trap::kHeadReturns);
@@ -370,7 +370,7 @@ void RunTrial() {
     pthread_join(thread, nullptr);
   }
   CheckAll();
-  Churn(100, trial.scenario->focus);
+  Churn(50, trial.scenario->focus);
   // A new thread that gets the stack of the one that was killed has the same
   // thread-local addresses.
   if (trial.is_ours && (trial.mode == Mode::kKill ||
