@@ -135,16 +135,24 @@ TEST_F(HardeningTest, WritingToABlockOnItsWayHome) {
   }
 }
 
+// Which block leaves the quarantine is random: one in 256 leaves it with the
+// next that comes.
 TEST_F(HardeningTest, AFreeBlockIsNotUsedAgainAtOnce) {
   for (size_t size : {16, 500, 100000}) {
-    void* block = Allocate(size);
-    Free(block, "free");
-    int rounds = 0;
-    for (void* other = nullptr; other != block && rounds < 4; ++rounds) {
-      other = Allocate(size);
-      Free(other, "free");
+    int used_again = 0;
+    for (int i = 0; i < 100; ++i) {
+      void* block = Allocate(size);
+      Free(block, "free");
+      for (int rounds = 0; rounds < 4; ++rounds) {
+        void* other = Allocate(size);
+        Free(other, "free");
+        if (other == block) {
+          ++used_again;
+          break;
+        }
+      }
     }
-    EXPECT_EQ(rounds, 4) << size;
+    EXPECT_LT(used_again, 20) << size;  // about 2 are to be expected
   }
 }
 
