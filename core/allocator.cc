@@ -59,7 +59,7 @@ char* TakeKept(size_t size) {
     return nullptr;
   }
   Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
-  heap->claim.Release();
+  thread::Unclaim(heap, frame);
   if (run == nullptr) return nullptr;
   run->kind = RunKind::kSpan;
   return run->base;
@@ -148,7 +148,7 @@ Block* TryBlock(size_t size) {
     block = heap->Grow(size_class);
     statistics::NoteGrowth();
   }
-  heap->claim.Release();
+  thread::Unclaim(heap, frame);
   if (block != nullptr) HandOut(block, size);
   return block;
 }
@@ -297,7 +297,7 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   } else {
     heap->FreeForeign(owner, run, block);
   }
-  heap->claim.Release();
+  thread::Unclaim(heap, frame);
 }
 
 // The claim was released in between, so all is checked again: a handler may

@@ -31,7 +31,7 @@ void NoteSpan(Run* span, size_t bytes) {
   if (sampler != nullptr && sampler->IsSpanDue(bytes)) {
     profile::Record(span, bytes, sampler->scratch());
   }
-  heap->claim.Release();
+  thread::Unclaim(heap, frame);
 }
 
 }  // namespace aomalloc::samples

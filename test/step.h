@@ -43,6 +43,14 @@ class Stepper {
     return false;
   }
 
+  // From now on, and after the caller's return, `between` is called as by Run,
+  // until ClearTrap is called.
+  static __attribute__((always_inline)) void Begin(
+      std::function<void(int)> between) {
+    Install(std::move(between));
+    SetTrap();
+  }
+
   // From here to there SIGTRAP comes after each instruction.
   static __attribute__((always_inline)) void SetTrap() {
     // The red zone of the caller lies where pushf would write.

@@ -2,8 +2,10 @@
 // others take over what it has let go of. When it goes on it must not touch
 // what is theirs by then.
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <set>
 #include <thread>
@@ -95,7 +97,114 @@ TEST(ThreadStepTest, AThreadHeldUpAtItsEndDisturbsNobody) {
   }
 }
 
+// Keys whose destructors run before and after the allocator's, as it makes its
+// own when the first thread has got a heap.
+std::function<void(int)> at_step;
+pthread_key_t last_key;
+bool goes_on;  // the last destructor allocates, and comes again as often as it
+               // may
+const pthread_key_t first_key = [] {
+  pthread_key_t key;
+  pthread_key_create(&key, [](void*) { Stepper::Begin(at_step); });
+  return key;
+}();
+
+// A thread ends, and `at_step` is called after each instruction of that, from
+// the allocator's destructor to the end of others. Returns its token. There are
+// free heaps in the registry before and behind the one that it releases.
+AO_t EndByStep() {
+  AO_t token = 0;
+  std::thread([&] {
+    pthread_setspecific(first_key, &at_step);
+    Claimant before;
+    Free(Allocate(100), "test");
+    EXPECT_TRUE(before.Finish());
+    EXPECT_NE(thread::current, thread::Registry());
+    pthread_setspecific(last_key, &last_key);
+    token = thread::ThisThread();
+  }).join();
+  return token;
+}
+
+size_t CountHeldBy(AO_t token) {
+  size_t count = 0;
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) {
+    if (LoadRelaxed(&h->holder) == token) ++count;
+  }
+  return count;
+}
+
+TEST(ThreadStepTest, AThreadThatHasEndedHoldsNothing) {
+  memory::EnableMmap();
+  std::thread([] { Free(Allocate(100), "test"); }).join();
+  ASSERT_EQ(pthread_key_create(&last_key,
+                               [](void*) {
+                                 Stepper::ClearTrap();
+                                 if (!goes_on) return;
+                                 // Not few: then a thread gets a heap for it.
+                                 for (int i = 0; i < 300; ++i) {
+                                   Free(Allocate(100), "test");
+                                 }
+                                 pthread_setspecific(last_key, &last_key);
+                               }),
+            0);
+  int steps = 0;
+  at_step = [&](int n) { steps = n; };
+  EXPECT_EQ(CountHeldBy(EndByStep()), 0u);
+  goes_on = true;
+  EXPECT_EQ(CountHeldBy(EndByStep()), 0u) << "a destructor allocated";
+  ASSERT_GT(steps, 100);
+  constexpr int kStride = 43;
+  for (int stop = 1; stop <= steps; stop += kStride * Stepper::kStride) {
+    void* block = nullptr;
+    goes_on = !goes_on;
+    at_step = [&](int n) {
+      if (n != stop) return;
+      Free(Allocate(100), "test");
+      block = Allocate(3000);
+    };
+    EXPECT_EQ(CountHeldBy(EndByStep()), 0u)
+        << "a handler allocated after " << stop << " instructions";
+    Free(block, "test");
+  }
+  EXPECT_TRUE(HeapsAreValid());
+}
+
 #endif
+
+// Also where no heap is free that such a thread could use.
+TEST(ThreadStepTest, ALateOperationGetsAHeapOfItsOwn) {
+  memory::EnableMmap();
+  Free(Allocate(100), "test");
+  static void* block;
+  pthread_key_t key;
+  ASSERT_EQ(pthread_key_create(&key,
+                               [](void*) {
+                                 constexpr AO_t kOther = AO_t{1} << 63;
+                                 for (Heap* h = thread::Registry();
+                                      h != nullptr; h = thread::Next(h)) {
+                                   CasFull(&h->holder, 0, kOther);
+                                 }
+                                 block = Allocate(100);
+                                 for (Heap* h = thread::Registry();
+                                      h != nullptr; h = thread::Next(h)) {
+                                   CasFull(&h->holder, kOther, 0);
+                                 }
+                               }),
+            0);
+  AO_t token = 0;
+  std::thread([&] {
+    Free(Allocate(100), "test");
+    pthread_setspecific(key, &key);
+    token = thread::ThisThread();
+  }).join();
+  ASSERT_NE(block, nullptr);
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) {
+    EXPECT_NE(LoadRelaxed(&h->holder), token);
+  }
+  Free(block, "test");
+  pthread_key_delete(key);
+}
 
 }  // namespace
 }  // namespace aomalloc

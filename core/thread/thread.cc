@@ -25,6 +25,9 @@ AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 // What ThisThread returns; 0 until its first call.
 __thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
 
+// True once the thread has begun to release its heaps.
+__thread bool ending __attribute__((tls_model("initial-exec"))) = false;
+
 // The number of frees by this thread while it held no heap.
 __thread uint8_t frees_without_heap __attribute__((tls_model("initial-exec")));
 
@@ -86,16 +89,17 @@ Heap* ClaimHeld(const ClaimFrame& frame) {
   return nullptr;
 }
 
-// Makes this thread hold a heap that no thread holds. False if there is none.
-bool Acquire() {
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+// Makes this thread hold the first heap from `heap` on that no thread holds.
+// Null if there is none.
+Heap* AcquireFrom(Heap* heap) {
+  for (; heap != nullptr; heap = Next(heap)) {
     // Acquire: we continue what the last holder did before its release.
     if (LoadRelaxed(&heap->holder) == 0 &&
         CasAcquire(&heap->holder, 0, ThisThread())) {
-      return true;
+      return heap;
     }
   }
-  return false;
+  return nullptr;
 }
 
 // Makes this thread hold a heap of a thread that vanished. False if there is
@@ -149,20 +153,21 @@ void Register(Heap* first, Heap* last) {
   } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(first)));
 }
 
-// Adds a spare heap to the registry, or a run of heaps. False when there is no
-// memory for one. Rare, so it is not to be inlined into its caller.
-[[gnu::noinline]] bool AddHeaps() {
+// Adds a spare heap to the registry, or a run of heaps. Returns the one that
+// this thread holds; null when there is no memory for one. Rare, so it is not
+// to be inlined into its caller.
+[[gnu::noinline]] Heap* AddHeaps() {
   AO_t spare;
   while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
     // Commits. Abandoned after it, the operation loses one heap. Acquire, but
     // relaxed would do: the word only counts, and nobody has used the heap.
     if (!CasAcquire(&spares_used, spare, spare + 1)) continue;
     Register(&spare_heaps[spare], &spare_heaps[spare]);
-    return true;
+    return &spare_heaps[spare];
   }
   const memory::Grant grant =
       memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
-  if (grant.run == nullptr) return false;
+  if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kOwn;
   const size_t count = memory::BytesOf(grant.run) / sizeof(Heap);
   auto* memory = reinterpret_cast<Heap*>(grant.address());
@@ -170,7 +175,7 @@ void Register(Heap* first, Heap* last) {
     new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
   }
   Register(memory, &memory[count - 1]);
-  return true;
+  return memory;
 }
 
 // Gives up a heap that this thread holds and has claimed. The claim goes last:
@@ -198,14 +203,30 @@ void ForEachReachable(Visit visit) {
       heap->claim.Release();
     } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
                Claim(heap, frame)) {
-      // Acquire above: as in Acquire.
+      // Acquire above: as in AcquireFrom.
       visit(heap);
       Release(heap, frame);
     }
   }
 }
 
-void AtThreadExit(void*) { ReleaseHeaps(); }
+// Claims a heap that nobody held: for an operation of a thread that ends. If a
+// handler switches to another stack and stays there, the claims that it has
+// left are nobody's to end, and the heap stays ours.
+Heap* ClaimAlone(const ClaimFrame& frame) {
+  Heap* heap = Registry();
+  while ((heap = AcquireFrom(heap)) != nullptr) {
+    if (Claim(heap, frame)) return heap;
+  }
+  heap = AddHeaps();
+  return heap != nullptr && Claim(heap, frame) ? heap : nullptr;
+}
+
+void AtThreadExit(void*) {
+  ending = true;
+  CompilerBarrier();
+  ReleaseHeaps();
+}
 
 // Makes AtThreadExit run when this thread ends.
 void RegisterExit() {
@@ -254,6 +275,7 @@ Heap* Registry() {
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
+  if (Unlikely(ending)) return ClaimAlone(frame);
   if (liveness::ProcessIsNew()) RecordId();
   Heap* heap = current;
   if (heap != nullptr) {
@@ -263,13 +285,26 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.
   while ((heap = ClaimHeld(frame)) == nullptr) {
-    if (!Acquire() && !AcquireFromDead(frame) && !AddHeaps()) return nullptr;
+    if (AcquireFrom(Registry()) == nullptr && !AcquireFromDead(frame) &&
+        AddHeaps() == nullptr) {
+      return nullptr;
+    }
   }
   if (current == nullptr) {
     current = heap;
     RegisterExit();
   }
   return heap;
+}
+
+void Unclaim(Heap* heap, const ClaimFrame& frame) {
+  // The current heap of a thread that ends is released by ReleaseHeaps. All
+  // others that it claims are from ClaimAlone.
+  if (Unlikely(ending) && heap != current) {
+    Release(heap, frame);
+  } else {
+    heap->claim.Release();
+  }
 }
 
 Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
@@ -288,7 +323,7 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
   if (heap == nullptr) heap = Registry();
   StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
-  // Acquire, in CasAcquire: as in Acquire.
+  // Acquire, in CasAcquire: as in AcquireFrom.
   if (LoadRelaxed(&heap->holder) != 0 || !heap->HasRemote() ||
       !CasAcquire(&heap->holder, 0, ThisThread())) {
     return;
@@ -305,7 +340,7 @@ void RaidHeaps() {
   for (Heap* victim = Registry(); victim != nullptr; victim = Next(victim)) {
     if (victim != heap && victim->HasRemote()) heap->Raid(victim);
   }
-  heap->claim.Release();
+  Unclaim(heap, frame);
 }
 
 void TrimHeaps() {

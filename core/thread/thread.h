@@ -13,8 +13,12 @@
 // nested.
 //
 // When a thread ends, its heaps are released with all that they contain, and a
-// later thread acquires them. The heaps of a thread that vanished without this
-// are found when no other heap is free (liveness.h).
+// later thread acquires them. Operations may still follow: in handlers that
+// interrupt the release, and in destructors that run after it. Each of these
+// acquires a heap that nobody holds, and releases it when it is complete. It
+// does not touch a heap that its thread holds, which may be the one that is
+// being released. The heaps of a thread that vanished without all this are
+// found when no other heap is free (liveness.h).
 //
 // Who touches what: any thread may change `holder` from 0 or from the token of
 // a vanished thread. Otherwise only the holder, and its handlers, change it.
@@ -53,6 +57,9 @@ AO_t ThisThread();
 // the thread gets another heap. Null when there is no memory for that.
 // Signal-safe.
 Heap* ClaimHeap(const ClaimFrame& frame);
+
+// Ends the claim on a heap that one of the functions here has claimed.
+void Unclaim(Heap* heap, const ClaimFrame& frame);
 
 // Claims the current heap, to free a block of another heap. Null when it is
 // claimed. Null, too, when there is no current heap: a late free in a thread
@@ -93,7 +100,8 @@ extern Heap first_heaps[kFirstHeaps] __attribute__((visibility("hidden")));
 // Heap*; 0 stands for first_heaps.
 extern AtomicWord registry __attribute__((visibility("hidden")));
 
-// Releases all heaps of the calling thread. Runs when the thread ends.
+// Releases all heaps of the calling thread, except those that a later operation
+// of an ending thread has acquired. Runs when the thread ends.
 void ReleaseHeaps();
 
 }  // namespace aomalloc::thread
