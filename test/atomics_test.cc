@@ -60,6 +60,8 @@ TEST(AtomicWordTest, NothingThatThreadsDoAtOnceIsLost) {
   EXPECT_EQ(LoadRelaxed(&swaps), 400000u);
 }
 
+constexpr AO_t kMark = AO_t{1} << PushList<Node>::kFirstMark;
+
 TEST(PushListTest, LastInFirstOutAndTakenWhole) {
   Node nodes[4];
   PushList<Node> list;
@@ -73,9 +75,9 @@ TEST(PushListTest, LastInFirstOutAndTakenWhole) {
   EXPECT_EQ(nodes[0].next, nullptr);
   const AO_t before = list.Look();
   list.Push(&nodes[1], &nodes[1]);
-  EXPECT_FALSE(list.TakeAll(before, 1)) << "the head is another by now";
+  EXPECT_FALSE(list.TakeAll(before, kMark)) << "the head is another by now";
   EXPECT_EQ(head(), &nodes[1]);
-  EXPECT_TRUE(list.TakeAll(list.Look(), 1));
+  EXPECT_TRUE(list.TakeAll(list.Look(), kMark));
   EXPECT_EQ(head(), nullptr);
 }
 
@@ -83,7 +85,8 @@ TEST(PushListTest, ATakeFlipsItsMarkAndNothingElseDoes) {
   Node node;
   PushList<Node> list;
   AO_t marks = 0;
-  for (const AO_t mark : {1, 1, 2, 1, 2, 2, 1}) {
+  for (const int bit : {0, 0, 1, 0, 15, 1, 0, 15}) {
+    const AO_t mark = AO_t{1} << (PushList<Node>::kFirstMark + bit);
     list.Push(&node, &node);
     const AO_t state = list.Look();
     EXPECT_EQ(state & PushList<Node>::kMarks, marks);
@@ -151,7 +154,7 @@ TEST(PushListTest, NothingIsLostOrDoubled) {
     while (true) {
       const bool last = pushing == 0;
       AO_t seen = list.Look();
-      while (list.Head(seen) != nullptr && !list.TakeAll(seen, 1)) {
+      while (list.Head(seen) != nullptr && !list.TakeAll(seen, kMark)) {
         seen = list.Look();
       }
       Node* head = list.Head(seen);

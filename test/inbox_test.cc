@@ -171,6 +171,28 @@ TEST_F(InboxTest, AbandonedAnywhere) {
   }
 }
 
+// A raider may stop for ever, at any instruction. What comes afterwards another
+// one takes.
+TEST_F(InboxTest, OthersRaidWhereARaiderHasStopped) {
+  int limit = 0;
+  bool stopped = true;
+  while (stopped) {
+    SCOPED_TRACE(limit);
+    seen_.clear();
+    PushAll();
+    stopped = Stepper::Abandon([&] { first_.Raid(&owner_); },
+                               limit += Stepper::kStride);
+    RemoteBatch* more = BatchOf(more_);
+    owner_.Push(more, more);
+    second_.Raid(&owner_);
+    Drain(&second_);
+    ASSERT_EQ(seen_.erase(more), 1u);
+    first_.Repair();
+    ASSERT_TRUE(AllCameOut());
+  }
+  EXPECT_GT(limit, 10);
+}
+
 #endif
 
 }  // namespace

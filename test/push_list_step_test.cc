@@ -23,6 +23,8 @@ int Length(AO_t state) {
   return length;
 }
 
+constexpr AO_t kMark = AO_t{1} << PushList<Node>::kFirstMark;
+
 TEST(PushListStepTest, APushMeetsAPush) {
   int steps = 1;
   for (int at = 1; at <= steps; ++at) {
@@ -54,7 +56,7 @@ TEST(PushListStepTest, APushMeetsATakeAndTheSameHeadAgain) {
                    if (n != at) return;
                    const AO_t seen = list.Look();
                    taken = Length(seen);
-                   if (!list.TakeAll(seen, 1)) taken = 100;
+                   if (!list.TakeAll(seen, kMark)) taken = 100;
                    list.Push(&second, &second);  // without `first`
                    --taken;
                  });
@@ -70,7 +72,7 @@ TEST(PushListStepTest, ATakeMeetsAPush) {
     list.Push(&first, &first);
     const AO_t seen = list.Look();
     bool took = false;
-    Stepper::Run([&] { took = list.TakeAll(seen, 1); },
+    Stepper::Run([&] { took = list.TakeAll(seen, kMark); },
                  [&](int n) {
                    steps = n;
                    if (n == at) list.Push(&theirs, &theirs);

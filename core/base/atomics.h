@@ -156,12 +156,12 @@ inline void Commit(T* word, T value) {
 // to the head of that moment, even if that node was taken and pushed again in
 // between; a take that succeeds gets what is linked at that moment.
 //
-// The low bits of the head word are marks, one for each taker that may act at a
-// time. A take flips its taker's mark. So an operation that repairs after a
-// stopped taker, and knows the state that the taker saw, can see whether the
-// take happened.
+// The bits of the head word above an address are marks, one for each taker that
+// may act at a time. A take flips its taker's mark. So an operation that
+// repairs after a stopped taker, and knows the state that the taker saw, can
+// see whether the take happened.
 //
-// `Node` has a member `LinkTo(Node*)` and an alignment of at least 4. Push and
+// `Node` has a member `LinkTo(Node*)`. User addresses are below 2^48. Push and
 // TakeAll commit with their compare-and-swap. An operation that stops before it
 // has changed nothing that others see; one that stops after it is complete.
 template <typename Node>
@@ -169,7 +169,8 @@ class PushList {
  public:
   // The head, which is null in an empty list, and the marks.
   using State = AO_t;
-  static constexpr AO_t kMarks = 3;
+  static constexpr int kFirstMark = 48;  // the lowest bit of the marks
+  static constexpr AO_t kMarks = ~AO_t{0} << kFirstMark;
   static Node* Head(State state) {
     return reinterpret_cast<Node*>(state & ~kMarks);
   }

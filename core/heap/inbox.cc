@@ -39,30 +39,51 @@ void Inbox::Take() {
   if (taken_ == nullptr && !IsEmpty()) TakeFrom(this, kOwnerMark);
 }
 
+int Inbox::Place() const {
+  int place = 0;
+  while (place < kRaiders && LoadRelaxed(&victim_->raiders_[place]) !=
+                                 reinterpret_cast<AO_t>(this)) {
+    ++place;
+  }
+  return place;
+}
+
+int Inbox::TakePlace() {
+  int place = 0;
+  // Acquire: our Look sees the list as the last raider in this place left it,
+  // with its mark.
+  while (place < kRaiders && !CasAcquire(&victim_->raiders_[place], 0,
+                                         reinterpret_cast<AO_t>(this))) {
+    ++place;
+  }
+  return place;
+}
+
 void Inbox::Raid(Inbox* victim) {
   Commit(&victim_, victim);
-  // Acquire: our Look below sees the list as the last raider left it, with the
-  // raiders' mark.
-  if (CasAcquire(&victim->raider_, 0, reinterpret_cast<AO_t>(this))) {
-    TakeFrom(victim, kRaiderMark);
-    // Release: the next raider sees our take, and the mark that it flipped.
-    StoreRelease(&victim->raider_, 0);
+  const int place = TakePlace();
+  if (place < kRaiders) {
+    TakeFrom(victim, RaiderMark(place));
+    // Release: the next raider in this place sees our take, and the mark that
+    // it flipped.
+    StoreRelease(&victim->raiders_[place], 0);
   }
   Commit<Inbox*>(&victim_, nullptr);
 }
 
 void Inbox::Repair() {
+  const int place = victim_ == nullptr ? kRaiders : Place();
   if (noted_ != 0) {
-    // With a `victim_` only the raider notes a state, so the mark is ours.
+    // With a `victim_` only a raider that has a place notes a state.
     const List& list = victim_ == nullptr ? list_ : victim_->list_;
-    const AO_t mark = victim_ == nullptr ? kOwnerMark : kRaiderMark;
+    const AO_t mark = victim_ == nullptr ? kOwnerMark : RaiderMark(place);
     // Of this state only our mark matters, so it needs no order. What was taken
     // is read after the Look that was noted.
     if (((list.Look() ^ noted_) & mark) != 0) NoteTaken();
     Commit(&noted_, List::State{0});
   }
   // Release: as in Raid.
-  if (IsRaider()) StoreRelease(&victim_->raider_, 0);
+  if (place < kRaiders) StoreRelease(&victim_->raiders_[place], 0);
   Commit<Inbox*>(&victim_, nullptr);
 }
 

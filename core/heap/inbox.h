@@ -3,7 +3,7 @@
 // Who touches what: Push, NoteSent, IsEmpty and sent_bytes may be called by any
 // thread and handler, at any time. Everything else belongs to the operation
 // that holds the claim on the heap whose inbox it is. Of another heap's inbox,
-// such an operation touches only `list_` and `raider_`, in Raid and Repair.
+// such an operation touches only `list_` and `raiders_`, in Raid and Repair.
 //
 // Commit: remote frees are pushed with one compare-and-swap and are then in the
 // heap's hands alone, with all the blocks that are listed in them. The batches
@@ -15,12 +15,12 @@
 // sees by the mark whether the list was taken. An abandoned drain loses the
 // block in hand.
 //
-// Another heap may raid the list, when its thread has no memory left and this
-// one's may be asleep. A raid works in the same way, with a mark of its own,
-// and may be abandoned as well. So there is one raider at a time, `raider_`. A
-// second raider takes nothing. A raider that stops for ever keeps what it took,
-// and nobody else can raid this inbox, until its heap is taken over. Those
-// blocks were out of reach before, too.
+// Other heaps may raid the list, when their threads have no memory left and
+// this one's may be asleep. A raid works in the same way, and may be abandoned
+// as well. So each raider takes a place in `raiders_` first, to which a mark
+// belongs. A raider that stops for ever keeps its place, and what was on the
+// list when it took it, until its heap is taken over. What comes later others
+// can take. Once all places are taken, nobody can raid this inbox.
 #ifndef AOMALLOC_CORE_HEAP_INBOX_H_
 #define AOMALLOC_CORE_HEAP_INBOX_H_
 
@@ -56,8 +56,9 @@ class Inbox {
   // Takes the batches that wait, unless some are left that were taken before.
   void Take();
 
-  // Takes the batches that wait in another heap's inbox, unless another raid of
-  // it is under way. To be called when IsTaken() is false.
+  // Takes the batches that wait in another heap's inbox, unless kRaiders raids
+  // of it are under way. To be called when IsTaken() is false.
+  static constexpr int kRaiders = 8;
   void Raid(Inbox* victim);
 
   // The next block of what was taken, and its slab; nulls when none is left.
@@ -100,8 +101,11 @@ class Inbox {
   friend struct Layout;  // for debuggers (preload/layout.cc)
 
   using List = PushList<RemoteBatch>;
-  static constexpr AO_t kOwnerMark = 1;
-  static constexpr AO_t kRaiderMark = 2;
+  static constexpr AO_t kOwnerMark = AO_t{1} << List::kFirstMark;
+  static constexpr AO_t RaiderMark(int place) {
+    return kOwnerMark << (1 + place);
+  }
+  static_assert(List::kFirstMark + 1 + kRaiders <= 64);
 
   void TakeFrom(Inbox* source, AO_t mark);
   void NoteTaken();
@@ -115,11 +119,10 @@ class Inbox {
     return slab != nullptr && slab::IsCarved(slab, block) &&
            (!hardening::kOn || (slab::IsFree(slab, block) && block->IsWhole()));
   }
-  // True if this inbox is the raider of `victim_`.
-  bool IsRaider() const {
-    return victim_ != nullptr &&
-           LoadRelaxed(&victim_->raider_) == reinterpret_cast<AO_t>(this);
-  }
+  // Takes a place among the raiders of `victim_`; kRaiders if all are taken.
+  // Place: the one that this inbox has.
+  int TakePlace();
+  int Place() const;
 
   // While a list is being taken: its state before. The list is our own, or that
   // of `victim_` if there is one.
@@ -127,9 +130,9 @@ class Inbox {
   Inbox* victim_ = nullptr;
   RemoteBatch* taken_ = nullptr;
   const RemoteBatch* looked_at_ = nullptr;  // found intact
+  AtomicWord raiders_[kRaiders] = {};  // the inboxes that raid this one, or 0
   // On a cache line of their own: other threads write them all the time.
   alignas(64) List list_;
-  AtomicWord raider_ = 0;  // the inbox that raids this one, or 0
   AtomicWord sent_bytes_ = 0;
 };
 

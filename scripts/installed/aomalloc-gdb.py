@@ -205,8 +205,8 @@ class Heap:
                 for block in self.batches(word(lane)):
                     yield block, "not sent home yet by who freed it"
             for name in ("heap_remote", "heap_draining"):
-                # The low bits of the list's head are marks.
-                head = word(heap + layout[name]) & ~(GRANULE - 1)
+                # The bits of the list's head above an address are marks.
+                head = word(heap + layout[name]) & ((1 << 48) - 1)
                 for block in self.batches(head):
                     yield block, "waiting for its owner"
 

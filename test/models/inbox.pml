@@ -3,8 +3,8 @@
 // done."
 // core/heap/inbox.h, Inbox: "taking them first notes the list's state, then empties
 // the list, which flips a mark there. So an abandoned take loses nothing: Repair
-// sees by the mark whether the list was taken."  And of raiders: "there is one
-// raider at a time [...]. A second raider takes nothing."
+// sees by the mark whether the list was taken."  And: "each raider takes a place
+// in `raiders_` first, to which a mark belongs."
 //
 // A pusher takes free blocks and frees them remotely, so that a block comes back
 // to the list while somebody still remembers it.  The owner and raiders take the
@@ -14,13 +14,14 @@
 //
 // finite:
 // holds: -DRAIDERS=2 -DPUSHES=1
+// holds: -DRAIDERS=2 -DPUSHES=1 -DPLACES=1    the second may find no place
 // finite: -DSTOP -DPUSHES=1
 // fails: -DBROKEN_STALE_NEXT           the push does not link again on a retry
 // fails: -DBROKEN_TAKE_FIRST           takes the list, then notes its state
 // fails: -DBROKEN_TRUST_NOTE           Repair does not look at the mark
 // fails: -DBROKEN_LOOK_AT_LIST         Repair looks for the chain on the list
 // fails: -DBROKEN_ONE_MARK             raiders flip the owner's mark
-// fails: -DBROKEN_TWO_RAIDERS -DRAIDERS=2 -DPUSHES=1    at a time, with one mark
+// fails: -DBROKEN_SHARED_PLACE -DRAIDERS=2 -DPUSHES=1    and its mark
 // fails: -DBROKEN_FREE_FIRST           frees the block, then notes the next
 // fails: -DBROKEN_WAIT -DSTOP                 a pusher waits for a raider
 // cycles: -DBROKEN_SPIN                 a pusher spins until the raider is done
@@ -35,6 +36,9 @@
 #ifndef RAIDERS
 #define RAIDERS 1
 #endif
+#ifndef PLACES
+#define PLACES RAIDERS
+#endif
 #define ABANDONED 1 // operations, at most
 #define BLOCKS 2    // 1 and up; 0 is null
 #define TAKERS (1 + RAIDERS) // the owner is 0
@@ -42,11 +46,12 @@
 
 byte next[BLOCKS + 1];
 byte head;
-bit mark[2];               // beside the head: the owner's, the raider's
-byte raider;               // the taker that raids, or 0
+byte marks;                // beside the head: the owner's, those of the places
+byte raiders[PLACES];      // the takers that raid, or 0
+byte place[TAKERS];        // that a raider has; PLACES if it has none
 bool is_noted[TAKERS];     // of each inbox
 byte noted[TAKERS];        // the head
-bit noted_mark[TAKERS];    // the mark of its role
+byte noted_marks[TAKERS];
 byte taken[TAKERS];
 // Where a block is: free in its slab, in the hands of the program, or in those
 // of a heap: on the list, taken, or in a taker's hand.
@@ -59,14 +64,13 @@ bool over;  // the pusher has ended or halted
 byte ended; // takers that did, the owner apart
 
 #ifdef BROKEN_ONE_MARK
-#define ROLE(i) 0
+#define MARK(i) 1
 #else
-#define ROLE(i) (i != 0)
+#define MARK(i) (1 << (i == 0 -> 0 : 1 + place[i]))
 #endif
 
 proctype Pusher() {
-  byte block, seen, i;
-  bit m0, m1;
+  byte block, seen, seen_marks, i;
   {
     for (i : 1 .. PUSHES) {
       atomic { // malloc: the slab's owner is another matter
@@ -78,19 +82,19 @@ proctype Pusher() {
         where[block] = PROGRAM
       }
 #ifdef BROKEN_WAIT
-      raider == 0;
+      raiders[0] == 0;
 #endif
 #ifdef BROKEN_SPIN
-      do :: raider != 0 :: else -> break od;
+      do :: raiders[0] != 0 :: else -> break od;
 #endif
       skip;
-      d_step { seen = head; m0 = mark[0]; m1 = mark[1] };
+      d_step { seen = head; seen_marks = marks };
 retry:
       next[block] = seen;
 swap: if
-      :: atomic { head == seen && mark[0] == m0 && mark[1] == m1 ->
+      :: atomic { head == seen && marks == seen_marks ->
                   head = block; where[block] = HEAP; goto pushed }
-      :: atomic { else -> seen = head; m0 = mark[0]; m1 = mark[1] }
+      :: atomic { else -> seen = head; seen_marks = marks }
       fi;
 #ifdef BROKEN_STALE_NEXT
       goto swap;
@@ -98,7 +102,7 @@ swap: if
       goto retry;
 #endif
 pushed:
-      seen = 0; block = 0; m0 = 0; m1 = 0
+      seen = 0; block = 0; seen_marks = 0
     }
   } MAY_STOP(PUSHER);
   over = true
@@ -124,6 +128,14 @@ inline Drain() {
   block = 0
 }
 
+// Its place is where the raider is listed; `place` is only what it finds there.
+inline LeavePlace() {
+  if
+  :: d_step { place[me] != PLACES -> raiders[place[me]] = 0; place[me] = PLACES }
+  :: else
+  fi
+}
+
 // Blocks that a heap has, and that neither the list nor an inbox leads to, are
 // lost: one an abandonment. Nobody else is at work any more.
 inline CountLost() {
@@ -136,9 +148,9 @@ inline CountLost() {
 }
 
 proctype Taker(byte me) {
-  byte block, b, lost;
-  bit m0, m1;
+  byte block, b, lost, seen_marks;
   bool torn;
+  place[me] = PLACES;
   {
     skip;
 again: {
@@ -159,7 +171,7 @@ again: {
           taken[me] = noted[me];
 #else
           if
-          :: mark[ROLE(me)] != noted_mark[me] -> taken[me] = noted[me]
+          :: ((marks ^ noted_marks[me]) & MARK(me)) != 0 -> taken[me] = noted[me]
           :: else
           fi;
 #endif
@@ -167,42 +179,47 @@ again: {
           is_noted[me] = false
         :: else
         fi;
-        if :: me != 0 && raider == me -> raider = 0 :: else fi;
+        LeavePlace();
         torn = false
       :: else
       fi;
       Drain();
       if
       :: me != 0 -> // Raid
-#ifndef BROKEN_TWO_RAIDERS
-        if
-        :: atomic { raider == 0 -> raider = me }
-        :: atomic { raider != 0 -> goto done }
-        fi
+#ifdef BROKEN_SHARED_PLACE
+        place[me] = 0
+#else
+        b = 0;
+        do
+        :: atomic { b < PLACES && raiders[b] == 0 ->
+                    raiders[b] = me; place[me] = b; b = 0; break }
+        :: atomic { b < PLACES && raiders[b] != 0 -> b++ }
+        :: atomic { b == PLACES -> b = 0; goto done }
+        od
 #endif
       :: else
       fi;
 list: skip;
-      d_step { block = head; m0 = mark[0]; m1 = mark[1] };
+      d_step { block = head; seen_marks = marks };
 #ifndef BROKEN_TAKE_FIRST
       d_step { is_noted[me] = true; noted[me] = block;
-               noted_mark[me] = (ROLE(me) == 0 -> m0 : m1) };
+               noted_marks[me] = seen_marks };
 #endif
       if :: block == 0 -> goto note :: else fi;
       if
-      :: atomic { head == block && mark[0] == m0 && mark[1] == m1 ->
-                  head = 0; mark[ROLE(me)] = 1 - mark[ROLE(me)] }
+      :: atomic { head == block && marks == seen_marks ->
+                  head = 0; marks = marks ^ MARK(me) }
       :: atomic { else -> goto list }
       fi;
 #ifdef BROKEN_TAKE_FIRST
       d_step { is_noted[me] = true; noted[me] = block;
-               noted_mark[me] = (ROLE(me) == 0 -> m0 : m1) };
+               noted_marks[me] = seen_marks };
 #endif
 note: taken[me] = block;
       is_noted[me] = false;
-      if :: me != 0 -> raider = 0 :: else fi;
+      LeavePlace();
       Drain();
-done: block = 0; m0 = 0; m1 = 0;
+done: block = 0; seen_marks = 0;
       // Raiders come once; the owner until nobody else does.
       if
       :: me != 0 -> goto end
@@ -210,7 +227,7 @@ done: block = 0; m0 = 0; m1 = 0;
       :: me == 0 && head == 0 && over && ended == TAKERS - 1 -> goto end
       fi
     } unless { d_step { abandon[me] -> abandoned++; abandon[me] = false;
-                        torn = true; block = 0; b = 0; m0 = 0; m1 = 0 } };
+                        torn = true; block = 0; b = 0; seen_marks = 0 } };
     goto again
   } MAY_STOP(me);
 end: if
