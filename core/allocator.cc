@@ -87,12 +87,9 @@ void ReturnSpan(Run* run) {
   memory::Return(run, /*dirty=*/true);
 }
 
-// The address of a new span, or null when there is no memory. Sets `*zeroed` to
-// true if all of the span is known to be zero.
+// The address of a new span, or null when there is no memory. `size` is at most
+// PTRDIFF_MAX. Sets `*zeroed` to true if all of the span is known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
-  // No object may be larger: the difference of pointers into it would overflow
-  // (C17 6.5.6). This also refuses what would wrap when it is rounded up.
-  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) return nullptr;
   const memory::Grant grant = memory::Take({size, size, alignment});
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kSpan;
@@ -106,6 +103,12 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
 // Sets errno if the result is null.
 char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
   char* span = nullptr;
+  // No object may be larger: the difference of pointers into it would overflow
+  // (C17 6.5.6). This also refuses what would wrap when it is rounded up. At
+  // once: to give memory back would be in vain.
+  if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) {
+    return OrNoMemory(span);
+  }
   // A unit of either arena has at least this alignment.
   if (hardened_spans::kAreReused && alignment <= memory::kStaticUnitBytes) {
     *zeroed = false;

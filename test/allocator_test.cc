@@ -126,6 +126,23 @@ TEST_F(AllocatorTest, WhatNobodyHasIsRefused) {
 }
 
 // A request that fails must not eat address space or slots for arenas.
+// At once, and not after all heaps were asked for memory.
+TEST_F(AllocatorTest, WhatNobodyCanHaveIsRefusedAtOnce) {
+  void* block = Allocate(100);
+  void* other = Allocate(10);
+  const Heap* heap = thread::current;
+  // Sent home when the thread ends.
+  InThreads(1, [=](int) { FreeBlock(block); });
+  ASSERT_TRUE(heap->HasRemote());
+  for (size_t size : {size_t{PTRDIFF_MAX} + 1, SIZE_MAX}) {
+    EXPECT_EQ(Allocate(size), nullptr);
+    EXPECT_EQ(AllocateAlignedSlow(4096, size), nullptr);
+    EXPECT_EQ(Reallocate(other, size, "test"), nullptr);
+  }
+  EXPECT_TRUE(heap->HasRemote()) << "it was drained";
+  FreeBlock(other);
+}
+
 TEST_F(AllocatorTest, RefusalsLeaveNothingBehind) {
   int arenas = 0;
   while (memory::ArenaAt(arenas) != nullptr) ++arenas;
