@@ -51,6 +51,8 @@ void OnZeroSlow(Run* slab);
         Block* block = heap->Pop(ClassOf(size));
         heap->claim.Release();
         if (Likely(block != nullptr)) return block;
+      } else {
+        frame.Erase();
       }
     }
   }
@@ -72,7 +74,10 @@ enum class LocalFree { kDone, kZero, kNotOurs };
     return LocalFree::kNotOurs;
   }
   const ClaimFrame frame;
-  if (Unlikely(!heap->claim.Claim(frame))) return LocalFree::kNotOurs;
+  if (Unlikely(!heap->claim.Claim(frame))) {
+    frame.Erase();
+    return LocalFree::kNotOurs;
+  }
   if (Unlikely(slab::Push(&slab->list, block))) {
     heap->claim.Release();
     return LocalFree::kZero;

@@ -7,6 +7,7 @@
 
 #include <new>
 
+#include "core/allocator.h"
 #include "core/arena/memory.h"
 #include "core/heap/heap.h"
 #include "core/thread/thread.h"
@@ -76,6 +77,40 @@ TEST(ClaimTest, AnAbandonedClaimIsTakenOver) {
     EXPECT_EQ(heap->claim.Peek(), successor.tag());
     heap->claim.Release();
   }
+}
+
+// A frame that nobody overwrites looks alive. After a few looks the thread
+// works on with another heap, and with the first one again when the frame is
+// gone.
+TEST(ClaimTest, AnAbandonedClaimSlowsDownForAWhileOnly) {
+  InChild([] {
+    Free(Allocate(100), "test");
+    Heap* heap = thread::current;
+    static const ClaimFrame gone;
+    ASSERT_TRUE(heap->claim.Claim(gone));
+    const AO_t before = LoadRelaxed(&thread::nested_entries);
+    for (int i = 0; i < 10000; ++i) Free(Allocate(100), "test");
+    EXPECT_LT(LoadRelaxed(&thread::nested_entries) - before, 20u);
+    Heap* other = thread::current;
+    EXPECT_NE(other, heap);
+    // The new one may come to rest as well.
+    static const ClaimFrame gone_too;
+    ASSERT_TRUE(other->claim.Claim(gone_too));
+    for (int i = 0; i < 100; ++i) Free(Allocate(100), "test");
+    EXPECT_NE(thread::current, heap);
+    EXPECT_NE(thread::current, other);
+    heap->claim.Release();
+    other->claim.Release();
+    // Whichever rests comes back with a slow path.
+    for (int i = 0; i < 1000; ++i) Allocate(1000);
+    EXPECT_EQ(thread::current, other);
+    const ClaimFrame frame, nested;
+    EXPECT_EQ(thread::ClaimHeap(frame), other);
+    EXPECT_EQ(thread::ClaimHeap(nested), heap) << "it is lost";
+    heap->claim.Release();
+    other->claim.Release();
+    EXPECT_TRUE(HeapsAreValid());
+  });
 }
 
 // The stack of the claimant that is gone lay beside ours, and was unmapped.

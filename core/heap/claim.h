@@ -50,6 +50,11 @@ class alignas(16) ClaimFrame {
 
   AO_t tag() const { return reinterpret_cast<AO_t>(this) + kTag; }
 
+  // To be called when nothing is claimed for this frame. A claim from before
+  // that has our tag, because its frame lay where ours is, is seen to be
+  // abandoned then. Otherwise our frame would go on looking like that one.
+  void Erase() const { self_ = 0; }
+
   // The low bits count tags. So a sum of several tags, which contexts can leave
   // in the word for a moment (see Claim), is never taken for one tag.
   static constexpr AO_t kTag = 1;
@@ -63,7 +68,7 @@ class alignas(16) ClaimFrame {
  private:
   // Volatile: the tag must be on the stack, although nothing here reads it
   // back.
-  [[maybe_unused]] volatile AO_t self_;
+  mutable volatile AO_t self_;
 };
 
 class ClaimWord {

@@ -25,6 +25,12 @@ AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 // What ThisThread returns; 0 until its first call.
 __thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
 
+// The heap that rests, or null; the low bits of the claim that the current heap
+// was last found with, and how often.
+__thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
+__thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
+__thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
+
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
 
@@ -87,6 +93,38 @@ Heap* ClaimHeld(const ClaimFrame& frame) {
     }
   }
   return nullptr;
+}
+
+// To be called when the current heap could not be claimed.
+void Doubt(Heap* heap) {
+  constexpr uint8_t kMost = 8;
+  const auto seen = static_cast<uint32_t>(heap->claim.Peek());
+  if (seen != doubted) {
+    doubted = seen;
+    doubts = 0;
+  }
+  if (++doubts < kMost) return;
+  doubts = 0;
+  resting = heap;
+  current = nullptr;
+}
+
+// Claims the heap that rests, if that is possible now, and makes it the current
+// one. A handler in between may have done so, and another heap rests since; that
+// one is found when operations are nested.
+Heap* ClaimResting(const ClaimFrame& frame) {
+  Heap* heap = resting;
+  if (!ClaimOrTakeOver(heap, frame)) return nullptr;
+  Heap* stand_in = current;
+  resting = nullptr;
+  current = heap;
+  // What it has gathered would wait for long.
+  const ClaimFrame second;
+  if (stand_in != nullptr && Claim(stand_in, second)) {
+    stand_in->SendForeign();
+    stand_in->claim.Release();
+  }
+  return heap;
 }
 
 // Makes this thread hold the first heap from `heap` on that no thread holds.
@@ -184,6 +222,7 @@ void Register(Heap* first, Heap* last) {
 // give it up.
 void Release(Heap* heap, const ClaimFrame& frame) {
   if (current == heap) current = nullptr;
+  if (resting == heap) resting = nullptr;
   CompilerBarrier();
   // Release: the next holder continues what was done to the heap.
   StoreRelease(&heap->holder, 0);
@@ -277,10 +316,15 @@ Heap* Registry() {
 Heap* ClaimHeap(const ClaimFrame& frame) {
   if (Unlikely(ending)) return ClaimAlone(frame);
   if (liveness::ProcessIsNew()) RecordId();
-  Heap* heap = current;
+  Heap* heap = nullptr;
+  if (Unlikely(resting != nullptr) && (heap = ClaimResting(frame)) != nullptr) {
+    return heap;
+  }
+  heap = current;
   if (heap != nullptr) {
     if (ClaimOrTakeOver(heap, frame)) return heap;
     AddRelaxed(&nested_entries, 1);
+    Doubt(heap);
   }
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.

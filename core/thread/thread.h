@@ -12,6 +12,13 @@
 // it acquires one. So a thread holds as many heaps as its operations were ever
 // nested.
 //
+// The frame of an abandoned claim may stay as it was for long, so that it looks
+// like an interrupted one's (claim.h). If the current heap is found with the
+// same claim again and again, it rests: another heap becomes the current one.
+// Each slow path looks at the resting heap, which becomes the current one again
+// when it can be claimed. (So it does, too, after a handler that was long at
+// work.)
+//
 // When a thread ends, its heaps are released with all that they contain, and a
 // later thread acquires them. Operations may still follow: in handlers that
 // interrupt the release, and in destructors that run after it. Each of these
