@@ -110,8 +110,8 @@ void Doubt(Heap* heap) {
 }
 
 // Claims the heap that rests, if that is possible now, and makes it the current
-// one. A handler in between may have done so, and another heap rests since; that
-// one is found when operations are nested.
+// one. A handler in between may have done so, and another heap rests since;
+// that one is found when operations are nested.
 Heap* ClaimResting(const ClaimFrame& frame) {
   Heap* heap = resting;
   if (!ClaimOrTakeOver(heap, frame)) return nullptr;
