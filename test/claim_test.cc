@@ -6,6 +6,7 @@
 #include <ucontext.h>
 
 #include <new>
+#include <set>
 
 #include "core/allocator.h"
 #include "core/arena/memory.h"
@@ -104,11 +105,14 @@ TEST(ClaimTest, AnAbandonedClaimSlowsDownForAWhileOnly) {
     // Whichever rests comes back with a slow path.
     for (int i = 0; i < 1000; ++i) Allocate(1000);
     EXPECT_EQ(thread::current, other);
-    const ClaimFrame frame, nested;
-    EXPECT_EQ(thread::ClaimHeap(frame), other);
-    EXPECT_EQ(thread::ClaimHeap(nested), heap) << "it is lost";
-    heap->claim.Release();
-    other->claim.Release();
+    // The first one is found when operations are nested.
+    const ClaimFrame frames[3];
+    std::set<Heap*> claimed;
+    for (const ClaimFrame& frame : frames) {
+      claimed.insert(thread::ClaimHeap(frame));
+    }
+    EXPECT_EQ(claimed.count(heap), 1u) << "it is lost";
+    for (Heap* each : claimed) each->claim.Release();
     EXPECT_TRUE(HeapsAreValid());
   });
 }

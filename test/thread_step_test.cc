@@ -170,6 +170,37 @@ TEST(ThreadStepTest, AThreadThatHasEndedHoldsNothing) {
   EXPECT_TRUE(HeapsAreValid());
 }
 
+// A nested operation gets another heap, and is abandoned after each
+// instruction: before the thread's list has the heap, too.
+TEST(ThreadStepTest, WhatAbandonedOperationsHaveAcquiredIsReleased) {
+  memory::EnableMmap();
+  bool abandoned = true;
+  for (int limit = 1; abandoned; limit += Stepper::kStride) {
+    AO_t token = 0;
+    std::thread([&] {
+      Free(Allocate(100), "test");
+      token = thread::ThisThread();
+      Heap* interrupted = thread::current;
+      const ClaimFrame frame;
+      ASSERT_TRUE(interrupted->claim.Claim(frame));
+      abandoned = Stepper::Abandon(
+          [] {
+            const ClaimFrame nested;
+            thread::ClaimHeap(nested)->claim.Release();
+          },
+          limit);
+      // It is found by the next nested operation, or another one is.
+      const ClaimFrame nested;
+      Heap* heap = thread::ClaimHeap(nested);
+      ASSERT_NE(heap, nullptr);
+      heap->claim.Release();
+      interrupted->claim.Release();
+    }).join();
+    ASSERT_EQ(CountHeldBy(token), 0u) << limit;
+  }
+  EXPECT_TRUE(HeapsAreValid());
+}
+
 #endif
 
 // Also where no heap is free that such a thread could use.

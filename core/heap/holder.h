@@ -26,6 +26,8 @@ struct Holder {
   AtomicWord holder = 0;  // 0 if no thread holds the heap
   ClaimWord claim;
   Heap* next_in_registry = nullptr;  // written before the heap is published
+  Heap* next_held =
+      nullptr;  // on the holder's list, which is the holder's alone
 };
 
 }  // namespace aomalloc

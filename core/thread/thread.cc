@@ -2,22 +2,14 @@
 
 #include <pthread.h>
 
-#include <new>
-
 #include "core/arena/memory.h"
 #include "core/base/check.h"
 #include "core/base/os.h"
 #include "core/thread/liveness.h"
+#include "core/thread/registry.h"
 
 namespace aomalloc::thread {
 namespace {
-
-// Heaps for programs with more threads. They are added to the registry one by
-// one, so that a walk of the registry passes only those in use. Heaps stay
-// where they are for ever: these cut no hole into the static heap.
-constexpr AO_t kSpareHeaps = 60;
-Heap spare_heaps[kSpareHeaps];
-AtomicWord spares_used = 0;
 
 AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
@@ -30,6 +22,13 @@ __thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
 __thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
+
+// The list of the heaps that this thread holds, by `next_held`: Heap*, or 0.
+// And how many heaps it may hold that are not on the list yet, or never will
+// be, since the operation that acquired them was abandoned. While there are
+// any, the registry is searched for them.
+__thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
+__thread uint32_t unlisted __attribute__((tls_model("initial-exec"))) = 0;
 
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
@@ -83,9 +82,18 @@ bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
   return true;
 }
 
-// Claims the first heap of the registry that this thread holds and that is not
-// in use. Null if there is none.
+// Claims a heap that this thread holds and that is not in use. Null if there is
+// none.
 Heap* ClaimHeld(const ClaimFrame& frame) {
+  // Without mmap no thread is known to have vanished. But one that has our
+  // token has, and its heaps are ours. They are not on our list.
+  if (unlisted == 0 && !memory::MmapEnabled()) unlisted = 1;
+  if (unlisted == 0) {
+    for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
+      if (ClaimOrTakeOver(heap, frame)) return heap;
+    }
+    return nullptr;
+  }
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     if (LoadRelaxed(&heap->holder) == ThisThread() &&
         ClaimOrTakeOver(heap, frame)) {
@@ -127,39 +135,21 @@ Heap* ClaimResting(const ClaimFrame& frame) {
   return heap;
 }
 
-// Makes this thread hold the first heap from `heap` on that no thread holds.
-// Null if there is none.
-Heap* AcquireFrom(Heap* heap) {
-  for (; heap != nullptr; heap = Next(heap)) {
-    // Acquire: we continue what the last holder did before its release.
-    if (LoadRelaxed(&heap->holder) == 0 &&
-        CasAcquire(&heap->holder, 0, ThisThread())) {
-      return heap;
-    }
+// Makes this thread hold another heap. False if there is no memory for one.
+bool Acquire(const ClaimFrame& frame) {
+  ++unlisted;
+  Heap* heap = AcquireFree(ThisThread());
+  if (heap == nullptr) heap = AcquireFromDead(ThisThread(), frame);
+  if (heap == nullptr) heap = AddHeaps(ThisThread());
+  if (heap != nullptr) {
+    AO_t first;
+    do {  // a handler may put another heap on the list
+      first = held;
+      heap->next_held = AsHeap(first);
+    } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
   }
-  return nullptr;
-}
-
-// Makes this thread hold a heap of a thread that vanished. False if there is
-// none.
-bool AcquireFromDead(const ClaimFrame& frame) {
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    // Acquire: the claim is looked at after this load. What the vanished thread
-    // did to the heap, the kernel's answer has ordered (atomics.h).
-    const AO_t holder = LoadAcquire(&heap->holder);
-    if (holder == 0 || !liveness::IsDead(Holder::IdOf(holder))) continue;
-    // Looked at while nobody can claim the heap. A claim that is seen later may
-    // be that of a handler of ours.
-    const AO_t seen = heap->claim.Peek();
-    // Acquire: what we do to the heap stays behind this.
-    if (!CasAcquire(&heap->holder, holder, ThisThread())) continue;
-    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
-      heap->Repair();
-      heap->claim.Release();
-    }
-    return true;
-  }
-  return false;
+  --unlisted;
+  return heap != nullptr;
 }
 
 // In a new process, our token and the heaps that bear it have no id, or one of
@@ -178,44 +168,6 @@ void RecordId() {
   liveness::ProcessIsKnown();
 }
 
-// Puts heaps, linked from `first` to `last`, on the registry. This thread holds
-// the first one.
-void Register(Heap* first, Heap* last) {
-  StoreRelaxed(&first->holder, ThisThread());
-  AO_t head;
-  do {
-    head = LoadRelaxed(&registry);
-    last->next_in_registry = head == 0 ? first_heaps : AsHeap(head);
-    // Release: a thread that finds the heaps sees them and their links as they
-    // are now. Nothing is ever removed, so the head cannot come back.
-  } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(first)));
-}
-
-// Adds a spare heap to the registry, or a run of heaps. Returns the one that
-// this thread holds; null when there is no memory for one. Rare, so it is not
-// to be inlined into its caller.
-[[gnu::noinline]] Heap* AddHeaps() {
-  AO_t spare;
-  while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
-    // Commits. Abandoned after it, the operation loses one heap. Acquire, but
-    // relaxed would do: the word only counts, and nobody has used the heap.
-    if (!CasAcquire(&spares_used, spare, spare + 1)) continue;
-    Register(&spare_heaps[spare], &spare_heaps[spare]);
-    return &spare_heaps[spare];
-  }
-  const memory::Grant grant =
-      memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
-  if (grant.run == nullptr) return nullptr;
-  grant.run->kind = RunKind::kOwn;
-  const size_t count = memory::BytesOf(grant.run) / sizeof(Heap);
-  auto* memory = reinterpret_cast<Heap*>(grant.address());
-  for (size_t i = count; i-- > 0;) {
-    new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
-  }
-  Register(memory, &memory[count - 1]);
-  return memory;
-}
-
 // Gives up a heap that this thread holds and has claimed. The claim goes last:
 // until the heap is no longer ours, no handler may make it `current`. If we are
 // stopped in between, the next holder may have taken the claim over before we
@@ -227,6 +179,21 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   // Release: the next holder continues what was done to the heap.
   StoreRelease(&heap->holder, 0);
   heap->claim.ReleaseIf(frame);
+}
+
+// Releases a heap at the end of the thread that holds it.
+void ReleaseHeld(Heap* heap) {
+  const ClaimFrame frame;
+  if (!Claim(heap, frame)) {
+    // The thread ends, so the operation that claimed it will not resume.
+    const AO_t seen = heap->claim.Peek();
+    if (!heap->claim.TakeOver(seen, frame)) return;
+    heap->Repair();
+  }
+  heap->Trim();
+  AOMALLOC_CHECK(heap->IsValid());
+  Release(heap, frame);
+  NoteFree(heap);
 }
 
 // Calls `visit` with each heap that this thread holds or that no thread holds.
@@ -242,7 +209,7 @@ void ForEachReachable(Visit visit) {
       heap->claim.Release();
     } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
                Claim(heap, frame)) {
-      // Acquire above: as in AcquireFrom.
+      // Acquire above: as in AcquireFree.
       visit(heap);
       Release(heap, frame);
     }
@@ -253,11 +220,11 @@ void ForEachReachable(Visit visit) {
 // handler switches to another stack and stays there, the claims that it has
 // left are nobody's to end, and the heap stays ours.
 Heap* ClaimAlone(const ClaimFrame& frame) {
-  Heap* heap = Registry();
-  while ((heap = AcquireFrom(heap)) != nullptr) {
+  Heap* heap;
+  while ((heap = AcquireFree(ThisThread())) != nullptr) {
     if (Claim(heap, frame)) return heap;
   }
-  heap = AddHeaps();
+  heap = AddHeaps(ThisThread());
   return heap != nullptr && Claim(heap, frame) ? heap : nullptr;
 }
 
@@ -286,9 +253,6 @@ void RegisterExit() {
 
 }  // namespace
 
-Heap first_heaps[kFirstHeaps];
-AtomicWord registry = 0;
-
 __thread Heap* current = nullptr;
 AtomicWord nested_entries = 0;
 
@@ -296,21 +260,6 @@ AO_t ThisThread() {
   // A handler that forks here may already have set the token of the child.
   if (token == 0) CasRelaxed(&token, 0, TokenWith(liveness::IdToRecord()));
   return token;
-}
-
-Heap* Next(const Heap* heap) {
-  // The first heaps are in static storage, where their link is zero.
-  const bool is_first = heap >= first_heaps && heap < first_heaps + kFirstHeaps;
-  if (!is_first) return heap->next_in_registry;
-  return heap + 1 < first_heaps + kFirstHeaps ? const_cast<Heap*>(heap + 1)
-                                              : nullptr;
-}
-
-Heap* Registry() {
-  // Acquire: the heaps, and the links that lead to them, are as they were when
-  // Register published them.
-  const AO_t head = LoadAcquire(&registry);
-  return head == 0 ? first_heaps : AsHeap(head);
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
@@ -329,10 +278,7 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.
   while ((heap = ClaimHeld(frame)) == nullptr) {
-    if (AcquireFrom(Registry()) == nullptr && !AcquireFromDead(frame) &&
-        AddHeaps() == nullptr) {
-      return nullptr;
-    }
+    if (!Acquire(frame)) return nullptr;
   }
   if (current == nullptr) {
     current = heap;
@@ -367,7 +313,7 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
   if (heap == nullptr) heap = Registry();
   StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
-  // Acquire, in CasAcquire: as in AcquireFrom.
+  // Acquire, in CasAcquire: as in AcquireFree.
   if (LoadRelaxed(&heap->holder) != 0 || !heap->HasRemote() ||
       !CasAcquire(&heap->holder, 0, ThisThread())) {
     return;
@@ -394,18 +340,17 @@ void TrimHeaps() {
 }
 
 void ReleaseHeaps() {
-  const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    if (LoadRelaxed(&heap->holder) != ThisThread()) continue;
-    if (!Claim(heap, frame)) {
-      // The thread ends, so the operation that claimed it will not resume.
-      const AO_t seen = heap->claim.Peek();
-      if (!heap->claim.TakeOver(seen, frame)) continue;
-      heap->Repair();
+  AO_t first;
+  while ((first = held) != 0) {
+    Heap* heap = AsHeap(first);
+    // Repeated if a handler has put another heap on the list.
+    if (CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap->next_held))) {
+      ReleaseHeld(heap);
     }
-    heap->Trim();
-    AOMALLOC_CHECK(heap->IsValid());
-    Release(heap, frame);
+  }
+  if (unlisted == 0) return;
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    if (LoadRelaxed(&heap->holder) == ThisThread()) ReleaseHeld(heap);
   }
 }
 

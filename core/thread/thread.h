@@ -6,11 +6,11 @@
 // memory of one that vanished: it must not be taken for that thread. `current`
 // caches the heap that the thread tries first.
 //
-// Heaps are on one list, the registry, for ever. An operation that finds the
-// current heap claimed is a handler, nested in another operation. It uses the
-// first heap of the registry that its thread holds and that is not claimed, or
-// it acquires one. So a thread holds as many heaps as its operations were ever
-// nested.
+// Heaps are on one list, the registry, for ever (registry.h). A thread has a
+// list of those that it holds. An operation that finds the current heap claimed
+// is a handler, nested in another operation. It uses the first heap of its
+// thread's list that is not claimed, or it acquires one. So a thread holds as
+// many heaps as its operations were ever nested.
 //
 // The frame of an abandoned claim may stay as it was for long, so that it looks
 // like an interrupted one's (claim.h). If the current heap is found with the
@@ -37,13 +37,15 @@
 // by one store.
 //
 // Interruption: so there is no moment at which an interruption loses a heap
-// that is in the registry. An operation that adds heaps and is abandoned before
-// they are in the registry loses them: one spare heap, or one run.
+// that is in the registry. An operation that is abandoned after it has acquired
+// a heap, and before the heap is on the thread's list, leaves `unlisted` too
+// high: from then on the thread searches the registry for its heaps.
 #ifndef AOMALLOC_CORE_THREAD_THREAD_H_
 #define AOMALLOC_CORE_THREAD_THREAD_H_
 
 #include "core/heap/claim.h"
 #include "core/heap/heap.h"
+#include "core/thread/registry.h"
 
 namespace aomalloc::thread {
 
@@ -93,19 +95,6 @@ void RaidHeaps();
 // holds it, and remote frees wait there, it is drained. So memory that was
 // freed to heaps of ended threads comes back.
 void DrainIdleHeap(const ClaimFrame& frame);
-
-// The heaps of the registry: the first one, and the one after `heap`; null
-// after the last.
-Heap* Registry();
-Heap* Next(const Heap* heap);
-
-// Where a debugger finds the registry; other code calls Registry. The first
-// heaps are enough for a small program and its handlers. No memory has to be
-// found for them, not even when the dynamic loader calls malloc.
-constexpr int kFirstHeaps = 4;
-extern Heap first_heaps[kFirstHeaps] __attribute__((visibility("hidden")));
-// Heap*; 0 stands for first_heaps.
-extern AtomicWord registry __attribute__((visibility("hidden")));
 
 // Releases all heaps of the calling thread, except those that a later operation
 // of an ending thread has acquired. Runs when the thread ends.

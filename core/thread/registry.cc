@@ -1,0 +1,138 @@
+#include "core/thread/registry.h"
+
+#include <new>
+
+#include "core/arena/memory.h"
+#include "core/thread/liveness.h"
+
+namespace aomalloc::thread {
+namespace {
+
+// Heaps for programs with more threads. They are added to the registry one by
+// one, so that a walk of the registry passes only those in use. Heaps stay
+// where they are for ever: these cut no hole into the static heap.
+constexpr AO_t kSpareHeaps = 60;
+Heap spare_heaps[kSpareHeaps];
+AtomicWord spares_used = 0;
+
+// How many heaps a search looks at; few where it asks the kernel for each.
+constexpr int kMostFree = 64;
+constexpr int kMostDead = 8;
+
+// Heap* where the next search begins, or 0: for a free heap, for one of a
+// vanished thread.
+AtomicWord free_cursor = 0;
+AtomicWord dead_cursor = 0;
+
+Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
+
+// Looks at up to `most` heaps from the cursor on, and behind the last one at
+// the first ones. `visit` is called with each until it returns true. Returns
+// the heap then; otherwise null, and the next search goes on from there.
+template <typename Visit>
+Heap* Search(AtomicWord* cursor, int most, Visit visit) {
+  // Acquire, with the release below: the heap is there for us as it was for the
+  // thread that found it in the registry.
+  Heap* start = AsHeap(LoadAcquire(cursor));
+  if (start == nullptr) start = Registry();
+  Heap* heap = start;
+  for (int i = 0; i < most; ++i) {
+    if (visit(heap)) return heap;
+    heap = Next(heap);
+    if (heap == nullptr) heap = Registry();
+    if (heap == start) return nullptr;
+  }
+  StoreRelease(cursor, reinterpret_cast<AO_t>(heap));
+  return nullptr;
+}
+
+// Puts heaps, linked from `first` to `last`, on the registry. The thread that
+// has this token holds the first one.
+void Register(Heap* first, Heap* last, AO_t token) {
+  StoreRelaxed(&first->holder, token);
+  AO_t head;
+  do {
+    head = LoadRelaxed(&registry);
+    last->next_in_registry = head == 0 ? first_heaps : AsHeap(head);
+    // Release: a thread that finds the heaps sees them and their links as they
+    // are now. Nothing is ever removed, so the head cannot come back.
+  } while (!CasRelease(&registry, head, reinterpret_cast<AO_t>(first)));
+}
+
+}  // namespace
+
+Heap first_heaps[kFirstHeaps];
+AtomicWord registry = 0;
+
+Heap* Next(const Heap* heap) {
+  // The first heaps are in static storage, where their link is zero.
+  const bool is_first = heap >= first_heaps && heap < first_heaps + kFirstHeaps;
+  if (!is_first) return heap->next_in_registry;
+  return heap + 1 < first_heaps + kFirstHeaps ? const_cast<Heap*>(heap + 1)
+                                              : nullptr;
+}
+
+Heap* Registry() {
+  // Acquire: the heaps, and the links that lead to them, are as they were when
+  // Register published them.
+  const AO_t head = LoadAcquire(&registry);
+  return head == 0 ? first_heaps : AsHeap(head);
+}
+
+void NoteFree(Heap* heap) {
+  // Release: as in Search.
+  StoreRelease(&free_cursor, reinterpret_cast<AO_t>(heap));
+}
+
+Heap* AcquireFree(AO_t token) {
+  return Search(&free_cursor, kMostFree, [=](Heap* heap) {
+    // Acquire: we continue what the last holder did before its release.
+    return LoadRelaxed(&heap->holder) == 0 &&
+           CasAcquire(&heap->holder, 0, token);
+  });
+}
+
+Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
+  return Search(&dead_cursor, kMostDead, [&](Heap* heap) {
+    // Acquire: the claim is looked at after this load. What the vanished thread
+    // did to the heap, the kernel's answer has ordered (atomics.h).
+    const AO_t holder = LoadAcquire(&heap->holder);
+    if (holder == 0 || !liveness::IsDead(Holder::IdOf(holder))) return false;
+    // Looked at while nobody can claim the heap. A claim that is seen later may
+    // be that of a handler of ours.
+    const AO_t seen = heap->claim.Peek();
+    // Acquire: what we do to the heap stays behind this.
+    if (!CasAcquire(&heap->holder, holder, token)) return false;
+    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
+      heap->Repair();
+      heap->claim.Release();
+    }
+    return true;
+  });
+}
+
+// Adds a spare heap to the registry, or a run of heaps.
+Heap* AddHeaps(AO_t token) {
+  AO_t spare;
+  while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
+    // Commits. Abandoned after it, the operation loses one heap. Acquire, but
+    // relaxed would do: the word only counts, and nobody has used the heap.
+    if (!CasAcquire(&spares_used, spare, spare + 1)) continue;
+    Register(&spare_heaps[spare], &spare_heaps[spare], token);
+    return &spare_heaps[spare];
+  }
+  const memory::Grant grant =
+      memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
+  if (grant.run == nullptr) return nullptr;
+  grant.run->kind = RunKind::kOwn;
+  const size_t count = memory::BytesOf(grant.run) / sizeof(Heap);
+  auto* memory = reinterpret_cast<Heap*>(grant.address());
+  for (size_t i = count; i-- > 0;) {
+    new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
+  }
+  Register(memory, &memory[count - 1], token);
+  if (count > 1) NoteFree(&memory[1]);
+  return memory;
+}
+
+}  // namespace aomalloc::thread
