@@ -15,9 +15,9 @@ constexpr AO_t kSpareHeaps = 60;
 Heap spare_heaps[kSpareHeaps];
 AtomicWord spares_used = 0;
 
-// How many heaps a search looks at; few where it asks the kernel for each.
-constexpr int kMostFree = 64;
-constexpr int kMostDead = 8;
+// How many heaps a search looks at, and for how many it asks the kernel.
+constexpr int kMostSeen = 64;
+constexpr int kMostAsked = 32;
 
 // Heap* where the next search begins, or 0: for a free heap, for one of a
 // vanished thread.
@@ -26,24 +26,28 @@ AtomicWord dead_cursor = 0;
 
 Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
 
-// Looks at up to `most` heaps from the cursor on, and behind the last one at
-// the first ones. `visit` is called with each until it returns true. Returns
-// the heap then; otherwise null, and the next search goes on from there.
+enum class Look { kGoOn, kFound, kGiveUp };
+
+// Looks at heaps from the cursor on, and behind the last one at the first ones,
+// as long as `visit` says so. Returns the heap that it has found, or null. The
+// next search goes on from there.
 template <typename Visit>
-Heap* Search(AtomicWord* cursor, int most, Visit visit) {
+Heap* Search(AtomicWord* cursor, Visit visit) {
   // Acquire, with the release below: the heap is there for us as it was for the
   // thread that found it in the registry.
   Heap* start = AsHeap(LoadAcquire(cursor));
   if (start == nullptr) start = Registry();
   Heap* heap = start;
-  for (int i = 0; i < most; ++i) {
-    if (visit(heap)) return heap;
+  Look look = Look::kGoOn;
+  for (int i = 0; i < kMostSeen; ++i) {
+    look = visit(heap);
+    if (look != Look::kGoOn) break;
     heap = Next(heap);
     if (heap == nullptr) heap = Registry();
-    if (heap == start) return nullptr;
+    if (heap == start) break;
   }
   StoreRelease(cursor, reinterpret_cast<AO_t>(heap));
-  return nullptr;
+  return look == Look::kFound ? heap : nullptr;
 }
 
 // Puts heaps, linked from `first` to `last`, on the registry. The thread that
@@ -85,29 +89,34 @@ void NoteFree(Heap* heap) {
 }
 
 Heap* AcquireFree(AO_t token) {
-  return Search(&free_cursor, kMostFree, [=](Heap* heap) {
+  return Search(&free_cursor, [=](Heap* heap) {
     // Acquire: we continue what the last holder did before its release.
     return LoadRelaxed(&heap->holder) == 0 &&
-           CasAcquire(&heap->holder, 0, token);
+                   CasAcquire(&heap->holder, 0, token)
+               ? Look::kFound
+               : Look::kGoOn;
   });
 }
 
 Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
-  return Search(&dead_cursor, kMostDead, [&](Heap* heap) {
+  int asked = 0;
+  return Search(&dead_cursor, [&](Heap* heap) {
     // Acquire: the claim is looked at after this load. What the vanished thread
     // did to the heap, the kernel's answer has ordered (atomics.h).
     const AO_t holder = LoadAcquire(&heap->holder);
-    if (holder == 0 || !liveness::IsDead(Holder::IdOf(holder))) return false;
+    if (holder == 0) return Look::kGoOn;
+    if (asked++ == kMostAsked) return Look::kGiveUp;
+    if (!liveness::IsDead(Holder::IdOf(holder))) return Look::kGoOn;
     // Looked at while nobody can claim the heap. A claim that is seen later may
     // be that of a handler of ours.
     const AO_t seen = heap->claim.Peek();
     // Acquire: what we do to the heap stays behind this.
-    if (!CasAcquire(&heap->holder, holder, token)) return false;
+    if (!CasAcquire(&heap->holder, holder, token)) return Look::kGoOn;
     if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
       heap->Repair();
       heap->claim.Release();
     }
-    return true;
+    return Look::kFound;
   });
 }
 

@@ -85,9 +85,10 @@ bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
 // Claims a heap that this thread holds and that is not in use. Null if there is
 // none.
 Heap* ClaimHeld(const ClaimFrame& frame) {
-  // Without mmap no thread is known to have vanished. But one that has our
-  // token has, and its heaps are ours. They are not on our list.
-  if (unlisted == 0 && !memory::MmapEnabled()) unlisted = 1;
+  // A thread whose id was not known when it vanished is never known to be dead.
+  // But if our token has no id either, and is the same, then we have its place
+  // in memory. Its heaps are ours, and are not on our list.
+  if (unlisted == 0 && Holder::IdOf(ThisThread()) == 0) unlisted = 1;
   if (unlisted == 0) {
     for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
       if (ClaimOrTakeOver(heap, frame)) return heap;
