@@ -85,10 +85,13 @@ TEST(ClaimTest, AnAbandonedClaimIsTakenOver) {
 // gone.
 TEST(ClaimTest, AnAbandonedClaimSlowsDownForAWhileOnly) {
   InChild([] {
-    Free(Allocate(100), "test");
+    void* block = Allocate(100);
     Heap* heap = thread::current;
     static const ClaimFrame gone;
     ASSERT_TRUE(heap->claim.Claim(gone));
+    Free(block, "test");
+    EXPECT_TRUE(heap->HasRemote());
+    Free(Allocate(40000), "test");
     const AO_t before = LoadRelaxed(&thread::nested_entries);
     for (int i = 0; i < 10000; ++i) Free(Allocate(100), "test");
     EXPECT_LT(LoadRelaxed(&thread::nested_entries) - before, 20u);
