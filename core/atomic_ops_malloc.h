@@ -5,6 +5,10 @@
  * handler, to any depth. This includes a handler that interrupted another of
  * these functions. No call waits for another thread.
  *
+ * A call begins and ends in one thread. A runtime that switches between
+ * user-level contexts, and does so in a handler, must let a context that was
+ * interrupted inside a call go on in the thread in which it was interrupted.
+ *
  * The interface is that of libatomic_ops (README_malloc.txt). The
  * implementation is independent of that package's own malloc.
  */
