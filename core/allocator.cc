@@ -56,6 +56,7 @@ char* TakeKept(size_t size) {
     heap = thread::ClaimHeap(frame);  // it will keep the run
     if (heap == nullptr) return nullptr;
   } else if (Unlikely(!heap->claim.Claim(frame))) {
+    frame.Erase();
     return nullptr;
   }
   Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
@@ -70,7 +71,10 @@ bool Keep(Run* run) {
   Heap* heap = thread::current;
   if (run->units > RunCache::kMaxUnits || heap == nullptr) return false;
   const ClaimFrame frame;
-  if (!heap->claim.Claim(frame)) return false;
+  if (!heap->claim.Claim(frame)) {
+    frame.Erase();
+    return false;
+  }
   const bool kept = heap->runs(memory::IsMapped(run)).Keep(run);
   heap->claim.Release();
   return kept;
@@ -306,9 +310,13 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
 // The claim was released in between, so all is checked again: a handler may
 // have given the slab back since.
 void OnZeroSlow(Run* slab) {
-  Heap* heap = thread::current;
+  // It need not be the current one any more.
+  auto* heap = static_cast<Heap*>(OwnerOf(slab));
+  if (heap == nullptr || LoadRelaxed(&heap->holder) != thread::ThisThread()) {
+    return;
+  }
   const ClaimFrame frame;
-  if (heap == nullptr || !heap->claim.Claim(frame)) return;
+  if (!heap->claim.Claim(frame)) return frame.Erase();
   if (OwnerOf(slab) == heap && slab->list.used <= 0) {
     heap->OnZero(slab);
   }

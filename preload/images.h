@@ -1,9 +1,10 @@
 // What else than heaps there is in the address space: the program and its
 // libraries, and the stack of the first thread.
 //
-// Signal-safe, at any time: the loader's list is read without its lock, by
-// system calls that fail where there is no memory. What the loader maps or
-// unmaps meanwhile may be seen or not.
+// Signal-safe: the loader's list is read without its lock, by system calls that
+// fail where there is no memory. What the loader maps or unmaps meanwhile may
+// be seen or not. (Where process_vm_readv is refused, no library may be
+// unloaded meanwhile: os::CopyFrom.)
 #ifndef AOMALLOC_PRELOAD_IMAGES_H_
 #define AOMALLOC_PRELOAD_IMAGES_H_
 

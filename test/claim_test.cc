@@ -43,6 +43,25 @@ TEST(ClaimTest, IsTakenOverFromTheOneThatWasSeen) {
   EXPECT_FALSE(claim.TakeOver(gone.tag(), other));
 }
 
+// A new claim by a frame in the same place has the same tag.
+TEST(ClaimTest, IsNotTakenOverFromALaterOneThatLooksTheSame) {
+  ClaimWord claim;
+  const ClaimFrame frame, successor, other;
+  ASSERT_TRUE(claim.Claim(frame));
+  const AO_t seen = claim.Mark(claim.Peek());
+  EXPECT_EQ(ClaimFrame::Unmarked(seen), frame.tag());
+  EXPECT_FALSE(claim.Claim(successor));
+  claim.Release();
+  ASSERT_TRUE(claim.Claim(frame));
+  EXPECT_FALSE(claim.TakeOver(seen, successor));
+  EXPECT_EQ(claim.Mark(seen), 0u);
+  const AO_t later = claim.Mark(claim.Peek());
+  EXPECT_NE(later, seen);
+  EXPECT_FALSE(claim.TakeOver(seen, successor));
+  EXPECT_TRUE(claim.TakeOver(later, successor));
+  EXPECT_EQ(claim.Peek(), successor.tag());
+}
+
 TEST(ClaimTest, TagsAreToldFromEverythingElse) {
   const ClaimFrame a, b;
   EXPECT_TRUE(ClaimFrame::IsTag(a.tag()));

@@ -3,6 +3,8 @@
 // what is theirs by then.
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <functional>
@@ -199,6 +201,80 @@ TEST(ThreadStepTest, WhatAbandonedOperationsHaveAcquiredIsReleased) {
     ASSERT_EQ(CountHeldBy(token), 0u) << limit;
   }
   EXPECT_TRUE(HeapsAreValid());
+}
+
+// A handler forks while a heap is being acquired. The child has a new id, and
+// uses the allocator before the acquisition goes on in it: then the heap must
+// bear the new id, or it looks like a vanished thread's.
+TEST(ThreadStepTest, AForkWhileAHeapIsAcquired) {
+  memory::EnableMmap();
+  int steps = 1;
+  for (int at = 1; at <= steps; at += 3 * Stepper::kStride) {
+    std::thread([&] {
+      Free(Allocate(100), "test");
+      const ClaimFrame frame;
+      ASSERT_TRUE(thread::current->claim.Claim(frame));
+      bool in_child = false;
+      Heap* heap = nullptr;
+      Stepper::Run(
+          [&] {
+            const ClaimFrame nested;
+            heap = thread::ClaimHeap(nested);
+            heap->claim.Release();
+          },
+          [&](int n) {
+            steps = n;
+            if (n != at) return;
+            const pid_t child = fork();
+            if (child == 0) {
+              in_child = true;
+              const ClaimFrame deeper;
+              thread::ClaimHeap(deeper)->claim.Release();
+              return;
+            }
+            int status = -1;
+            waitpid(child, &status, 0);
+            EXPECT_EQ(status, 0) << "forked after " << n << " instructions";
+          });
+      if (in_child) {
+        const AO_t id = Holder::IdOf(LoadRelaxed(&heap->holder));
+        exit(id == static_cast<AO_t>(getpid()) ? 0 : 1);
+      }
+      thread::current->claim.Release();
+    }).join();
+  }
+  EXPECT_GT(steps, 100);
+}
+
+// A handler comes between the acquisition of an idle heap and the claim, claims
+// it and switches to another stack for long.
+TEST(ThreadStepTest, AHeapThatAHandlerStaysInIsNotLost) {
+  memory::EnableMmap();
+  Free(Allocate(100), "test");
+  Heap* idle = nullptr;
+  std::thread([&] {
+    Free(Allocate(100), "test");
+    idle = thread::current;
+  }).join();
+  static const ClaimFrame stays;
+  bool claimed = false;
+  Stepper::Run([] { thread::TrimHeaps(); },
+               [&](int) {
+                 if (!claimed && idle->claim.Peek() == 0 &&
+                     LoadRelaxed(&idle->holder) == thread::ThisThread()) {
+                   claimed = idle->claim.Claim(stays);
+                 }
+               });
+  ASSERT_TRUE(claimed);
+  EXPECT_EQ(idle->claim.Peek(), stays.tag());
+  idle->claim.Release();
+  const ClaimFrame frames[3];
+  std::set<Heap*> found;
+  for (const ClaimFrame& frame : frames) {
+    found.insert(thread::ClaimHeap(frame));
+  }
+  EXPECT_EQ(found.count(idle), 1u);
+  for (Heap* heap : found) heap->claim.Release();
 }
 
 #endif

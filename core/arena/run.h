@@ -188,10 +188,11 @@ enum class RunKind : uint8_t {
 //
 // The first cache line is written when the run is taken and when it is
 // returned: before any thread has a block of it, and after all have given
-// theirs up. The operation that resizes or samples a span writes it too. So a
-// thread that has a block reads this line relaxed. The second line belongs to
-// the owner alone (slab.h). They are two lines because a thread that frees
-// blocks of another heap reads the first while the owner writes the second.
+// theirs up. The operation that resizes or samples a span writes it too, and
+// one that carves blocks, before anybody has these. So a thread that has a
+// block reads this line relaxed. The second line belongs to the owner alone
+// (slab.h). They are two lines because a thread that frees blocks of another
+// heap reads the first while the owner writes the second.
 struct alignas(128) Run {
   AtomicWord owner;         // Owner*, the heap of a slab; else 0
   char* base;               // the run's address

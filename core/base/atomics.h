@@ -107,6 +107,9 @@ inline void AddRelaxed(AtomicWord* word, AO_t value) {
   AO_fetch_and_add(word, value);
 }
 
+// Adds 1 to a counter, and returns what it was. Orders nothing.
+inline AO_t CountRelaxed(AtomicWord* word) { return AO_fetch_and_add1(word); }
+
 // Clears the bits of `mask`, and publishes everything that this thread did
 // before.
 inline void ClearBitsRelease(AtomicWord* word, AO_t mask) {

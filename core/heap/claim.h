@@ -33,6 +33,14 @@
 // The frame shows which: it holds its own tag for as long as it lives. When the
 // tag is gone, the claimant is gone. When the tag is still there, the frame may
 // be dead but not yet overwritten. Then (a) is assumed, which is always safe.
+//
+// A claim is looked at and taken over by different instructions, and a context
+// that the thread switches to in between may claim the heap with a frame that
+// lies where the dead one was: with the same tag. So whoever finds the frame
+// gone marks the word, with a mark that no other look has had, and looks once
+// more. A claim that began after the mark has none, so it cannot be taken over
+// for the one that was looked at. (Marks repeat after 65,535 looks that found a
+// frame gone.)
 #ifndef AOMALLOC_CORE_HEAP_CLAIM_H_
 #define AOMALLOC_CORE_HEAP_CLAIM_H_
 
@@ -60,9 +68,15 @@ class alignas(16) ClaimFrame {
   static constexpr AO_t kTag = 1;
   static constexpr AO_t kTagMask = 15;
 
+  // The bits above an address are for marks.
+  static constexpr int kFirstMark = 48;
+  static AO_t Unmarked(AO_t word) {
+    return word & ((AO_t{1} << kFirstMark) - 1);
+  }
+
   static bool IsTag(AO_t word) { return (word & kTagMask) == kTag; }
-  static const volatile AO_t* Address(AO_t tag) {
-    return reinterpret_cast<const volatile AO_t*>(tag - kTag);
+  static const volatile AO_t* Address(AO_t word) {
+    return reinterpret_cast<const volatile AO_t*>(Unmarked(word) - kTag);
   }
 
  private:
@@ -107,6 +121,16 @@ class ClaimWord {
 #endif
   }
 
+  // Gives the word that was found a new mark. Returns what it is then; 0 if the
+  // word has changed since it was found.
+  AO_t Mark(AO_t seen) {
+    constexpr AO_t kMost = 0xffff;
+    const AO_t mark = CountRelaxed(&marks_) % kMost + 1;
+    const AO_t marked =
+        ClaimFrame::Unmarked(seen) | mark << ClaimFrame::kFirstMark;
+    return CasRelaxed(&word_, seen, marked) ? marked : 0;
+  }
+
   // Takes over a claim that was found abandoned; `seen` is the word that was
   // found. False if the word has changed since.
   bool TakeOver(AO_t seen, const ClaimFrame& frame) {
@@ -127,11 +151,12 @@ class ClaimWord {
     CasRelaxed(&word_, frame.tag(), 0);
   }
 
-  // The word: 0 or, as a rule, a tag. Orders nothing.
+  // The word: 0 or, as a rule, a tag, perhaps marked. Orders nothing.
   AO_t Peek() const { return word_; }
 
  private:
   AtomicWord word_ = 0;
+  AtomicWord marks_ = 0;  // how many there were
 };
 
 }  // namespace aomalloc

@@ -76,7 +76,8 @@ inline size_t BlockSize(const Run* slab) {
 void Init(Run* slab, size_t bytes, SizeClass size_class);
 
 // Carves about a page of blocks, but at least one. False if all are carved
-// already. Abandoned between its two stores, it loses these blocks.
+// already. Abandoned after its first store and before its last, it loses these
+// blocks.
 bool Carve(Run* slab);
 
 // The number of blocks in use.

@@ -88,13 +88,20 @@ void NoteFree(Heap* heap) {
   StoreRelease(&free_cursor, reinterpret_cast<AO_t>(heap));
 }
 
-Heap* AcquireFree(AO_t token) {
-  return Search(&free_cursor, [=](Heap* heap) {
-    // Acquire: we continue what the last holder did before its release.
-    return LoadRelaxed(&heap->holder) == 0 &&
-                   CasAcquire(&heap->holder, 0, token)
-               ? Look::kFound
-               : Look::kGoOn;
+bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame) {
+  if (LoadRelaxed(&heap->holder) != 0) return false;
+  const AO_t seen = heap->claim.Peek();
+  // Acquire: we continue what the last holder did before its release.
+  if (!CasAcquire(&heap->holder, 0, token)) return false;
+  // The last holder has released the heap, but not ended its claim yet. Its
+  // work is done.
+  if (seen != 0 && heap->claim.TakeOver(seen, frame)) heap->claim.Release();
+  return true;
+}
+
+Heap* AcquireFree(AO_t token, const ClaimFrame& frame) {
+  return Search(&free_cursor, [&](Heap* heap) {
+    return AcquireIdle(heap, token, frame) ? Look::kFound : Look::kGoOn;
   });
 }
 
@@ -104,7 +111,11 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
     // Acquire: the claim is looked at after this load. What the vanished thread
     // did to the heap, the kernel's answer has ordered (atomics.h).
     const AO_t holder = LoadAcquire(&heap->holder);
-    if (holder == 0) return Look::kGoOn;
+    if (holder == 0) {
+      // The other search begins anew each time that a heap is released, and may
+      // never come here.
+      return AcquireIdle(heap, token, frame) ? Look::kFound : Look::kGoOn;
+    }
     if (asked++ == kMostAsked) return Look::kGiveUp;
     if (!liveness::IsDead(Holder::IdOf(holder))) return Look::kGoOn;
     // Looked at while nobody can claim the heap. A claim that is seen later may

@@ -37,11 +37,14 @@ extern Heap first_heaps[kFirstHeaps] __attribute__((visibility("hidden")));
 // Heap*; 0 stands for first_heaps.
 extern AtomicWord registry __attribute__((visibility("hidden")));
 
-// Each of these makes the thread that has this token hold a heap, and returns
-// it. Null if there is none: that nobody holds; that a vanished thread holds,
-// whose work on it is put right (`frame` is the caller's); or, if there is no
-// memory, that is new.
-Heap* AcquireFree(AO_t token);
+// Makes the thread that has this token hold the heap, if nobody does. `frame`
+// is the caller's.
+bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame);
+
+// Each of these makes that thread hold a heap, and returns it. Null if there is
+// none: that nobody holds; that a vanished thread holds, whose work on it is
+// put right, or nobody; or, if there is no memory, that is new.
+Heap* AcquireFree(AO_t token, const ClaimFrame& frame);
 Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame);
 Heap* AddHeaps(AO_t token);
 

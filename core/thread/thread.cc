@@ -47,10 +47,33 @@ AO_t TokenWith(AO_t id) {
 
 Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
 
+bool IsHeld(const Heap* heap) {
+  return LoadRelaxed(&heap->holder) == ThisThread();
+}
+
+// Counts in `unlisted` while it lives. An abandoned operation leaves it
+// counted.
+class Unlisted {
+ public:
+  Unlisted() {
+    ++unlisted;
+    CompilerBarrier();
+  }
+  ~Unlisted() {
+    CompilerBarrier();
+    --unlisted;
+  }
+  Unlisted(const Unlisted&) = delete;
+  Unlisted& operator=(const Unlisted&) = delete;
+};
+
 // True if the claimant that left `seen` is certainly gone (claim.h).
 bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
-  if (!ClaimFrame::IsTag(seen)) return false;
-  if (seen == frame.tag()) return true;  // our frame is in its place
+  const AO_t tag = ClaimFrame::Unmarked(seen);
+  // It was marked while it was free, or before it was undone.
+  if (tag == 0) return true;
+  if (!ClaimFrame::IsTag(tag)) return false;
+  if (tag == frame.tag()) return true;  // our frame is in its place
   const volatile AO_t* self = ClaimFrame::Address(seen);
   // The page that we run on is there. Any other may have been unmapped with the
   // claimant's stack, however near it is, or go while we look. So the kernel
@@ -59,7 +82,7 @@ bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   constexpr uintptr_t kLeastPage = 4096;
   if (reinterpret_cast<uintptr_t>(self) / kLeastPage ==
       reinterpret_cast<uintptr_t>(&frame) / kLeastPage) {
-    return *self != seen;
+    return *self != tag;
   }
   return memory::MmapEnabled() &&
          os::Differs(self, static_cast<unsigned>(seen));
@@ -75,7 +98,9 @@ bool Claim(Heap* heap, const ClaimFrame& frame) {
 // The same, but also takes over and repairs a heap with an abandoned claim.
 bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
   if (Claim(heap, frame)) return true;
-  const AO_t seen = heap->claim.Peek();
+  AO_t seen = heap->claim.Peek();
+  if (seen == 0 || !IsAbandoned(seen, frame)) return false;
+  seen = heap->claim.Mark(seen);
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
   if (!heap->claim.TakeOver(seen, frame)) return false;
   heap->Repair();
@@ -91,15 +116,12 @@ Heap* ClaimHeld(const ClaimFrame& frame) {
   if (unlisted == 0 && Holder::IdOf(ThisThread()) == 0) unlisted = 1;
   if (unlisted == 0) {
     for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
-      if (ClaimOrTakeOver(heap, frame)) return heap;
+      if (IsHeld(heap) && ClaimOrTakeOver(heap, frame)) return heap;
     }
     return nullptr;
   }
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    if (LoadRelaxed(&heap->holder) == ThisThread() &&
-        ClaimOrTakeOver(heap, frame)) {
-      return heap;
-    }
+    if (IsHeld(heap) && ClaimOrTakeOver(heap, frame)) return heap;
   }
   return nullptr;
 }
@@ -129,38 +151,65 @@ Heap* ClaimResting(const ClaimFrame& frame) {
   current = heap;
   // What it has gathered would wait for long.
   const ClaimFrame second;
-  if (stand_in != nullptr && Claim(stand_in, second)) {
+  if (stand_in != nullptr && stand_in != heap && Claim(stand_in, second)) {
     stand_in->SendForeign();
     stand_in->claim.Release();
   }
   return heap;
 }
 
+// Puts a heap that this thread holds on its list.
+void List(Heap* heap) {
+  AO_t first;
+  do {  // a handler may put another heap there
+    first = held;
+    Commit(&heap->next_held, AsHeap(first));
+  } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
+}
+
+// A heap that was acquired with what was this thread's token. If a handler has
+// forked since, the token has another id, and the heap gets it. Null if another
+// thread has taken the heap meanwhile, for that of a vanished one.
+Heap* WithNewToken(Heap* heap, AO_t old) {
+  if (heap == nullptr || old == ThisThread()) return heap;
+  // Full, but relaxed would do: the heap stays ours.
+  return CasFull(&heap->holder, old, ThisThread()) || IsHeld(heap) ? heap
+                                                                   : nullptr;
+}
+
 // Makes this thread hold another heap. False if there is no memory for one.
 bool Acquire(const ClaimFrame& frame) {
-  ++unlisted;
-  Heap* heap = AcquireFree(ThisThread());
-  if (heap == nullptr) heap = AcquireFromDead(ThisThread(), frame);
-  if (heap == nullptr) heap = AddHeaps(ThisThread());
-  if (heap != nullptr) {
-    AO_t first;
-    do {  // a handler may put another heap on the list
-      first = held;
-      heap->next_held = AsHeap(first);
-    } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
-  }
-  --unlisted;
-  return heap != nullptr;
+  const Unlisted counted;
+  const AO_t with = ThisThread();
+  Heap* heap = AcquireFree(with, frame);
+  if (heap == nullptr) heap = AcquireFromDead(with, frame);
+  if (heap == nullptr) heap = AddHeaps(with);
+  if (heap == nullptr) return false;
+  heap = WithNewToken(heap, with);
+  if (heap != nullptr) List(heap);
+  return true;  // the caller looks for one once more
+}
+
+// Acquires and claims a heap for a visit, if nobody holds it. The caller counts
+// it in `unlisted`.
+bool ClaimIdle(Heap* heap, const ClaimFrame& frame) {
+  if (!AcquireIdle(heap, ThisThread(), frame)) return false;
+  if (Claim(heap, frame)) return true;
+  List(heap);  // a handler found it, and has switched to another stack in it
+  return false;
 }
 
 // In a new process, our token and the heaps that bear it have no id, or one of
 // the parent. Puts our id there. A handler that comes in between does all of
 // this again.
 void RecordId() {
+  const AO_t before = token;
   token = TokenWith(liveness::ThreadId());
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     const AO_t holder = LoadRelaxed(&heap->holder);
     if (holder != 0 && holder - Holder::IdOf(holder) == TokenWith(0)) {
+      // That of a thread which had our place and vanished is not on our list.
+      if (holder != before && holder != token) unlisted = 1;
       // Full, but relaxed would do: the heap stays ours, and ProcessIsKnown
       // releases what other threads must see.
       CasFull(&heap->holder, holder, token);
@@ -175,6 +224,7 @@ void RecordId() {
 // give it up.
 void Release(Heap* heap, const ClaimFrame& frame) {
   if (current == heap) current = nullptr;
+  CompilerBarrier();  // or a handler may have the current heap rest in between
   if (resting == heap) resting = nullptr;
   CompilerBarrier();
   // Release: the next holder continues what was done to the heap.
@@ -185,11 +235,13 @@ void Release(Heap* heap, const ClaimFrame& frame) {
 // Releases a heap at the end of the thread that holds it.
 void ReleaseHeld(Heap* heap) {
   const ClaimFrame frame;
-  if (!Claim(heap, frame)) {
+  while (!Claim(heap, frame)) {
     // The thread ends, so the operation that claimed it will not resume.
     const AO_t seen = heap->claim.Peek();
-    if (!heap->claim.TakeOver(seen, frame)) return;
-    heap->Repair();
+    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
+      heap->Repair();
+      break;
+    }
   }
   heap->Trim();
   AOMALLOC_CHECK(heap->IsValid());
@@ -203,29 +255,29 @@ template <typename Visit>
 void ForEachReachable(Visit visit) {
   const ClaimFrame frame;
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    const AO_t holder = LoadRelaxed(&heap->holder);
-    if (holder == ThisThread()) {
+    if (IsHeld(heap)) {
       if (!ClaimOrTakeOver(heap, frame)) continue;
       visit(heap);
       heap->claim.Release();
-    } else if (holder == 0 && CasAcquire(&heap->holder, 0, ThisThread()) &&
-               Claim(heap, frame)) {
-      // Acquire above: as in AcquireFree.
+    } else {
+      const Unlisted counted;
+      if (!ClaimIdle(heap, frame)) continue;
       visit(heap);
       Release(heap, frame);
     }
   }
 }
 
-// Claims a heap that nobody held: for an operation of a thread that ends. If a
-// handler switches to another stack and stays there, the claims that it has
-// left are nobody's to end, and the heap stays ours.
+// Claims a heap that nobody held: for an operation of a thread that ends. If it
+// is abandoned, the heap stays this thread's.
 Heap* ClaimAlone(const ClaimFrame& frame) {
+  const AO_t with = ThisThread();
   Heap* heap;
-  while ((heap = AcquireFree(ThisThread())) != nullptr) {
-    if (Claim(heap, frame)) return heap;
+  while ((heap = AcquireFree(with, frame)) != nullptr) {
+    heap = WithNewToken(heap, with);
+    if (heap != nullptr && Claim(heap, frame)) return heap;
   }
-  heap = AddHeaps(ThisThread());
+  heap = WithNewToken(AddHeaps(with), with);
   return heap != nullptr && Claim(heap, frame) ? heap : nullptr;
 }
 
@@ -264,8 +316,8 @@ AO_t ThisThread() {
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
-  if (Unlikely(ending)) return ClaimAlone(frame);
   if (liveness::ProcessIsNew()) RecordId();
+  if (Unlikely(ending)) return ClaimAlone(frame);
   Heap* heap = nullptr;
   if (Unlikely(resting != nullptr) && (heap = ClaimResting(frame)) != nullptr) {
     return heap;
@@ -292,6 +344,7 @@ void Unclaim(Heap* heap, const ClaimFrame& frame) {
   // The current heap of a thread that ends is released by ReleaseHeaps. All
   // others that it claims are from ClaimAlone.
   if (Unlikely(ending) && heap != current) {
+    heap->SendForeign();
     Release(heap, frame);
   } else {
     heap->claim.Release();
@@ -314,12 +367,8 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
   if (heap == nullptr) heap = Registry();
   StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
-  // Acquire, in CasAcquire: as in AcquireFree.
-  if (LoadRelaxed(&heap->holder) != 0 || !heap->HasRemote() ||
-      !CasAcquire(&heap->holder, 0, ThisThread())) {
-    return;
-  }
-  if (!heap->claim.Claim(frame)) return;
+  const Unlisted counted;
+  if (!heap->HasRemote() || !ClaimIdle(heap, frame)) return;
   heap->Drain();
   Release(heap, frame);
 }
@@ -345,13 +394,14 @@ void ReleaseHeaps() {
   while ((first = held) != 0) {
     Heap* heap = AsHeap(first);
     // Repeated if a handler has put another heap on the list.
-    if (CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap->next_held))) {
+    if (CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap->next_held)) &&
+        IsHeld(heap)) {
       ReleaseHeld(heap);
     }
   }
   if (unlisted == 0) return;
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    if (LoadRelaxed(&heap->holder) == ThisThread()) ReleaseHeld(heap);
+    if (IsHeld(heap)) ReleaseHeld(heap);
   }
 }
 

@@ -38,8 +38,9 @@
 //
 // Interruption: so there is no moment at which an interruption loses a heap
 // that is in the registry. An operation that is abandoned after it has acquired
-// a heap, and before the heap is on the thread's list, leaves `unlisted` too
-// high: from then on the thread searches the registry for its heaps.
+// a heap, and before the heap is on the thread's list or released, leaves
+// `unlisted` too high: from then on the thread searches the registry for its
+// heaps.
 #ifndef AOMALLOC_CORE_THREAD_THREAD_H_
 #define AOMALLOC_CORE_THREAD_THREAD_H_
 
@@ -79,6 +80,7 @@ inline Heap* ClaimForFree(const ClaimFrame& frame) {
   Heap* heap = current;
   if (Unlikely(heap == nullptr)) return ClaimForFreeSlow(frame);
   if (Likely(heap->claim.Claim(frame))) return heap;
+  frame.Erase();
   AddRelaxed(&nested_entries, 1);
   return nullptr;
 }

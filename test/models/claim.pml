@@ -20,19 +20,29 @@
 // fails: -DBROKEN_NO_UNDO -DLIFO       not undone
 // fails: -DBROKEN_TAKE_OVER            no look at the frame
 // fails: -DBROKEN_TAKE_OVER -DLIFO     the same
-// Limits of the protocol, which need switches of stacks within its windows:
+// With SAME_PLACE a frame may lie where a dead one was, and has its tag:
+// holds: -DSAME_PLACE
+// holds: -DSAME_PLACE -DCAS
+// fails: -DSAME_PLACE -DBROKEN_MARK    taken over without a mark
+// fails: -DSAME_PLACE -DBROKEN_LOOK    no look at the frame after the mark
+// A limit of the protocol, which needs switches of stacks within a window:
 // fails: -DEQUAL_STRIDES               sums of four tags cancel out
-// fails: -DSAME_PLACE                  a new frame where a dead one was
 #define CONTEXTS 4
 
 // Where a context is: outside any operation, or before a step of Claim, the
-// look at the frame, TakeOver, the work on the heap, Release.
-mtype = { OUT, GONE, LOAD, ADD, SUM, UNDO, PEEK, LOOK, TAKE, WORK, RELEASE };
+// look at the frame, the mark, the second look, TakeOver, the work on the heap,
+// Release.
+mtype = { OUT, GONE, LOAD, ADD, SUM, UNDO, PEEK, LOOK, MARK, AGAIN, TAKE, WORK,
+          RELEASE };
 
 mtype at[CONTEXTS] = OUT;
 int seen[CONTEXTS];
 bool frame[CONTEXTS]; // the memory of its frame holds its tag
 int word;
+// In the upper bits of the word; and what was seen there. A new mark is one that
+// nobody has seen.
+byte mark;
+byte seen_mark[CONTEXTS];
 byte live = 1;       // LIFO: the contexts that there are
 bool swept;           // LIFO: an operation was dropped between add and undo
 #ifdef EQUAL_STRIDES
@@ -40,7 +50,11 @@ bool take_over = false;
 byte left = 0;
 #else
 bool take_over = true;
-byte left = 3;        // longjmps to come
+#ifdef SAME_PLACE
+byte left = 1;        // longjmps to come
+#else
+byte left = 3;
+#endif
 #endif
 
 #ifdef EQUAL_STRIDES
@@ -51,7 +65,7 @@ byte left = 3;        // longjmps to come
 
 #define INSIDE(i) (at[i] == WORK || at[i] == RELEASE)
 // It has added its tag to a word that was not free.
-#define ASTRAY(i) (at[i] == UNDO || (at[i] == SUM && word != TAG(i)))
+#define ASTRAY(i) (at[i] == UNDO || (at[i] == SUM && (word != TAG(i) || mark != 0)))
 
 // The owner of the tag that `word` is, or CONTEXTS.
 inline FindOwner(tag) {
@@ -66,7 +80,7 @@ inline Check() {
   inside = 0;
   for (k : 0 .. CONTEXTS - 1) { inside = inside + INSIDE(k) }
   assert(inside <= 1);
-  assert(!(inside == 1 && word == 0));
+  assert(!(inside == 1 && word == 0 && mark == 0));
 #ifdef LIFO
   FindOwner(word);
   for (k : 0 .. CONTEXTS - 1) { inside = inside + ASTRAY(k) }
@@ -74,53 +88,86 @@ inline Check() {
 #endif
 }
 
+inline NewMark(i) {
+  mark = 1;
+  do
+  :: mark == seen_mark[0] || mark == seen_mark[1] || mark == seen_mark[2] ||
+     mark == seen_mark[3] -> mark++
+  :: else -> break
+  od;
+  seen_mark[i] = mark
+}
+
 // Ends the operation of context i.
 #if defined(LIFO) || defined(SAME_PLACE) || defined(EQUAL_STRIDES)
-#define End(i) at[i] = OUT; seen[i] = 0
+#define End(i) at[i] = OUT; seen[i] = 0; seen_mark[i] = 0
 #else
-#define End(i) at[i] = GONE; seen[i] = 0
+#define End(i) at[i] = GONE; seen[i] = 0; seen_mark[i] = 0
 #endif
 
 inline Step(i) {
   if
   :: at[i] == OUT -> frame[i] = true; at[i] = LOAD
-  :: at[i] == LOAD -> at[i] = (word != 0 -> PEEK : ADD)
+  :: at[i] == LOAD -> at[i] = (word != 0 || mark != 0 -> PEEK : ADD)
 #if defined(CAS)
   :: at[i] == ADD ->
-    if :: word == 0 -> word = TAG(i); at[i] = WORK :: else -> at[i] = PEEK fi
+    if
+    :: word == 0 && mark == 0 -> word = TAG(i); at[i] = WORK
+    :: else -> at[i] = PEEK
+    fi
 #elif defined(BROKEN_SPLIT)
   :: at[i] == ADD -> word = TAG(i); at[i] = WORK
 #else
   :: at[i] == ADD -> word = word + TAG(i); at[i] = SUM
-  :: at[i] == SUM -> at[i] = (word == TAG(i) -> WORK : UNDO)
+  :: at[i] == SUM -> at[i] = (word == TAG(i) && mark == 0 -> WORK : UNDO)
 #endif
 #ifdef BROKEN_NO_UNDO
   :: at[i] == UNDO -> at[i] = PEEK
 #elif defined(BROKEN_UNDO)
-  :: at[i] == UNDO -> word = 0; at[i] = PEEK
+  :: at[i] == UNDO -> word = 0; mark = 0; at[i] = PEEK
 #else
   :: at[i] == UNDO -> word = word - TAG(i); at[i] = PEEK
 #endif
   :: at[i] == PEEK ->
     FindOwner(word);
+    seen[i] = word; seen_mark[i] = mark;
     if
-    :: owner == CONTEXTS -> End(i)
-    :: else -> seen[i] = word; at[i] = (owner == i -> TAKE : LOOK)
+    :: word == 0 && mark != 0 -> at[i] = TAKE
+    :: word == 0 && mark == 0 -> End(i)
+    :: word != 0 && owner == CONTEXTS -> End(i)
+    :: word != 0 && owner != CONTEXTS -> at[i] = (owner == i -> TAKE : LOOK)
     fi
   :: at[i] == LOOK ->
     FindOwner(seen[i]);
 #ifdef BROKEN_TAKE_OVER
     at[i] = TAKE
 #else
+    if :: frame[owner] -> End(i) :: else -> at[i] = MARK fi
+#endif
+  :: at[i] == MARK ->
+#ifdef BROKEN_MARK
+    at[i] = TAKE
+#else
+    if
+    :: word == seen[i] && mark == seen_mark[i] -> NewMark(i); at[i] = AGAIN
+    :: else -> End(i)
+    fi
+#endif
+  :: at[i] == AGAIN ->
+    FindOwner(seen[i]);
+#ifdef BROKEN_LOOK
+    at[i] = TAKE
+#else
     if :: frame[owner] -> End(i) :: else -> at[i] = TAKE fi
 #endif
   :: at[i] == TAKE ->
     if
-    :: word == seen[i] -> word = TAG(i); at[i] = WORK; seen[i] = 0
+    :: word == seen[i] && mark == seen_mark[i] ->
+      word = TAG(i); mark = 0; at[i] = WORK; seen[i] = 0; seen_mark[i] = 0
     :: else -> End(i)
     fi
   :: at[i] == WORK -> at[i] = RELEASE
-  :: at[i] == RELEASE -> word = 0; End(i)
+  :: at[i] == RELEASE -> word = 0; mark = 0; End(i)
   fi
 }
 
@@ -141,7 +188,8 @@ inline Step(i) {
 #define Jump(i) d_step { \
     left > 0 && live > i + 1 -> left--; \
     for (k : i .. CONTEXTS - 1) { \
-      swept = swept || ASTRAY(k); at[k] = OUT; seen[k] = 0 \
+      swept = swept || ASTRAY(k); at[k] = OUT; seen[k] = 0; \
+      seen_mark[k] = 0 \
     }; \
     live = i + 1; k = 0; Check(); k = 0; owner = 0; inside = 0 }
 #else
