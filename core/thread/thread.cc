@@ -209,7 +209,7 @@ void RecordId() {
     const AO_t holder = LoadRelaxed(&heap->holder);
     if (holder != 0 && holder - Holder::IdOf(holder) == TokenWith(0)) {
       // That of a thread which had our place and vanished is not on our list.
-      if (holder != before && holder != token) unlisted = 1;
+      if (holder != before && holder != token) ++unlisted;
       // Full, but relaxed would do: the heap stays ours, and ProcessIsKnown
       // releases what other threads must see.
       CasFull(&heap->holder, holder, token);
