@@ -143,6 +143,24 @@ TEST_F(AllocatorTest, WhatNobodyCanHaveIsRefusedAtOnce) {
   FreeBlock(other);
 }
 
+// A handler may have given the slab back since, and another thread has it.
+TEST_F(AllocatorTest, ASlabThatIsNotOursAnyMoreIsLeftAlone) {
+  void* block = Allocate(20000);
+  auto* slab = memory::RunAt(block);
+  Owner* owner = OwnerOf(slab);
+  FreeBlock(block);
+  Heap theirs(nullptr);
+  OnZeroSlow(slab);
+  for (Owner* other :
+       {static_cast<Owner*>(nullptr), static_cast<Owner*>(&theirs)}) {
+    slab->owner = WordOf(other);
+    const AO_t before = slab->owner;
+    OnZeroSlow(slab);
+    EXPECT_EQ(slab->owner, before);
+  }
+  slab->owner = WordOf(owner);
+}
+
 TEST_F(AllocatorTest, RefusalsLeaveNothingBehind) {
   int arenas = 0;
   while (memory::ArenaAt(arenas) != nullptr) ++arenas;

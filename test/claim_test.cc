@@ -10,6 +10,7 @@
 
 #include "core/allocator.h"
 #include "core/arena/memory.h"
+#include "core/atomic_ops_malloc.h"
 #include "core/heap/heap.h"
 #include "core/thread/thread.h"
 #include "test/child.h"
@@ -108,7 +109,7 @@ TEST(ClaimTest, AnAbandonedClaimSlowsDownForAWhileOnly) {
     Heap* heap = thread::current;
     static const ClaimFrame gone;
     ASSERT_TRUE(heap->claim.Claim(gone));
-    Free(block, "test");
+    AO_free(block);
     EXPECT_TRUE(heap->HasRemote());
     Free(Allocate(40000), "test");
     const AO_t before = LoadRelaxed(&thread::nested_entries);

@@ -87,6 +87,27 @@ TEST(VanishedTest, WhatItWasDoingIsPutRight) {
   });
 }
 
+// The search for heaps of vanished threads goes round the whole registry, and
+// takes what is idle too.
+TEST(VanishedTest, IdleHeapsAreFoundByEitherSearch) {
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    Heap* idle = nullptr;
+    InThreads(1, [&](int) {
+      Free(Allocate(100), "test");
+      idle = thread::current;
+    });
+    ASSERT_EQ(LoadRelaxed(&idle->holder), 0u);
+    constexpr AO_t kOther = AO_t{1} << 63;
+    const ClaimFrame frame;
+    const size_t heaps = CountHeaps();
+    for (size_t i = 0; i < heaps; ++i) thread::AcquireFromDead(kOther, frame);
+    EXPECT_EQ(LoadRelaxed(&idle->holder), kOther);
+    EXPECT_EQ(idle->claim.Peek(), 0u);
+  });
+}
+
 // Only the thread that forks is there afterwards.
 TEST(VanishedTest, AForkedChildKeepsItsHeapsAndTakesOverThoseOfOthers) {
   InChild([] {
