@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#include "core/base/os.h"
-
 // Not every C library has it.
 extern r_debug _r_debug __attribute__((weak));
 
@@ -15,11 +13,6 @@ namespace {
 
 constexpr int kMostImages = 256;
 constexpr int kMostSegments = 32;
-
-template <typename T>
-bool Read(uintptr_t address, T* value) {
-  return os::CopyFrom(reinterpret_cast<void*>(address), value, sizeof(T));
-}
 
 // True if a segment that is mapped to memory meets the range. The `count`
 // program headers are at `headers`, and addresses in them count from `base`.

@@ -10,7 +10,15 @@
 
 #include <stdint.h>
 
+#include "core/base/os.h"
+
 namespace aomalloc::preload {
+
+// Copies a value from an address that may not be mapped. False if it is not.
+template <typename T>
+bool Read(uintptr_t address, T* value) {
+  return os::CopyFrom(reinterpret_cast<void*>(address), value, sizeof(T));
+}
 
 // Addresses from `start` to before `end`.
 struct Range {

@@ -66,11 +66,6 @@ struct ThreadHeap {
 
 uintptr_t first_break;
 
-template <typename T>
-bool Read(uintptr_t address, T* value) {
-  return os::CopyFrom(reinterpret_cast<void*>(address), value, sizeof(T));
-}
-
 // True if memory from `start` to `end` may be a mapping of glibc's heap, which
 // it will unmap: as far as is known, nothing else is there.
 bool MayBeMapping(uintptr_t start, uintptr_t end) {

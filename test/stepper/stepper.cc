@@ -9,7 +9,7 @@
 // there (tracer.h). The short form tries each distinct instruction at its 1st,
 // 2nd, 4th, 8th ... execution, or, on long paths, each N-th of these, another
 // part in each scenario and mode; --each adds to these what no other scenario
-// has tried, so that each instruction of the library is tried in each mode;
+// has tried, so that each instruction that any comes to is tried in each mode;
 // --full tries every execution of every one.
 // In the modes of calls.h, each execution of a system call of the library is
 // made to fail, with each error.
