@@ -140,6 +140,13 @@ bool HasEnded(size_t process, size_t thread) {
   return Probe(process, thread) == -ESRCH && Probe(process, ThreadId()) == 0;
 }
 
+bool HasRobustList() {
+  void* head = nullptr;
+  size_t bytes = 0;
+  Syscall(SYS_get_robust_list, 0, AsLong(&head), AsLong(&bytes));
+  return head != nullptr;
+}
+
 void Mark(void* page) { *static_cast<volatile unsigned*>(page) = kMark; }
 
 bool IsMarked(const void* page) {

@@ -25,6 +25,11 @@ size_t ThreadId();
 // calling process.
 bool HasEnded(size_t process, size_t thread);
 
+// True if the C library has registered a list of robust mutexes for the calling
+// thread (liveness.h). The kernel writes where it is, so a refusal that looks
+// like success is no answer.
+bool HasRobustList();
+
 // For a page that a failing system call may have unmapped: Mark writes a
 // constant to its first word before the call. IsMarked is true if the word is
 // known to be there still.

@@ -24,6 +24,8 @@ struct Holder {
   }
 
   AtomicWord holder = 0;  // 0 if no thread holds the heap
+  // That under which the id in `holder` was recorded, or an older one.
+  AtomicWord generation = 0;
   ClaimWord claim;
   Heap* next_in_registry = nullptr;  // written before the heap is published
   Heap* next_held =

@@ -19,42 +19,64 @@ void* ClearedInChild() {
   return space + (kPage - start % kPage);
 }
 
-// The word of liveness.h.
+// The word of liveness.h: the id of the process, kFirstRecorded, and the
+// generation above.
 AtomicWord* Process() { return static_cast<AtomicWord*>(ClearedInChild()); }
 
-bool IsOurs(AO_t process) { return process != 0 && process == os::ProcessId(); }
+constexpr AO_t kFirstRecorded = AO_t{1} << 31;
+constexpr int kFirstBitOfGeneration = 32;
+
+AO_t IdOf(AO_t process) { return process & (kFirstRecorded - 1); }
+
+uint32_t GenerationOf(AO_t process) {
+  return static_cast<uint32_t>(process >> kFirstBitOfGeneration);
+}
+
+// Begins the generation of this process.
+void Begin() {
+  static AtomicWord generations;  // of this process and its ancestors
+  if (!os::ClearInForkChild(ClearedInChild(), kPage)) return;
+  const AO_t generation = CountRelaxed(&generations) + 1;
+  // If a handler forks after this line, the child's word has the parent's id.
+  // Then no thread of the child is found dead.
+  const AO_t id = os::ProcessId();
+  // Full, but relaxed would do: the word says nothing about other memory yet.
+  if (id == 0 ||
+      !CasFull(Process(), 0, generation << kFirstBitOfGeneration | id)) {
+    return;
+  }
+  if (generation > 1) move::InForkChild();
+}
 
 }  // namespace
 
-bool ProcessIsNew() {
-  if (LoadRelaxed(Process()) != 0 || !memory::MmapEnabled()) return false;
-  const size_t process = os::ProcessId();
-  return process != 0 && os::ThreadId() == process &&
-         os::ClearInForkChild(ClearedInChild(), kPage);
+uint32_t ToRecord(uint32_t recorded) {
+  const AO_t process = LoadRelaxed(Process());
+  if (process != 0 && GenerationOf(process) == recorded) return 0;
+  if (!memory::MmapEnabled() || !os::HasRobustList()) return 0;
+  if (process == 0) Begin();
+  return GenerationOf(LoadRelaxed(Process()));
 }
 
-void ProcessIsKnown() {
-  static AtomicWord known;  // in this process or an ancestor
-  if (LoadRelaxed(&known) != 0) move::InForkChild();
-  StoreRelaxed(&known, 1);
-  // Release: a thread that reads the process id sees the ids that were recorded
-  // in our heaps before.
-  StoreRelease(Process(), os::ProcessId());
+void FirstHasRecorded(uint32_t generation, AO_t id) {
+  const AO_t process = LoadRelaxed(Process());
+  if (GenerationOf(process) != generation || IdOf(process) != id) return;
+  // Full; its release is needed: a thread that sees the bit sees the ids that
+  // were recorded in our heaps before.
+  CasFull(Process(), process, process | kFirstRecorded);
 }
 
 AO_t ThreadId() { return os::ThreadId(); }
 
-AO_t IdToRecord() {
-  // Acquire, but relaxed would do: only the value of the word matters here.
-  return IsOurs(LoadAcquire(Process())) ? os::ThreadId() : 0;
-}
-
-bool IsDead(AO_t recorded) {
-  // Acquire: a `holder` word that the first thread has changed before it stored
-  // the process id is changed for us, too. So our caller's compare-and-swap
-  // fails if `recorded` was that thread's id in the parent.
+bool IsDead(AO_t id, uint32_t generation) {
+  // Acquire: a `holder` word that the first thread has changed before it set
+  // kFirstRecorded is changed for us, too. So our caller's compare-and-swap
+  // fails if `id` was that thread's in the parent.
   const AO_t process = LoadAcquire(Process());
-  return recorded != 0 && IsOurs(process) && os::HasEnded(process, recorded);
+  if (id == 0 || process == 0) return false;
+  return (GenerationOf(process) == generation ||
+          (process & kFirstRecorded) != 0) &&
+         os::HasEnded(IdOf(process), id) && os::HasRobustList();
 }
 
 }  // namespace aomalloc::liveness

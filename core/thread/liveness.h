@@ -2,50 +2,82 @@
 //
 // A thread that ends by the raw exit system call never releases its heaps. Nor
 // does a thread that a fork leaves behind. So a slow path asks the kernel for
-// the thread, by its id. The difficulty is fork. In the child, every recorded
-// id is one of the parent. This includes the id of the one thread that
-// survived, and its heaps must not be taken for a dead thread's. So a word
-// holds the process id, on a page that the kernel clears in the child of a
-// fork:
+// the thread, by its id. The difficulty is that ids mean something in one
+// process only:
 //
-//   0                   No thread is known to be dead.
-//   our process id      The ids that were recorded since are those of our
-//                       threads. A thread is dead if the kernel does not find
-//                       it in our process.
-//   another process id  This is a child of vfork, which borrows a thread of the
-//                       parent and its memory. It records no id and asks
-//                       nothing.
+// - In the child of a fork, every recorded id is one of the parent. This
+//   includes the id of the one thread that survived, whose heaps must not be
+//   taken for a dead thread's.
+// - A child of vfork, or of clone with CLONE_VM, borrows the parent's memory,
+//   and sees none of the parent's threads among its own.
 //
-// Without mmap no system call may be made, and no thread is known to be dead.
+// So each process that has a memory of its own gets a number, its generation,
+// which no ancestor has had. Heaps say under which generation their thread's id
+// was recorded. The generation is in a word on a page that the kernel clears in
+// the child of a fork:
 //
-// Who touches what: any thread and handler reads the word. Only the first
-// thread of a process writes it: the one whose thread id is the process id. In
-// the child of a fork that is the surviving thread.
+//   0                  The generation is not known yet.
+//   generation, id of  The ids that were recorded under this generation are
+//   the process        those of its threads. Other ids are of ancestors, or
+//                      were recorded by the one thread that survived the fork.
+//   the same, and      The surviving thread has recorded its id anew. So other
+//   kFirstRecorded     ids are those of threads that the fork has left behind.
 //
-// Commit: ProcessIsKnown commits with its store of the process id. The first
-// thread has recorded its own id in its heaps before.
+// A thread may begin a generation, record its id, or find others dead only if
+// it is certain that the memory is its process's own: when the kernel has a
+// list of robust mutexes for the thread. The C library registers that list for
+// each thread that it creates, and again in the child of fork and _Fork. In
+// every other child the kernel has none.
 //
-// Interruption: stopped anywhere before that store, the first thread leaves 0.
+//   process                its threads
+//   a program              Each records its id, and is found when it vanished.
+//   child of fork, _Fork   The same. What the fork left behind is found when
+//                          the first thread has recorded its id.
+//   child of raw clone     The same for threads that pthread_create makes. The
+//   without CLONE_VM       first thread records nothing: its heaps, and those
+//                          that the clone left behind, are never found.
+//   child of vfork, or of  Nobody records or finds anything. Who has the thread
+//   clone with CLONE_VM    pointer of a thread uses that thread's heaps.
+//
+// In each of them, at any depth: a thread records and finds nothing without
+// mmap, when no system call may be made; where the kernel clears no page or
+// refuses a call; with musl, which registers no list. The heaps of such a
+// thread, when it vanished, are found by one with the same thread pointer.
+//
+// Who touches what: any thread and handler reads the word. It changes as above.
+//
+// Commit: a generation commits with the compare-and-swap of the word from 0.
+// FirstHasRecorded commits with another one. The surviving thread has recorded
+// its id in its heaps before.
+//
+// Interruption: stopped anywhere before that, a thread has changed nothing but
+// the next number. A handler may fork at any point. Then what was read before
+// is out of date in the child, and the compare-and-swap fails; a number that
+// was drawn in the parent is still nobody else's.
 #ifndef AOMALLOC_CORE_THREAD_LIVENESS_H_
 #define AOMALLOC_CORE_THREAD_LIVENESS_H_
+
+#include <cstdint>
 
 #include "core/base/atomics.h"
 
 namespace aomalloc::liveness {
 
-// True in the first thread of a new process, one that was started or forked,
-// until ProcessIsKnown is called. Cheap when that was done. When it is true,
-// the caller records ThreadId() in its heaps, and then calls ProcessIsKnown.
-bool ProcessIsNew();
-void ProcessIsKnown();
+// The generation under which the calling thread has to record its id; 0 if it
+// has done so, or must not. `recorded`: the one under which it did so last.
+// Cheap when nothing is to be done.
+uint32_t ToRecord(uint32_t recorded);
 
-// The calling thread's id; 0 where it is not known. IdToRecord: the same, but 0
-// as long as recorded ids mean nothing.
+// To be called when a thread has recorded `id` under `generation`, in all its
+// heaps. It matters if the thread is its process's first.
+void FirstHasRecorded(uint32_t generation, AO_t id);
+
+// The calling thread's id; 0 where the kernel does not say it.
 AO_t ThreadId();
-AO_t IdToRecord();
 
-// True if the thread whose id was recorded has certainly ended. False for 0.
-bool IsDead(AO_t recorded);
+// True if the thread whose id was recorded under `generation` has certainly
+// ended. False for id 0.
+bool IsDead(AO_t id, uint32_t generation);
 
 }  // namespace aomalloc::liveness
 

@@ -117,7 +117,13 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
       return AcquireIdle(heap, token, frame) ? Look::kFound : Look::kGoOn;
     }
     if (asked++ == kMostAsked) return Look::kGiveUp;
-    if (!liveness::IsDead(Holder::IdOf(holder))) return Look::kGoOn;
+    // Acquire: if this is the generation under which a living thread has
+    // recorded a new id, `holder` has changed for us, too.
+    const auto generation =
+        static_cast<uint32_t>(LoadAcquire(&heap->generation));
+    if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
+      return Look::kGoOn;
+    }
     // Looked at while nobody can claim the heap. A claim that is seen later may
     // be that of a handler of ours.
     const AO_t seen = heap->claim.Peek();

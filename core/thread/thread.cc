@@ -30,6 +30,9 @@ __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
 __thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint32_t unlisted __attribute__((tls_model("initial-exec"))) = 0;
 
+// The generation (liveness.h) under which the id in `token` was recorded.
+__thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
+
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
 
@@ -167,14 +170,24 @@ void List(Heap* heap) {
   } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
 }
 
+// Notes under which generation the id in a heap's `holder` was recorded.
+void NoteGeneration(Heap* heap, AO_t generation) {
+  // Release: who sees this sees the id, too, or a later holder's.
+  StoreRelease(&heap->generation, generation);
+}
+
 // A heap that was acquired with what was this thread's token. If a handler has
 // forked since, the token has another id, and the heap gets it. Null if another
 // thread has taken the heap meanwhile, for that of a vanished one.
 Heap* WithNewToken(Heap* heap, AO_t old) {
-  if (heap == nullptr || old == ThisThread()) return heap;
-  // Full, but relaxed would do: the heap stays ours.
-  return CasFull(&heap->holder, old, ThisThread()) || IsHeld(heap) ? heap
-                                                                   : nullptr;
+  if (heap == nullptr) return nullptr;
+  if (old != ThisThread() &&
+      // Full, but relaxed would do: the heap stays ours.
+      !CasFull(&heap->holder, old, ThisThread()) && !IsHeld(heap)) {
+    return nullptr;
+  }
+  NoteGeneration(heap, recorded);
+  return heap;
 }
 
 // Makes this thread hold another heap. False if there is no memory for one.
@@ -193,29 +206,57 @@ bool Acquire(const ClaimFrame& frame) {
 // Acquires and claims a heap for a visit, if nobody holds it. The caller counts
 // it in `unlisted`.
 bool ClaimIdle(Heap* heap, const ClaimFrame& frame) {
-  if (!AcquireIdle(heap, ThisThread(), frame)) return false;
+  const AO_t with = ThisThread();
+  if (!AcquireIdle(heap, with, frame) || WithNewToken(heap, with) == nullptr) {
+    return false;
+  }
   if (Claim(heap, frame)) return true;
   List(heap);  // a handler found it, and has switched to another stack in it
   return false;
 }
 
-// In a new process, our token and the heaps that bear it have no id, or one of
-// the parent. Puts our id there. A handler that comes in between does all of
-// this again.
-void RecordId() {
-  const AO_t before = token;
-  token = TokenWith(liveness::ThreadId());
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    const AO_t holder = LoadRelaxed(&heap->holder);
-    if (holder != 0 && holder - Holder::IdOf(holder) == TokenWith(0)) {
-      // That of a thread which had our place and vanished is not on our list.
-      if (holder != before && holder != token) ++unlisted;
-      // Full, but relaxed would do: the heap stays ours, and ProcessIsKnown
-      // releases what other threads must see.
-      CasFull(&heap->holder, holder, token);
+// Calls `visit` with each heap that this thread may hold.
+template <typename Visit>
+void ForEachHeld(Visit visit) {
+  if (unlisted == 0) {
+    for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
+      visit(heap);
     }
+    return;
   }
-  liveness::ProcessIsKnown();
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) visit(heap);
+}
+
+// Puts our id into our token and into the heaps that we hold, if this has not
+// been done in this process. A handler may do all of it in between, and may
+// fork before or after that.
+void RecordId() {
+  uint32_t generation;
+  while ((generation = liveness::ToRecord(recorded)) != 0) {
+    const AO_t before = token;
+    const AO_t id = liveness::ThreadId();
+    if (!CasRelaxed(&token, before, TokenWith(id))) continue;
+    if (before != 0) {
+      ForEachHeld([=](Heap* heap) {
+        const AO_t holder = LoadRelaxed(&heap->holder);
+        if (holder == 0 || holder - Holder::IdOf(holder) != TokenWith(0)) {
+          return;
+        }
+        // The token is read after the holder: so if a handler has put another
+        // id into both, the compare-and-swap fails.
+        const AO_t now = token;
+        // That of a thread which had our place and vanished is not on our list.
+        if (holder != before && holder != now) ++unlisted;
+        // Full, but relaxed would do: the heap stays ours, and what other
+        // threads must see is released below.
+        if (CasFull(&heap->holder, holder, now)) {
+          NoteGeneration(heap, generation);
+        }
+      });
+    }
+    liveness::FirstHasRecorded(generation, id);
+    Commit(&recorded, generation);
+  }
 }
 
 // Gives up a heap that this thread holds and has claimed. The claim goes last:
@@ -311,12 +352,12 @@ AtomicWord nested_entries = 0;
 
 AO_t ThisThread() {
   // A handler that forks here may already have set the token of the child.
-  if (token == 0) CasRelaxed(&token, 0, TokenWith(liveness::IdToRecord()));
+  if (token == 0) CasRelaxed(&token, 0, TokenWith(0));
   return token;
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
-  if (liveness::ProcessIsNew()) RecordId();
+  RecordId();
   if (Unlikely(ending)) return ClaimAlone(frame);
   Heap* heap = nullptr;
   if (Unlikely(resting != nullptr) && (heap = ClaimResting(frame)) != nullptr) {
@@ -350,6 +391,8 @@ void Unclaim(Heap* heap, const ClaimFrame& frame) {
     heap->claim.Release();
   }
 }
+
+void InForkChild() { RecordId(); }
 
 Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   constexpr uint8_t kMany = 200;

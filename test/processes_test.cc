@@ -1,0 +1,224 @@
+// Which heaps look like those of vanished threads, in children of every kind: a
+// test for each row of the table in core/thread/liveness.h.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "core/allocator.h"
+#include "core/thread/thread.h"
+#include "test/child.h"
+#include "test/testing.h"
+#include "test/vanish.h"
+
+namespace aomalloc {
+namespace {
+
+// Ways to make a child with a memory of its own.
+pid_t Fork() { return fork(); }
+pid_t ForkAlone() { return _Fork(); }
+pid_t RawClone() {
+  return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+
+template <typename F>
+void InChildBy(pid_t (*make)(), F f) {
+  const pid_t child = make();
+  if (child == 0) {
+    f();
+    _exit(testing::Test::HasFailure() ? 1 : 0);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+template <typename F>
+void InChildOfVfork(F f) {
+  const pid_t child = vfork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    f();
+    _exit(0);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+void TakeASlowPath() {
+  const ClaimFrame frame;
+  thread::ClaimHeap(frame)->claim.Release();
+}
+
+// Takes all heaps that look like those of vanished threads, for a thread that
+// there is not.
+constexpr AO_t kNobody = AO_t{1} << 63;
+void TakeFromDead() {
+  const ClaimFrame frame;
+  const size_t heaps = CountHeaps();
+  for (size_t i = 0; i < heaps; ++i) thread::AcquireFromDead(kNobody, frame);
+}
+bool IsTaken(const Heap* heap) { return LoadRelaxed(&heap->holder) == kNobody; }
+
+// A thread that holds a heap, and stays.
+class Other {
+ public:
+  Other()
+      : thread_([this] {
+          TakeASlowPath();
+          heap = thread::current;
+          has_heap_ = true;
+          while (!ends_) std::this_thread::yield();
+        }) {
+    while (!has_heap_) std::this_thread::yield();
+  }
+  ~Other() {
+    ends_ = true;
+    thread_.join();
+  }
+  Other(const Other&) = delete;
+  Other& operator=(const Other&) = delete;
+
+  Heap* heap = nullptr;
+
+ private:
+  std::atomic<bool> has_heap_{false};
+  std::atomic<bool> ends_{false};
+  std::thread thread_;
+};
+
+// In a child that has a memory of its own: `own` is the heap of its first
+// thread, which has not been on a slow path there, and `left` is that of a
+// thread that is not there. `speaks` is false if the first thread may not
+// record its id.
+void ExpectOrder(Heap* own, Heap* left, bool speaks) {
+  const AO_t holder = LoadRelaxed(&own->holder);
+  // Threads that come before it.
+  const Other other;
+  Heap* gone = Vanish([] {});
+  InThreads(1, [&](int) { EXPECT_TRUE(Gets(gone)); });
+  gone = Vanish([] {});
+  InThreads(1, [](int) { TakeFromDead(); });
+  EXPECT_TRUE(IsTaken(gone));
+  EXPECT_FALSE(IsTaken(left));
+  EXPECT_EQ(LoadRelaxed(&own->holder), holder);
+  // And after it.
+  TakeASlowPath();
+  EXPECT_EQ(thread::current, own);
+  EXPECT_EQ(LoadRelaxed(&own->holder), thread::ThisThread());
+  EXPECT_EQ(IdOf(own) == static_cast<AO_t>(getpid()), speaks);
+  gone = Vanish([] {});
+  InThreads(1, [](int) { TakeFromDead(); });
+  EXPECT_TRUE(IsTaken(gone));
+  EXPECT_EQ(IsTaken(left), speaks);
+  EXPECT_FALSE(IsTaken(own));
+  EXPECT_FALSE(IsTaken(other.heap));
+}
+
+// The parent of each test: a process of its own, with two threads.
+template <typename F>
+void InParent(F f) {
+  InChild([&] {
+    memory::EnableMmap();
+    TakeASlowPath();
+    const Other other;
+    f(thread::current, other.heap);
+  });
+}
+
+TEST(ProcessesTest, Program) {
+  InParent([](Heap* own, Heap* other) {
+    Heap* gone = Vanish([] {});
+    InThreads(1, [](int) { TakeFromDead(); });
+    EXPECT_TRUE(IsTaken(gone));
+    EXPECT_FALSE(IsTaken(own));
+    EXPECT_FALSE(IsTaken(other));
+  });
+}
+
+TEST(ProcessesTest, ChildOfFork) {
+  InParent([](Heap* own, Heap* other) {
+    InChildBy(Fork, [=] { ExpectOrder(own, other, true); });
+    InChildBy(ForkAlone, [=] { ExpectOrder(own, other, true); });
+  });
+}
+
+TEST(ProcessesTest, ChildOfRawClone) {
+  InParent([](Heap* own, Heap* other) {
+    InChildBy(RawClone, [=] { ExpectOrder(own, other, false); });
+  });
+}
+
+// It finds nobody dead, whose threads it cannot see, and does not begin the
+// generation of a process whose memory it borrows.
+TEST(ProcessesTest, ChildOfVfork) {
+  InParent([](Heap* own, Heap* other) {
+    const auto borrow = [](const Heap* with) {
+      InChildOfVfork([=] {
+        TakeASlowPath();
+        EXPECT_EQ(thread::current, with);
+        TakeFromDead();
+      });
+    };
+    borrow(own);
+    EXPECT_FALSE(IsTaken(own));
+    EXPECT_FALSE(IsTaken(other));
+    for (const auto make : {Fork, ForkAlone, RawClone}) {
+      InChildBy(make, [=] {
+        borrow(own);
+        EXPECT_FALSE(IsTaken(own));
+        ExpectOrder(own, other, make != RawClone);
+      });
+    }
+  });
+}
+
+// In a child of vfork that has the same id as the process, but in a namespace
+// of its own.
+TEST(ProcessesTest, ChildOfVforkWithTheSameId) {
+  const auto take_namespace = [] {
+    return unshare(CLONE_NEWPID) == 0 ||
+           unshare(CLONE_NEWUSER | CLONE_NEWPID) == 0;
+  };
+  InChild([&] {
+    if (!take_namespace()) {
+      printf("no namespaces here: nothing was tested\n");
+      return;
+    }
+    InParent([&](Heap* own, Heap* other) {
+      ASSERT_EQ(getpid(), 1);
+      ASSERT_TRUE(take_namespace());
+      InChildOfVfork([] {
+        if (getpid() != 1) _exit(1);
+        TakeASlowPath();
+        TakeFromDead();
+      });
+      EXPECT_FALSE(IsTaken(own));
+      EXPECT_FALSE(IsTaken(other));
+    });
+  });
+}
+
+TEST(ProcessesTest, ChildOfAChildOfVfork) {
+  InParent([](Heap* own, Heap* other) {
+    InChildOfVfork([=] {
+      TakeASlowPath();
+      InChildBy(ForkAlone, [=] {
+        InChildOfVfork([] { TakeASlowPath(); });
+        InChildBy(ForkAlone, [=] { ExpectOrder(own, other, true); });
+        ExpectOrder(own, other, true);
+      });
+    });
+    EXPECT_FALSE(IsTaken(own));
+    EXPECT_FALSE(IsTaken(other));
+  });
+}
+
+}  // namespace
+}  // namespace aomalloc

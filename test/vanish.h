@@ -1,0 +1,63 @@
+// Threads that end without a word, and who finds their heaps.
+#ifndef AOMALLOC_TEST_VANISH_H_
+#define AOMALLOC_TEST_VANISH_H_
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <list>
+#include <thread>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/thread/thread.h"
+
+namespace aomalloc {
+
+inline AO_t IdOf(const Heap* heap) {
+  return Holder::IdOf(LoadRelaxed(&heap->holder));
+}
+
+inline size_t CountHeaps() {
+  size_t count = 0;
+  for (Heap* h = thread::Registry(); h != nullptr; h = thread::Next(h)) {
+    ++count;
+  }
+  return count;
+}
+
+// Claims heaps, as handlers nested ever deeper would, until it gets `wanted` or
+// a heap had to be made.
+inline bool Gets(Heap* wanted) {
+  const size_t heaps = CountHeaps();
+  std::list<ClaimFrame> frames;
+  std::vector<Heap*> claimed;
+  do {
+    claimed.push_back(thread::ClaimHeap(frames.emplace_back()));
+  } while (claimed.back() != wanted && CountHeaps() == heaps);
+  const bool got =
+      claimed.back() == wanted && wanted->claim.Peek() == frames.back().tag();
+  for (Heap* heap : claimed) heap->claim.Release();
+  return got;
+}
+
+// Runs `f` in a thread that then ends by the raw system call. The kernel says
+// that it has ended a little before it forgets its id.
+template <typename F>
+Heap* Vanish(F f) {
+  Heap* heap = nullptr;
+  pid_t id = 0;
+  std::thread([&] {
+    Free(Allocate(100), "test");
+    heap = thread::current;
+    id = gettid();
+    f();
+    syscall(SYS_exit, 0);
+  }).join();
+  while (syscall(SYS_tgkill, getpid(), id, 0) == 0) std::this_thread::yield();
+  return heap;
+}
+
+}  // namespace aomalloc
+
+#endif  // AOMALLOC_TEST_VANISH_H_
