@@ -11,7 +11,6 @@
 #include "core/base/os.h"
 #include "core/base/syscall.h"
 #include "core/heap/misuse.h"
-#include "core/thread/thread.h"
 #include "preload/interpose.h"
 #include "preload/libc_heap.h"
 #include "preload/profile_output.h"
@@ -20,13 +19,6 @@
 
 // Only glibc has this function.
 #pragma weak gnu_get_libc_version
-
-// What pthread_atfork calls in glibc. (On musl, pthread_atfork is a function of
-// the C library. A strong reference to either cannot be resolved on the other.)
-extern "C" __attribute__((weak)) int __register_atfork(void (*before)(),
-                                                       void (*in_parent)(),
-                                                       void (*in_child)(),
-                                                       void* library);
 
 // Defined by sanitizers that bring their own malloc: AddressSanitizer,
 // ThreadSanitizer, LeakSanitizer.
@@ -163,11 +155,7 @@ __attribute__((constructor)) void ReadEnvironment(int, char**,
         .Text("; ignored")
         .Write();
   }
-  if (!memory::MmapEnabled()) {
-    memory::AnnounceExhaustion();
-  } else if (__register_atfork != nullptr) {
-    __register_atfork(nullptr, nullptr, aomalloc::thread::InForkChild, nullptr);
-  }
+  if (!memory::MmapEnabled()) memory::AnnounceExhaustion();
 }
 
 }  // namespace

@@ -29,6 +29,12 @@
 //   fork           and none after it: a store takes effect only when all stores
 //                  before it are certain not to fault, and fork waits for the
 //                  stores that found a page writable before it copies the page.
+//                  One kind of page is copied while other threads go on storing
+//                  to it: one that the kernel has pinned, for input or output
+//                  that is under way (io_uring, O_DIRECT, RDMA). In such a page
+//                  of blocks, a link of another thread's free list may be newer
+//                  than its head. It fails the check of links, or leads to a
+//                  block that was free at some time during the fork.
 //   a handler      It runs on its thread: CompilerBarrier is enough.
 //
 // No thread stores and then loads, relying on another thread's load that comes

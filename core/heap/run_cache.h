@@ -10,8 +10,10 @@
 //
 // Interruption: an operation that is abandoned before that store (Keep) or
 // after it (Take) loses the run in hand. The count of units may then be wrong
-// until Recount. Abandoned while it takes or gives up its share, a cache loses
-// the share: one fewer cache may keep runs from then on.
+// until Recount. The right to keep runs is a place in a table that holds the
+// cache's address, so Recount also finds a place that an abandoned operation
+// took. One that is abandoned while it gives its place up may leave two caches
+// with one place, until either gives it up.
 #ifndef AOMALLOC_CORE_HEAP_RUN_CACHE_H_
 #define AOMALLOC_CORE_HEAP_RUN_CACHE_H_
 
@@ -45,15 +47,18 @@ class RunCache {
   // Gives all runs back to their arenas, and gives up the right to keep any.
   void GiveUp();
 
-  // Counts the units anew, after an operation was abandoned.
+  // Counts the units anew, and looks for its place, after an operation was
+  // abandoned.
   void Recount();
 
  private:
+  // What stands for this cache in the table.
+  AO_t AsWord() const { return reinterpret_cast<AO_t>(this); }
   void Flush();
 
   Run* kept_[kMaxUnits] = {};  // lists, by units - 1
   uint32_t units_ = 0;         // units in all lists
-  bool has_share_ = false;     // the right to keep runs
+  uint32_t place_ = 0;         // 1 + index in the table; 0: no right to keep
 };
 
 }  // namespace aomalloc

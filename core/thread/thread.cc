@@ -14,24 +14,23 @@ namespace {
 AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 
-// What ThisThread returns; 0 until its first call.
+// What ThisThread returns; 0 until its first call. And the generation
+// (liveness.h) under which the id in it was recorded.
 __thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
+__thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
+
+// How many heaps this thread may hold that are not on the list below yet, or
+// never will be, since the operation that acquired them was abandoned. While
+// there are any, the registry is searched for them. The list, by `next_held`:
+// Heap*, or 0.
+__thread uint32_t unlisted __attribute__((tls_model("initial-exec"))) = 0;
+__thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
 
 // The heap that rests, or null; the low bits of the claim that the current heap
 // was last found with, and how often.
 __thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
-
-// The list of the heaps that this thread holds, by `next_held`: Heap*, or 0.
-// And how many heaps it may hold that are not on the list yet, or never will
-// be, since the operation that acquired them was abandoned. While there are
-// any, the registry is searched for them.
-__thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
-__thread uint32_t unlisted __attribute__((tls_model("initial-exec"))) = 0;
-
-// The generation (liveness.h) under which the id in `token` was recorded.
-__thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
 
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
@@ -391,8 +390,6 @@ void Unclaim(Heap* heap, const ClaimFrame& frame) {
     heap->claim.Release();
   }
 }
-
-void InForkChild() { RecordId(); }
 
 Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   constexpr uint8_t kMany = 200;

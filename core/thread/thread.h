@@ -98,11 +98,6 @@ void RaidHeaps();
 // freed to heaps of ended threads comes back.
 void DrainIdleHeap(const ClaimFrame& frame);
 
-// To be called in the child of a fork, in a signal handler, too. Not needed,
-// but it makes the system calls that the child's first slow path would make: a
-// seccomp filter that the child installs may kill it for them.
-void InForkChild();
-
 // Releases all heaps of the calling thread, except those that a later operation
 // of an ending thread has acquired. Runs when the thread ends.
 void ReleaseHeaps();
