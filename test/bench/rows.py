@@ -51,6 +51,11 @@ GROUPS = {
         "that allocators are usually compared by. The number of threads is at the end of "
         "the name; the threads share the work. The figure is processor time with one "
         "thread, and time on the clock with several.", True),
+    "threads": Group(
+        "Many threads", "time", "Seconds of processor time",
+        "Threads come one by one, each allocates and frees ten blocks of 50 to 500 bytes. "
+        "The number of threads is at the end of the name. Most of the time goes to the "
+        "system, for the threads themselves.", True),
     "program": Group(
         "Programs", "time", "Seconds of processor time",
         "Debian's programs with fixed work: the processor time of the whole process, "
@@ -125,6 +130,12 @@ WORKLOADS = {
     "alloc-test-1M": (0, "The same with 1,000,000 live blocks: memory, caches, TLB."),
 }
 
+THREADS = {
+    "many-threads": "All threads stay until the last one has come.",
+    "mixed-threads": "A third of the threads stay, a third end in order, a third vanish by the "
+                     "raw system call and leave a block.",
+}
+
 MEMORY = {
     "peak-idle": "256 MiB of blocks up to 32 KiB; all but the oldest 32 MiB are freed, and a "
                  "second goes by.",
@@ -177,6 +188,13 @@ def workload_rows(name, threads):
     return [workload_row(name, count, what) for count in threads if count >= least]
 
 
+def threads_row(name, threads):
+    def sample(runner, allocator):
+        count = threads // 10 if runner.quick else threads
+        return runner.timed(allocator, [runner.program("workload"), name, str(count), "1"], 120)
+    return Row(f"{name}-{threads}", "threads", THREADS[name], sample, takes=no_limit)
+
+
 def memory_row(name):
     def sample(runner, allocator):
         share = "0.2" if runner.quick else "1"
@@ -203,6 +221,7 @@ def all_rows(threads):
     rows += [row for name in WORKLOADS for row in workload_rows(name, threads)]
     rows += [Row(name, "program", program.what, program.sample, program.packages)
              for name, program in PROGRAMS.items()]
+    rows += [threads_row(name, count) for name in THREADS for count in (1000, 8000, 32000)]
     rows += [memory_row(name) for name in MEMORY]
     rows += [handler_row("handler-first", 1, "One object in the handler."),
              handler_row("handler-1000", 1000, "1,000 objects in the handler.")]

@@ -58,7 +58,7 @@ for row in $loops $memory; do
   grep -qx -- "$row" <<<"$rows" || fail "bench.py does not know the row $row"
 done
 for work in $workloads; do
-  grep -qxE -- "$work-[12]" <<<"$rows" || fail "bench.py does not know the workload $work"
+  grep -qxE -- "$work-([12]|1000)" <<<"$rows" || fail "bench.py does not know the workload $work"
 done
 
 # What a command takes is told, and what becomes of it.

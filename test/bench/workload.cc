@@ -11,7 +11,7 @@ namespace bench {
 namespace {
 
 const Workload* const kAll[] = {kOwnWorkloads, kMixedWorkloads,
-                                kSharedWorkloads};
+                                kSharedWorkloads, kThreadWorkloads};
 
 int Main(int argc, char** argv) {
   const bool list = argc == 2 && strcmp(argv[1], "--list") == 0;

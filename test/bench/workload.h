@@ -27,6 +27,7 @@ struct Workload {
 extern const Workload kOwnWorkloads[];
 extern const Workload kMixedWorkloads[];
 extern const Workload kSharedWorkloads[];
+extern const Workload kThreadWorkloads[];
 
 // Runs f(0) .. f(count - 1) in threads of their own and waits for them.
 template <typename F>
