@@ -127,18 +127,82 @@ size_t Arena::Grow(size_t count, size_t alignment) {
   const Growth::Piece piece = growth_->Map(least, Step());
   if (piece.start == piece.end) return kNone;
   const size_t start = AlignedUnit(piece.start, alignment);
-  Mark(start, count);  // nobody else can
+  MarkNew(piece, start, start + count);
   Publish(piece);
   return start;
+}
+
+// Of units that were just mapped, and that others see as in use, marks those of
+// [start, end) and no others.
+void Arena::MarkNew(const Growth::Piece& piece, size_t start, size_t end) {
+  for (size_t word = piece.start / kWordBits; word < WordsUpTo(piece.end);
+       ++word) {
+    const size_t first = word * kWordBits;
+    const bool none = end <= first || start >= first + kWordBits;
+    const AO_t mask = none ? 0 : MaskIn(word, start, end);
+    if (LoadRelaxed(&used_[word]) == 0) {
+      // Never mapped before. It is not in the chunks that others look at.
+      SetBits(&used_[word], mask);
+    } else {
+      // Unmapped before, so all units are marked. From here on, a thread that
+      // saw the chunk in the past can take some. Release: the memory is there.
+      ClearBitsRelease(&used_[word], ~mask);
+    }
+  }
 }
 
 // Maps and marks the units from `start`, where memory ends, to `end`.
 bool Arena::GrowAt(size_t start, size_t end) {
   const Growth::Piece piece = growth_->MapAt(start, end - start, Step());
   if (piece.start == piece.end) return false;
-  Mark(start, end - start);
+  MarkNew(piece, start, end);
   Publish(piece);
   return true;
+}
+
+// Marks all units of free chunks that are adjacent, at most `most`, the highest
+// below `*top` first. Sets `*top` to where the next search begins.
+Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most) {
+  size_t last = 0;   // of the piece, and one more; 0: there is none yet
+  size_t first = 0;  // of the piece
+  while (*top > 0 && last - first < most) {
+    const size_t word = *top - 1;
+    // Acquire: as in Mark. It is unmapped after what the last user wrote.
+    const bool marked = IsThere(word) && LoadRelaxed(&used_[word]) == 0 &&
+                        CasAcquire(&used_[word], 0, ~AO_t{0});
+    if (!marked && last != 0) break;
+    *top = word;
+    if (!marked) continue;
+    if (last == 0) last = word + 1;
+    first = word;
+  }
+  return {first * kWordBits, last * kWordBits};
+}
+
+void Arena::UnmapFree(size_t allowed) {
+  size_t top = WordsUpTo(end());
+  size_t there;
+  while ((there = accessible_units()) > allowed && !growth_->CannotUnmap()) {
+    const size_t excess = WordsUpTo(there - allowed);
+    const Growth::Piece piece =
+        MarkFreeChunks(&top, excess < kMostUnmapped ? excess : kMostUnmapped);
+    if (piece.start == piece.end) return;
+    const size_t count = piece.end - piece.start;
+    switch (growth_->Unmap(piece)) {
+      case Growth::Unmapped::kDone: {
+        const size_t dirty = CountDirty(piece.start, count);
+        ClearDirtyBits(piece.start, count);
+        AddToCounts(0, ~dirty + 1);
+        growth_->LetGo(piece);
+        break;
+      }
+      case Growth::Unmapped::kRefused:
+        Unmark(piece.start, count);
+        break;
+      case Growth::Unmapped::kUnknown:
+        break;
+    }
+  }
 }
 
 size_t Arena::CountDirty(size_t start, size_t count) const {

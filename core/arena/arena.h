@@ -16,6 +16,10 @@
 // it has not cleared yet. Other threads see these units as in use, and do not
 // wait for them. The counters are then wrong by that many units.
 //
+// An arena that grows also gives whole chunks back. Who does that marks all
+// units of the chunk, which stay marked while it is not mapped. If it stops, it
+// keeps these chunks, at most kMostUnmapped.
+//
 // A unit's bit in `dirty` says that its memory may be other than zero. Return
 // sets or clears it, and a purge clears it. A purge marks the units like Take,
 // a few at a time. If it stops, it keeps these few.
@@ -82,6 +86,14 @@ class Arena {
   // insists, and the next call continues there.
   void PurgeExcess(size_t allowed, bool insists = false);
 
+  // Gives the addresses of free chunks back while more than `allowed` units are
+  // mapped, the highest first.
+  void UnmapExcess(size_t allowed) {
+    if (accessible_units() > allowed && growth_ != nullptr) {
+      UnmapFree(allowed);
+    }
+  }
+
   bool Contains(const void* address) const {
     const auto offset =
         static_cast<size_t>(static_cast<const char*>(address) - base_);
@@ -147,6 +159,8 @@ class Arena {
   static constexpr size_t kWordBits = Bitmap::kWordBits;
   static_assert(kWordBits == Growth::kChunkUnits);
   static constexpr size_t kNone = ~size_t{0};
+  // How many chunks, 256 MiB, one system call unmaps.
+  static constexpr size_t kMostUnmapped = 64;
 
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
                   AtomicWord* used, AtomicWord* dirty, Growth* growth,
@@ -181,6 +195,9 @@ class Arena {
   size_t FreeTail(size_t there) const;
   size_t Grow(size_t count, size_t alignment);
   bool GrowAt(size_t start, size_t end);
+  void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
+  void UnmapFree(size_t allowed);
+  Growth::Piece MarkFreeChunks(size_t* top, size_t most);
   void Publish(const Growth::Piece& piece);
   bool BeginUse(size_t start, size_t count);
   size_t CountDirty(size_t start, size_t count) const;

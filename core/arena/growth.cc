@@ -1,5 +1,6 @@
 #include "core/arena/growth.h"
 
+#include "core/base/os.h"
 #include "core/base/os_memory.h"
 
 namespace aomalloc {
@@ -67,9 +68,10 @@ void Growth::PassBy(size_t first, size_t count) {
   }
 }
 
-// Gives up chunks that were not mapped.
-void Growth::LetGo(size_t first, size_t count) {
-  claimed_.Clear(first, count);
+// Gives up chunks that are not mapped.
+void Growth::LetGo(const Piece& piece) {
+  const size_t first = piece.start / kChunkUnits;
+  claimed_.Clear(first, (piece.end - piece.start) / kChunkUnits);
   if (first < LoadRelaxed(&from_)) StoreRelaxed(&from_, first);
 }
 
@@ -92,7 +94,7 @@ Growth::Piece Growth::Map(size_t least, size_t wanted) {
       RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
       return piece;
     }
-    LetGo(first, chunks);
+    LetGo(piece);
     if (chunks == least_chunks) {
       if (filled == os::Filled::kRefused) break;
       // Something is in the way. It may be large, so pass by more each time.
@@ -112,7 +114,7 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
     const Piece piece = {start, start + chunks * kChunkUnits};
     if (piece.end <= most_ && claimed_.Mark(first, chunks)) {
       if (Fill(piece) == os::Filled::kDone) return piece;
-      LetGo(first, chunks);
+      LetGo(piece);
     }
     if (chunks == least_chunks) return Piece();
     chunks = least_chunks;
@@ -132,13 +134,37 @@ os::Filled Growth::Fill(const Piece& piece) {
   return filled;
 }
 
-void Growth::Publish(const Piece& piece) {
+// Release: its units are marked, as far as they are in use already.
+void Growth::Show(const Piece& piece) {
   AddRelaxed(&mapped_units_, piece.end - piece.start);
-  // Release: its units are marked, as far as they are in use already.
   mapped_.Set(piece.start / kChunkUnits,
               (piece.end - piece.start) / kChunkUnits);
+}
+
+void Growth::Publish(const Piece& piece) {
+  Show(piece);
   // Ahead of need, as threads that need it at once may be in one another's way.
   ExtendTable(piece.end + kTableUnits / 2);
+}
+
+Growth::Unmapped Growth::Unmap(const Piece& piece) {
+  AddRelaxed(&mapped_units_, piece.start - piece.end);
+  mapped_.Clear(piece.start / kChunkUnits,
+                (piece.end - piece.start) / kChunkUnits);
+  char* start = base_ + (piece.start << unit_shift_);
+  char* end = base_ + (piece.end << unit_shift_);
+  if (os::Unmap(start, static_cast<size_t>(end - start))) {
+    return Unmapped::kDone;
+  }
+  AddRelaxed(&unmap_failures_, 1);
+  // A filter may have refused, or a process that has as many mappings as it may
+  // have. Neither unmaps a part of the piece; but to be sure, look.
+  if (!os::MayLook() || !os::IsReadable(start) ||
+      !os::IsReadable(end - sizeof(AO_t))) {
+    return Unmapped::kUnknown;
+  }
+  Show(piece);
+  return Unmapped::kRefused;
 }
 
 }  // namespace aomalloc

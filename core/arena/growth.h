@@ -1,5 +1,5 @@
-// Growth: how an arena grows where it is, chunk by chunk, without a
-// reservation.
+// Growth: how an arena grows where it is, and shrinks, chunk by chunk, without
+// a reservation.
 //
 // An arena that grows has a range of addresses in mind, far from where the
 // system puts mappings, and no more of it than it uses. A chunk is 64 units,
@@ -9,13 +9,15 @@
 // Who touches what: any thread and handler may call anything at any time. A
 // chunk belongs to the thread that set its bit in `claimed`; that thread alone
 // maps it. Publish then sets its bit in `mapped`: from then on its units belong
-// to those who mark them. Neither bit is ever cleared of a chunk that is
-// mapped.
+// to those who mark them. Who has marked all of them may unmap the chunk: it
+// clears the bit in `mapped`, unmaps the memory, and lets go of the chunk, in
+// this order. The units stay marked until the chunk is mapped again. So a
+// thread that found the chunk in `mapped` a while ago can mark none of them.
 //
 // Interruption: stopped between the two bits, a thread keeps back the chunks
-// that it has claimed, and nothing else; others claim the next ones. Stopped
-// between mapping more of the table and saying so, it leaves an arena that
-// grows no further than its table.
+// that it has claimed or has begun to unmap, and nothing else; others claim the
+// next ones. Stopped between mapping more of the table and saying so, it leaves
+// an arena that grows no further than its table.
 #ifndef AOMALLOC_CORE_ARENA_GROWTH_H_
 #define AOMALLOC_CORE_ARENA_GROWTH_H_
 
@@ -69,6 +71,19 @@ class Growth {
   // Lets everybody see a piece.
   void Publish(const Piece& piece);
 
+  // Unmaps a piece all of whose units the caller has marked. When LetGo is
+  // called afterwards, the piece can be mapped again.
+  enum class Unmapped {
+    kDone,
+    kRefused,  // it is as it was
+    kUnknown,  // its units must stay marked
+  };
+  Unmapped Unmap(const Piece& piece);
+  void LetGo(const Piece& piece);
+
+  // True if the system has refused often to unmap something.
+  bool CannotUnmap() const { return LoadRelaxed(&unmap_failures_) > 10; }
+
  private:
   static constexpr size_t kNone = ~size_t{0};
 
@@ -77,8 +92,8 @@ class Growth {
   }
   size_t FindUnclaimed(size_t from, size_t count) const;
   void PassBy(size_t first, size_t count);
-  void LetGo(size_t first, size_t count);
   bool ExtendTable(size_t end);
+  void Show(const Piece& piece);
   os::Filled Fill(const Piece& piece);
 
   char* const base_;
@@ -89,6 +104,7 @@ class Growth {
   AtomicWord mapped_units_ = 0;
   AtomicWord from_ = 0;            // hint: the chunks below it are claimed
   AtomicWord table_failures_ = 0;  // how often something was in its way
+  AtomicWord unmap_failures_ = 0;
   Bitmap claimed_;
   Bitmap mapped_;
 };

@@ -298,6 +298,7 @@ bool Trim(size_t keep) {
     const size_t purged = arena->purged_units();
     arena->PurgeExcess(keep / arena->unit_bytes(), /*insists=*/true);
     trimmed |= arena->purged_units() != purged;
+    purge::Addresses(arena);
   }
   return trimmed;
 }

@@ -17,6 +17,10 @@ constexpr size_t kMostBytes = size_t{64} << 20;
 // How long after the last regret the threshold falls back to the least value.
 constexpr AO_t kMemoryMs = 1000;
 
+// Addresses that may stay: so many times those in use, and so many bytes.
+constexpr size_t kMostAddresses = 2;
+constexpr size_t kIdleAddresses = size_t{64} << 20;
+
 // Reading the clock is a system call: only each so many calls of IfDue read it.
 constexpr AO_t kCallsAClock = 8;
 
@@ -40,7 +44,15 @@ AtomicWord purged_ms;
 
 void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
 
+void Addresses(Arena* arena) {
+  const AO_t told = LoadRelaxed(&told_bytes);
+  const bool is_more = told != kNotTold && told > kIdleAddresses;
+  arena->UnmapExcess(kMostAddresses * arena->used_units() +
+                     (is_more ? told : kIdleAddresses) / arena->unit_bytes());
+}
+
 void IfDue(Arena* arena) {
+  Addresses(arena);
   const size_t unit = arena->unit_bytes();
   const size_t dirty = arena->dirty_units() * unit;
   const AO_t told = LoadRelaxed(&told_bytes);

@@ -11,6 +11,9 @@
 // the threshold then becomes twice its value, or twice what was purged at once
 // if that is more. One second after the last regret it falls back.
 //
+// Addresses of free memory go back at once, as far as an arena has more than
+// twice as many as are in use, and 64 MiB.
+//
 // Who touches what: any thread and handler may call anything here at any time.
 // All words are hints, and nothing depends on their order. Two threads at once,
 // or a thread that stops, may cause one purge or one change of the threshold
@@ -32,6 +35,9 @@ extern AtomicWord purged_ms __attribute__((visibility("hidden")));
 
 // Purges what is due. To be called when memory of a mapped arena was returned.
 void IfDue(Arena* arena);
+
+// Gives addresses back that are too many.
+void Addresses(Arena* arena);
 
 // From now on up to `bytes` of each arena stay free and dirty, and what exceeds
 // them is purged at once. The rules above do not hold any more.

@@ -84,8 +84,8 @@ void* Map(size_t bytes, size_t alignment) {
   return MapAligned(bytes, alignment, kAccessible);
 }
 
-void Unmap(void* start, size_t bytes) {
-  Syscall(SYS_munmap, AsLong(start), static_cast<long>(bytes));
+bool Unmap(void* start, size_t bytes) {
+  return Syscall(SYS_munmap, AsLong(start), static_cast<long>(bytes)) == 0;
 }
 
 bool MakeAccessible(void* start, size_t bytes) {

@@ -33,7 +33,7 @@ void* Map(size_t bytes, size_t alignment);
 
 // Gives address space back. If that fails, all or part of it stays, with its
 // contents.
-void Unmap(void* start, size_t bytes);
+bool Unmap(void* start, size_t bytes);
 
 // Makes pages readable and writable, and keeps their contents. It fails if the
 // system has no memory to promise, or refuses the call; then any of the pages

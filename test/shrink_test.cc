@@ -1,0 +1,264 @@
+// An arena that gives addresses back: what it keeps, what comes again, and what
+// others find there meanwhile.
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/arena/arena.h"
+#include "test/child.h"
+#include "test/growing.h"
+#include "test/refuse.h"
+#include "test/step.h"
+#include "test/testing.h"
+
+namespace aomalloc {
+namespace {
+
+// The sum of the sizes of the mappings of this process.
+size_t Addresses() {
+  FILE* file = fopen("/proc/self/statm", "re");
+  size_t pages = 0;
+  if (file == nullptr || fscanf(file, "%zu", &pages) != 1) ADD_FAILURE();
+  if (file != nullptr) fclose(file);
+  return pages * os::PageSize();
+}
+
+bool IsMapped(const void* address) {
+  unsigned char resident;
+  return mincore(const_cast<void*>(address), 1, &resident) == 0;
+}
+
+// Takes `count` chunks, one by one, and returns all of them but the kept ones.
+std::vector<Run*> Peak(const Growing& test, size_t count,
+                       const std::vector<size_t>& kept) {
+  std::vector<Run*> runs;
+  for (size_t i = 0; i < count; ++i) {
+    runs.push_back(test.arena->Take(kChunk, 1).run);
+    runs.back()->base[0] = 1;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (std::find(kept.begin(), kept.end(), i) == kept.end()) {
+      test.arena->Return(runs[i], /*dirty=*/true);
+    }
+  }
+  return runs;
+}
+
+TEST(ShrinkTest, TheHighestFreeChunksGoAndComeAgain) {
+  Growing test;
+  const std::vector<::aomalloc::Run*> runs = Peak(test, 10, {3, 8});
+  const size_t dirty = test.arena->dirty_units();
+  const size_t addresses = Addresses();
+  test.arena->UnmapExcess(5 * kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), 5 * kChunk);
+  EXPECT_EQ(Addresses(), addresses - 5 * kChunk * kUnit);
+  EXPECT_EQ(test.arena->dirty_units(), dirty - 5 * kChunk);
+  for (const size_t i : {0, 1, 2, 3, 8}) {
+    EXPECT_TRUE(test.arena->Contains(test.At(i * kChunk)));
+    EXPECT_TRUE(IsMapped(test.At(i * kChunk)));
+  }
+  for (const size_t i : {4, 5, 6, 7, 9}) {
+    EXPECT_FALSE(test.arena->Contains(test.At(i * kChunk)));
+    EXPECT_FALSE(IsMapped(test.At(i * kChunk)));
+  }
+  for (const size_t i : {0, 1, 2, 4, 5, 6, 7}) {
+    EXPECT_EQ(TakeAndUse(test, kChunk), test.table + i * kChunk);
+  }
+  EXPECT_EQ(test.arena->used_units(), 9 * kChunk);
+  EXPECT_EQ(runs[3]->base[0], 1);
+}
+
+TEST(ShrinkTest, APartOfAChunkThatComesAgainIsFree) {
+  Growing test;
+  Peak(test, 3, {});
+  test.arena->UnmapExcess(0);
+  EXPECT_EQ(test.arena->accessible_units(), 0u);
+  EXPECT_EQ(test.arena->dirty_units(), 0u);
+  ASSERT_EQ(TakeAndUse(test, kChunk + 1), test.table);
+  EXPECT_EQ(TakeAndUse(test, kChunk - 1), test.table + kChunk + 1);
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + 2 * kChunk);
+}
+
+TEST(ShrinkTest, ARunGrowsWhereAChunkWasGivenBack) {
+  Growing test;
+  const std::vector<::aomalloc::Run*> runs = Peak(test, 2, {0});
+  test.arena->UnmapExcess(kChunk);
+  EXPECT_FALSE(test.arena->Extend(runs[0], kChunk + 1)) << "it is not there";
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
+}
+
+TEST(ShrinkTest, WhatAProgramHasMappedThereStays) {
+  Growing test;
+  Peak(test, 3, {});
+  test.arena->UnmapExcess(0);
+  test.Occupy(test.At(kChunk));
+  EXPECT_EQ(TakeAndUse(test, kChunk), test.table);
+  EXPECT_EQ(TakeAndUse(test, kChunk), test.table + 2 * kChunk);
+  EXPECT_TRUE(test.IsUntouched(test.At(kChunk)));
+}
+
+TEST(ShrinkTest, WhereTheSystemRefusesAllStays) {
+  for (const int error : kRefusals) {
+    for (const bool may_look : {true, false}) {
+      InChild([=] {
+        Growing test;
+        Peak(test, 20, {});
+        const size_t there = test.arena->accessible_units();
+        Refuse(SYS_munmap, error);
+        if (!may_look) Refuse(SYS_futex, error);
+        for (int i = 0; i < 100; ++i) test.arena->UnmapExcess(kChunk);
+        EXPECT_EQ(test.arena->accessible_units(), may_look ? there : kChunk);
+        ::aomalloc::Run* run = TakeAndUse(test, there);
+        ASSERT_NE(run, nullptr);
+        EXPECT_EQ(run == test.table, may_look);
+      });
+    }
+  }
+}
+
+// The rule for the process: twice what is in use, and 64 MiB.
+TEST(ShrinkTest, AddressesFallAfterAPeak) {
+  InChild([] {
+    memory::EnableMmap();
+    constexpr size_t kMiB = size_t{1} << 20;
+    Free(Allocate(100), "test");
+    const size_t before = Addresses();
+    std::vector<void*> blocks;
+    for (size_t i = 0; i < 300; ++i) blocks.push_back(Allocate(kMiB));
+    for (size_t i = 0; i < 100000; ++i) blocks.push_back(Allocate(2000));
+    EXPECT_GT(Addresses() - before, 480 * kMiB);
+    for (void* block : blocks) Free(block, "test");
+    EXPECT_LE(Addresses() - before, 70 * kMiB);
+    // One block, and that of nothing.
+    void* large = Allocate(1000 * kMiB);
+    EXPECT_GT(Addresses() - before, 1000 * kMiB);
+    Free(large, "test");
+    EXPECT_LE(Addresses() - before, 70 * kMiB);
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+TEST(ShrinkTest, ThreadsTakeAndReturnMeanwhile) {
+  Growing test;
+  constexpr int kThreads = 4;
+  InThreads(kThreads, [&](int id) {
+    for (size_t i = 0; i < 30000; ++i) {
+      if (id == 0) {
+        test.arena->UnmapExcess(i % 3 * kChunk);
+        continue;
+      }
+      const size_t count = 1 + i % 5 * (kChunk / 3);
+      ::aomalloc::Run* run = TakeAndUse(test, count);
+      ASSERT_NE(run, nullptr);
+      run->base[0] = static_cast<char>(id);
+      if (i % 3 == 0) test.arena->Extend(run, count + 7);
+      ASSERT_EQ(run->base[0], id);
+      test.arena->Return(run, /*dirty=*/true);
+    }
+  });
+  EXPECT_EQ(test.arena->used_units(), 0u);
+  test.arena->UnmapExcess(0);
+  EXPECT_EQ(test.arena->accessible_units(), 0u);
+  EXPECT_EQ(test.arena->dirty_units(), 0u);
+}
+
+#if defined(__x86_64__)
+
+TEST(ShrinkTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
+  bool abandoned = true;
+  int limit = 0;
+  while (abandoned) {
+    SCOPED_TRACE(limit);
+    Growing test;
+    Peak(test, 4, {1});
+    abandoned = Stepper::Abandon([&] { test.arena->UnmapExcess(kChunk); },
+                                 limit += 3 * Stepper::kStride);
+    test.arena->UnmapExcess(kChunk);
+    ASSERT_NE(TakeAndUse(test, 1), nullptr);
+    ASSERT_NE(TakeAndUse(test, 2 * kChunk), nullptr);
+    ASSERT_LE(test.arena->end(), 7 * kChunk);
+  }
+  EXPECT_GT(limit, 100);
+}
+
+// At each instruction of one that unmaps, another takes units, grows, and
+// unmaps as well.
+TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
+  for (int other = 0; other < 4; ++other) {
+    int steps = 1;
+    for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
+      SCOPED_TRACE(testing::Message() << other << " " << at);
+      Growing test;
+      Peak(test, 4, {});
+      std::vector<::aomalloc::Run*> taken;
+      Stepper::Run([&] { test.arena->UnmapExcess(kChunk); },
+                   [&](int n) {
+                     steps = n;
+                     if (n != at) return;
+                     if (other == 0) taken.push_back(TakeAndUse(test, 1));
+                     if (other == 1) {
+                       taken.push_back(TakeAndUse(test, 4 * kChunk));
+                     }
+                     if (other == 2) test.arena->UnmapExcess(0);
+                     if (other == 3) {
+                       ::aomalloc::Run* run = TakeAndUse(test, 3 * kChunk);
+                       test.arena->Return(run, /*dirty=*/true);
+                     }
+                   });
+      for (int i = 0; i < 5; ++i) taken.push_back(TakeAndUse(test, kChunk));
+      size_t units = 0;
+      for (const ::aomalloc::Run* run : taken) {
+        ASSERT_NE(run, nullptr);
+        ASSERT_TRUE(test.arena->Contains(run->base));
+        ASSERT_EQ(run->base[0], 1);
+        units += run->units;
+      }
+      ASSERT_EQ(test.arena->used_units(), units);
+      ASSERT_LE(test.arena->dirty_units(),
+                test.arena->accessible_units() - units);
+    }
+    EXPECT_GT(steps, 100);
+  }
+}
+
+// And the other way round: at each instruction of one that takes units, another
+// unmaps, or unmaps and maps again.
+TEST(ShrinkTest, UnmappedAtAnyInstruction) {
+  for (const size_t count : {size_t{1}, kChunk, kChunk + 1}) {
+    for (const bool again : {false, true}) {
+      int steps = 1;
+      for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
+        SCOPED_TRACE(testing::Message() << count << " " << again << " " << at);
+        Growing test;
+        Peak(test, 4, {});
+        ::aomalloc::Run* mine = nullptr;
+        ::aomalloc::Run* theirs = nullptr;
+        Stepper::Run([&] { mine = test.arena->Take(count, 1).run; },
+                     [&](int n) {
+                       steps = n;
+                       if (n != at) return;
+                       test.arena->UnmapExcess(0);
+                       if (again) theirs = TakeAndUse(test, kChunk - 1);
+                     });
+        ASSERT_NE(mine, nullptr);
+        for (size_t i = 0; i < count; ++i) mine->base[i * kUnit] = 2;
+        if (again) {
+          ASSERT_NE(theirs, nullptr);
+          ASSERT_EQ(theirs->base[0], 1);
+        }
+        ASSERT_EQ(test.arena->used_units(), count + (again ? kChunk - 1 : 0));
+      }
+      EXPECT_GT(steps, 100);
+    }
+  }
+}
+
+#endif
+
+}  // namespace
+}  // namespace aomalloc
