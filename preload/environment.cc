@@ -11,6 +11,7 @@
 #include "core/base/os.h"
 #include "core/base/syscall.h"
 #include "core/heap/misuse.h"
+#include "preload/dlopen.h"
 #include "preload/interpose.h"
 #include "preload/libc_heap.h"
 #include "preload/profile_output.h"
@@ -72,6 +73,15 @@ bool SetOnError(const char* value) {
   return true;
 }
 
+bool SetKeepDeepbind(const char* value) {
+  bool keep;
+  if (!ParseBool(value, &keep)) return false;
+  if (keep) aomalloc::preload::KeepDeepbind();
+  return true;
+}
+
+constexpr char kBools[] = "one of 1, true, yes, on, 0, false, no, off";
+
 #define TEXT_OF_ARGUMENT(x) #x
 #define TEXT_OF(macro) TEXT_OF_ARGUMENT(macro)
 
@@ -90,8 +100,7 @@ struct Option {
   const char* values;  // for the message about an invalid value
 };
 constexpr Option kOptions[] = {
-    {"AO_MALLOC_ENABLE_MMAP", SetEnableMmap,
-     "one of 1, true, yes, on, 0, false, no, off"},
+    {"AO_MALLOC_ENABLE_MMAP", SetEnableMmap, kBools},
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
      "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},
     {"AO_MALLOC_LIMIT", SetLimit, "a size from 64K, such as 512M or 2G"},
@@ -101,6 +110,7 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_DUMP_SIGNAL", report_output::SetDumpSignal,
      "a signal that can be handled, such as USR2"},
     {"AO_MALLOC_ON_ERROR", SetOnError, "one of abort, warn, ignore"},
+    {"AO_MALLOC_KEEP_DEEPBIND", SetKeepDeepbind, kBools},
     {"AO_MALLOC_PROFILE_RATE", profile_output::SetRate,
      "a size from 1, such as 512K"},
     {"AO_MALLOC_PROFILE", profile_output::SetProfile,

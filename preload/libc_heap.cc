@@ -1,7 +1,8 @@
-// A library that is loaded with RTLD_DEEPBIND still gets blocks of glibc's
-// heap: its malloc is the C library's, whatever was preloaded. The program
-// frees these blocks by ours. (For the reverse, a block of ours that such a
-// library frees, nothing can be done: that call does not come here.)
+// A library may still get blocks of glibc's heap: its malloc is the C
+// library's, whatever was preloaded, if it is loaded with RTLD_DEEPBIND and
+// that flag was not taken off (dlopen.cc). The program frees these blocks by
+// ours. (For the reverse, a block of ours that such a library frees, nothing
+// can be done: that call does not come here.)
 //
 // A pointer must be recognised as such a block without trusting it. glibc
 // writes a header before each block, and other data around it. They are read by

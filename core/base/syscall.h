@@ -1,6 +1,7 @@
 // One raw system call. It runs no code of the C library and leaves errno alone:
-// the result is the kernel's, -errno on failure. heap/claim.h and
-// profile/registers.h are the other files that differ between machines.
+// the result is the kernel's, -errno on failure. heap/claim.h,
+// profile/registers.h and preload/dlopen.cc are the other files that differ
+// between machines.
 #ifndef AOMALLOC_CORE_BASE_SYSCALL_H_
 #define AOMALLOC_CORE_BASE_SYSCALL_H_
 

@@ -1,6 +1,7 @@
-/* Loaded with RTLD_DEEPBIND, so that its malloc is the C library's own,
-   whatever was preloaded. */
+/* Loaded with RTLD_DEEPBIND. Its malloc is the C library's own, whatever was
+   preloaded, unless aomalloc takes that flag off. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,6 +20,13 @@ void* MakeZeroed(size_t size) { return calloc(1, size); }
 unsigned char data_of_plugin[5 * 4096];
 void Destroy(void* block) { free(block); }
 void* Malloc(void) { return (void*)malloc; }
+
+/* A plain name is looked for in this library's RUNPATH. (The call returns here:
+   as a jump it would look like the program's own.) */
+void* Open(const char* name) {
+  void* volatile opened = dlopen(name, RTLD_NOW | RTLD_DEEPBIND);
+  return opened;
+}
 
 struct Request {
   size_t size;

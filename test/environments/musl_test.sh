@@ -4,7 +4,7 @@ source test/environments/common.sh
 
 need musl-gcc
 
-for program in exercise hold; do
+for program in exercise hold musl_dlopen; do
   source=$helpers/$program.c
   [[ -r $source ]] || source=test/programs/$program.c
   musl-gcc -O1 -fno-builtin "$source" -o "$TEST_TMPDIR/$program" -lpthread
@@ -15,6 +15,8 @@ done
 
 run_both threads "$TEST_TMPDIR/exercise" 8
 run_both 'blocks' "$TEST_TMPDIR/hold" 1000
+musl-gcc -O1 -fPIC -shared test/programs/plugin.c -o "$TEST_TMPDIR/plugin.so"
+run_both dlopen "$TEST_TMPDIR/musl_dlopen" "$TEST_TMPDIR/plugin.so"
 
 # That it is served shows where memory ends, and that the environment is read.
 enable_mmap=0

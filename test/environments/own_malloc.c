@@ -1,8 +1,10 @@
-/* A program that brings its own allocator: malloc and kin are its own, for
-   itself and for all its libraries. It knows whether a block is of its pool,
-   and gets no other. Prints how often it was called. */
+/* own_malloc PLUGIN: a program that brings its own allocator. malloc and kin
+   are its own, for itself and for all its libraries, but for a plugin that is
+   loaded with RTLD_DEEPBIND. It knows whether a block is of its pool, and gets
+   no other. Prints how often it was called. */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <dlfcn.h>
 #include <locale.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -69,7 +71,20 @@ static void* InThread(void* unused) {
   return malloc(10);
 }
 
-int main(void) {
+/* The plugin's malloc must be the C library's. */
+static int OpenPlugin(const char* path) {
+  void* plugin = dlopen(path, RTLD_NOW | RTLD_DEEPBIND);
+  void* libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+  if (plugin == NULL || libc == NULL) return 0;
+  void* (*get)(void) = (void* (*)(void))dlsym(plugin, "Malloc");
+  return get != NULL && get() == dlsym(libc, "malloc");
+}
+
+int main(int argc, char** argv) {
+  if (argc != 2 || !OpenPlugin(argv[1])) {
+    fprintf(stderr, "FAILED: the plugin\n");
+    return 1;
+  }
   setlocale(LC_ALL, "");
   char* line = NULL;
   size_t length = 0;

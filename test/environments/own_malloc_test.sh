@@ -1,5 +1,6 @@
 #!/bin/bash
-# A program that brings its own malloc is left alone, with all its libraries.
+# A program that brings its own malloc is left alone, with all its libraries: those
+# that it loads with RTLD_DEEPBIND have the C library's.
 source test/environments/common.sh
 
-run_both own_malloc "$helpers/own_malloc"
+run_both own_malloc "$helpers/own_malloc" "$helpers/deepbind_plugin.so"
