@@ -51,21 +51,6 @@ void InChildOfVfork(F f) {
   EXPECT_EQ(status, 0);
 }
 
-void TakeASlowPath() {
-  const ClaimFrame frame;
-  thread::ClaimHeap(frame)->claim.Release();
-}
-
-// Takes all heaps that look like those of vanished threads, for a thread that
-// there is not.
-constexpr AO_t kNobody = AO_t{1} << 63;
-void TakeFromDead() {
-  const ClaimFrame frame;
-  const size_t heaps = CountHeaps();
-  for (size_t i = 0; i < heaps; ++i) thread::AcquireFromDead(kNobody, frame);
-}
-bool IsTaken(const Heap* heap) { return LoadRelaxed(&heap->holder) == kNobody; }
-
 // A thread that holds a heap, and stays.
 class Other {
  public:
@@ -201,6 +186,34 @@ TEST(ProcessesTest, ChildOfVforkWithTheSameId) {
       });
       EXPECT_FALSE(IsTaken(own));
       EXPECT_FALSE(IsTaken(other));
+    });
+  });
+}
+
+// A thread of such a child records nothing: the process cannot see it.
+TEST(ProcessesTest, ThreadOfAChildOfVfork) {
+  InParent([](Heap*, Heap*) {
+    InChildOfVfork([] {
+      const Other other;
+      if (IdOf(other.heap) != 0) _exit(1);
+    });
+  });
+}
+
+// A heap that was released in this process, and acquired by its first thread,
+// which has the id of the parent's.
+TEST(ProcessesTest, NextHolderWithAnOldId) {
+  InParent([](Heap*, Heap*) {
+    InChildBy(RawClone, [] {
+      Heap* idle = nullptr;
+      InThreads(1, [&](int) {
+        TakeASlowPath();
+        idle = thread::current;
+      });
+      const ClaimFrame frame;
+      ASSERT_TRUE(thread::AcquireIdle(idle, thread::ThisThread(), frame));
+      InThreads(1, [](int) { TakeFromDead(); });
+      EXPECT_FALSE(IsTaken(idle));
     });
   });
 }

@@ -14,7 +14,9 @@
 
 #include "core/allocator.h"
 #include "core/thread/thread.h"
+#include "test/child.h"
 #include "test/step.h"
+#include "test/vanish.h"
 
 namespace aomalloc {
 namespace {
@@ -282,6 +284,46 @@ TEST(ThreadStepTest, AHeapThatAHandlerStaysInIsNotLost) {
   }
   EXPECT_EQ(found.count(idle), 1u);
   for (Heap* heap : found) heap->claim.Release();
+}
+
+// A thread that ends forks in a handler. In the child it is still at work on
+// its heap: the heap does not look like that of a thread which the fork left
+// behind.
+TEST(ThreadStepTest, AForkInTheMiddleOfTheEnd) {
+  InChild([] {
+    memory::EnableMmap();
+    TakeASlowPath();
+    int forks = 0;
+    int failures = 0;
+    at_step = [&](int n) {
+      if (n % (31 * Stepper::kStride) != 0) return;
+      Heap* heap = thread::Registry();
+      while (heap != nullptr &&
+             (LoadRelaxed(&heap->holder) != thread::ThisThread() ||
+              heap->claim.Peek() == 0)) {
+        heap = thread::Next(heap);
+      }
+      if (heap == nullptr) return;
+      ++forks;
+      const pid_t child = _Fork();
+      if (child == 0) {
+        TakeASlowPath();
+        std::thread(TakeFromDead).join();
+        _exit(IsTaken(heap) ? 1 : 0);
+      }
+      int status = -1;
+      waitpid(child, &status, 0);
+      failures += status != 0 ? 1 : 0;
+    };
+    pthread_key_create(&last_key, [](void*) { Stepper::ClearTrap(); });
+    std::thread([] {
+      pthread_setspecific(first_key, &at_step);
+      TakeASlowPath();
+      pthread_setspecific(last_key, &last_key);
+    }).join();
+    EXPECT_GT(forks, 10);
+    EXPECT_EQ(failures, 0);
+  });
 }
 
 #endif

@@ -58,6 +58,23 @@ Heap* Vanish(F f) {
   return heap;
 }
 
+inline void TakeASlowPath() {
+  const ClaimFrame frame;
+  thread::ClaimHeap(frame)->claim.Release();
+}
+
+// Takes all heaps that look like those of vanished threads, for a thread that
+// there is not.
+constexpr AO_t kNobody = AO_t{1} << 63;
+inline void TakeFromDead() {
+  const ClaimFrame frame;
+  const size_t heaps = CountHeaps();
+  for (size_t i = 0; i < heaps; ++i) thread::AcquireFromDead(kNobody, frame);
+}
+inline bool IsTaken(const Heap* heap) {
+  return LoadRelaxed(&heap->holder) == kNobody;
+}
+
 }  // namespace aomalloc
 
 #endif  // AOMALLOC_TEST_VANISH_H_

@@ -164,7 +164,11 @@ size_t AddressSpaceLimit() {
 }
 
 bool ClearInForkChild(void* start, size_t bytes) {
-  return Advise(start, bytes, MADV_WIPEONFORK) == 0;
+  // The kernel refuses an address in the middle of a page. So it was not a
+  // filter that answered the other call.
+  return Advise(start, bytes, MADV_WIPEONFORK) == 0 &&
+         Advise(static_cast<char*>(start) + 1, bytes, MADV_WIPEONFORK) ==
+             -EINVAL;
 }
 
 size_t Break() { return static_cast<size_t>(Syscall(SYS_brk, 0)); }

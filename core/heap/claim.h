@@ -121,6 +121,13 @@ class ClaimWord {
 #endif
   }
 
+  // The same, for a heap that this thread may hold no longer by now: then
+  // another thread may be claiming it, too. The caller looks at `holder` once
+  // more, and calls ReleaseIf if another thread holds it.
+  bool ClaimAmongThreads(const ClaimFrame& frame) {
+    return CasRelaxed(&word_, 0, frame.tag());
+  }
+
   // Gives the word that was found a new mark. Returns what it is then; 0 if the
   // word has changed since it was found.
   AO_t Mark(AO_t seen) {

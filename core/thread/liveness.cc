@@ -37,14 +37,14 @@ void Begin() {
   static AtomicWord generations;  // of this process and its ancestors
   if (!os::ClearInForkChild(ClearedInChild(), kPage)) return;
   const AO_t generation = CountRelaxed(&generations) + 1;
-  // If a handler forks after this line, the child's word has the parent's id.
-  // Then no thread of the child is found dead.
   const AO_t id = os::ProcessId();
-  // Full, but relaxed would do: the word says nothing about other memory yet.
-  if (id == 0 ||
-      !CasFull(Process(), 0, generation << kFirstBitOfGeneration | id)) {
-    return;
-  }
+  const AO_t made = generation << kFirstBitOfGeneration;
+  // Full, here and below, but relaxed would do: the word says nothing about
+  // other memory yet.
+  if (id == 0 || !CasFull(Process(), 0, made | id)) return;
+  // A handler may have forked after the first call.
+  const AO_t now = os::ProcessId();
+  if (now != id) CasFull(Process(), made | id, made | now);
   if (generation > 1) move::InForkChild();
 }
 
@@ -55,7 +55,9 @@ uint32_t ToRecord(uint32_t recorded) {
   if (process != 0 && GenerationOf(process) == recorded) return 0;
   if (!memory::MmapEnabled() || !os::HasRobustList()) return 0;
   if (process == 0) Begin();
-  return GenerationOf(LoadRelaxed(Process()));
+  const AO_t now = LoadRelaxed(Process());
+  // A child that borrows this memory may have made the thread.
+  return IdOf(now) == os::ProcessId() ? GenerationOf(now) : 0;
 }
 
 void FirstHasRecorded(uint32_t generation, AO_t id) {

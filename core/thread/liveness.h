@@ -25,9 +25,10 @@
 //
 // A thread may begin a generation, record its id, or find others dead only if
 // it is certain that the memory is its process's own: when the kernel has a
-// list of robust mutexes for the thread. The C library registers that list for
-// each thread that it creates, and again in the child of fork and _Fork. In
-// every other child the kernel has none.
+// list of robust mutexes for the thread, and the process has the id that the
+// word says. The C library registers that list for each thread that it creates,
+// and again in the child of fork and _Fork. In every other child the kernel has
+// none.
 //
 //   process                its threads
 //   a program              Each records its id, and is found when it vanished.
@@ -52,8 +53,9 @@
 //
 // Interruption: stopped anywhere before that, a thread has changed nothing but
 // the next number. A handler may fork at any point. Then what was read before
-// is out of date in the child, and the compare-and-swap fails; a number that
-// was drawn in the parent is still nobody else's.
+// is out of date in the child, and the compare-and-swap fails. If a number was
+// drawn and not committed yet, the parent and the child may both commit it:
+// nobody has recorded anything under it before.
 #ifndef AOMALLOC_CORE_THREAD_LIVENESS_H_
 #define AOMALLOC_CORE_THREAD_LIVENESS_H_
 

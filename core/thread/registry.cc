@@ -26,6 +26,10 @@ AtomicWord dead_cursor = 0;
 
 Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
 
+// Holds a heap while it is certain that nobody else does. No thread has this
+// token, and it has no id: the heap is not taken for a dead thread's.
+constexpr AO_t kNobody = AO_t{1} << Holder::kIdBits;
+
 enum class Look { kGoOn, kFound, kGiveUp };
 
 // Looks at heaps from the cursor on, and behind the last one at the first ones,
@@ -89,13 +93,18 @@ void NoteFree(Heap* heap) {
 }
 
 bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame) {
-  if (LoadRelaxed(&heap->holder) != 0) return false;
+  // Acquire, here too: the claim that is looked at next is no older.
+  if (LoadAcquire(&heap->holder) != 0) return false;
   const AO_t seen = heap->claim.Peek();
   // Acquire: we continue what the last holder did before its release.
   if (!CasAcquire(&heap->holder, 0, token)) return false;
   // The last holder has released the heap, but not ended its claim yet. Its
-  // work is done.
-  if (seen != 0 && heap->claim.TakeOver(seen, frame)) heap->claim.Release();
+  // work is done. But a handler of ours may have had a frame in that place, and
+  // be abandoned.
+  if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
+    heap->Repair();
+    heap->claim.Release();
+  }
   return true;
 }
 
@@ -124,11 +133,21 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
     if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
       return Look::kGoOn;
     }
+    // Acquire: what we do to the heap stays behind this.
+    if (!CasAcquire(&heap->holder, holder, kNobody)) return Look::kGoOn;
+    // If this thread was stopped for long, there may be a new thread, in the
+    // same place and with the same id: so ask again.
+    if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
+      // Full, but relaxed would do: nothing was changed.
+      CasFull(&heap->holder, kNobody, holder);
+      return Look::kGoOn;
+    }
     // Looked at while nobody can claim the heap. A claim that is seen later may
     // be that of a handler of ours.
     const AO_t seen = heap->claim.Peek();
-    // Acquire: what we do to the heap stays behind this.
-    if (!CasAcquire(&heap->holder, holder, token)) return Look::kGoOn;
+    StoreRelease(&heap->generation, 0);
+    // Full, but relaxed would do: nobody else changes it.
+    CasFull(&heap->holder, kNobody, token);
     if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
       heap->Repair();
       heap->claim.Release();

@@ -9,10 +9,12 @@
 //
 // Interruption: an operation that is abandoned after that leaves the heap with
 // its thread (thread.h). One that adds heaps and is abandoned before they are
-// in the registry loses them: one spare heap, or one run.
+// in the registry loses them: one spare heap, or one run. One that is abandoned
+// while it takes a heap from a vanished thread loses that heap.
 //
 // A search looks at a bounded number of heaps, and the next one goes on where
-// it stopped. So what a thread costs does not grow with the number of threads.
+// it stopped. So what a thread costs does not grow with the number of threads,
+// where their ids are known (thread.cc, Adopt).
 // If more heaps are free than a search sees, one is added although it need not
 // be; the next searches find them.
 #ifndef AOMALLOC_CORE_THREAD_REGISTRY_H_

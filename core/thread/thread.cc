@@ -23,7 +23,7 @@ __thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
 // never will be, since the operation that acquired them was abandoned. While
 // there are any, the registry is searched for them. The list, by `next_held`:
 // Heap*, or 0.
-__thread uint32_t unlisted __attribute__((tls_model("initial-exec"))) = 0;
+__thread AtomicWord unlisted __attribute__((tls_model("initial-exec"))) = 0;
 __thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
 
 // The heap that rests, or null; the low bits of the claim that the current heap
@@ -57,13 +57,12 @@ bool IsHeld(const Heap* heap) {
 // counted.
 class Unlisted {
  public:
-  Unlisted() {
-    ++unlisted;
+  Unlisted() { Count(1); }
+  ~Unlisted() { Count(~AO_t{0}); }
+  static void Count(AO_t more) {
     CompilerBarrier();
-  }
-  ~Unlisted() {
+    AddRelaxed(&unlisted, more);  // no handler splits it
     CompilerBarrier();
-    --unlisted;
   }
   Unlisted(const Unlisted&) = delete;
   Unlisted& operator=(const Unlisted&) = delete;
@@ -97,33 +96,74 @@ bool Claim(Heap* heap, const ClaimFrame& frame) {
   return true;
 }
 
-// The same, but also takes over and repairs a heap with an abandoned claim.
-bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
-  if (Claim(heap, frame)) return true;
+// Takes over an abandoned claim. The heap is not repaired yet.
+bool TakeOver(Heap* heap, const ClaimFrame& frame) {
   AO_t seen = heap->claim.Peek();
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
   seen = heap->claim.Mark(seen);
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
-  if (!heap->claim.TakeOver(seen, frame)) return false;
+  return heap->claim.TakeOver(seen, frame);
+}
+
+// Claims a heap that this thread holds. If its claim is abandoned, takes it
+// over and repairs the heap.
+bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
+  if (Claim(heap, frame)) return true;
+  if (!TakeOver(heap, frame)) return false;
   heap->Repair();
   return true;
 }
 
-// Claims a heap that this thread holds and that is not in use. Null if there is
-// none.
-Heap* ClaimHeld(const ClaimFrame& frame) {
-  // A thread whose id was not known when it vanished is never known to be dead.
-  // But if our token has no id either, and is the same, then we have its place
-  // in memory. Its heaps are ours, and are not on our list.
-  if (unlisted == 0 && Holder::IdOf(ThisThread()) == 0) unlisted = 1;
-  if (unlisted == 0) {
-    for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
-      if (IsHeld(heap) && ClaimOrTakeOver(heap, frame)) return heap;
-    }
-    return nullptr;
-  }
+// Puts a heap that this thread holds on its list.
+void List(Heap* heap) {
+  AO_t first;
+  do {  // a handler may put another heap there
+    first = held;
+    Commit(&heap->next_held, AsHeap(first));
+  } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
+}
+
+// A thread whose id was not known when it vanished is never known to be dead.
+// But if our token has no id either, and is the same, then we have its place in
+// memory. Its heaps are ours. To be called when we have none.
+void Adopt() {
+  const Unlisted counted;  // so a handler does not do the same
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    if (IsHeld(heap)) List(heap);
+  }
+}
+
+// Claims a heap on this thread's list that is not in use. Null if there is
+// none.
+Heap* ClaimListed(const ClaimFrame& frame) {
+  if (held == 0 && unlisted == 0 && Holder::IdOf(ThisThread()) == 0) Adopt();
+  for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
     if (IsHeld(heap) && ClaimOrTakeOver(heap, frame)) return heap;
+  }
+  return nullptr;
+}
+
+// The same for a heap that may be on no list. An operation of this thread that
+// was switched away from may be about to release it, after a visit. So it must
+// not become the current heap.
+bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
+  if (!IsHeld(heap)) return false;
+  if (!heap->claim.ClaimAmongThreads(frame) && !TakeOver(heap, frame)) {
+    return false;
+  }
+  if (!IsHeld(heap)) {  // any more
+    heap->claim.ReleaseIf(frame);
+    return false;
+  }
+  heap->Repair();
+  return true;
+}
+
+// Claims a heap that this thread holds and that is on no list.
+Heap* ClaimUnlisted(const ClaimFrame& frame) {
+  if (unlisted == 0) return nullptr;
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    if (ClaimIfHeld(heap, frame)) return heap;
   }
   return nullptr;
 }
@@ -145,8 +185,7 @@ void Doubt(Heap* heap) {
 // Claims the heap that rests, if that is possible now, and makes it the current
 // one. A handler in between may have done so, and another heap rests since;
 // that one is found when operations are nested.
-Heap* ClaimResting(const ClaimFrame& frame) {
-  Heap* heap = resting;
+Heap* ClaimResting(Heap* heap, const ClaimFrame& frame) {
   if (!ClaimOrTakeOver(heap, frame)) return nullptr;
   Heap* stand_in = current;
   resting = nullptr;
@@ -160,15 +199,6 @@ Heap* ClaimResting(const ClaimFrame& frame) {
   return heap;
 }
 
-// Puts a heap that this thread holds on its list.
-void List(Heap* heap) {
-  AO_t first;
-  do {  // a handler may put another heap there
-    first = held;
-    Commit(&heap->next_held, AsHeap(first));
-  } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
-}
-
 // Notes under which generation the id in a heap's `holder` was recorded.
 void NoteGeneration(Heap* heap, AO_t generation) {
   // Release: who sees this sees the id, too, or a later holder's.
@@ -180,12 +210,15 @@ void NoteGeneration(Heap* heap, AO_t generation) {
 // thread has taken the heap meanwhile, for that of a vanished one.
 Heap* WithNewToken(Heap* heap, AO_t old) {
   if (heap == nullptr) return nullptr;
+  // Read before the token: so it is never newer than the id in `holder`.
+  const uint32_t generation = recorded;
+  CompilerBarrier();
   if (old != ThisThread() &&
       // Full, but relaxed would do: the heap stays ours.
       !CasFull(&heap->holder, old, ThisThread()) && !IsHeld(heap)) {
     return nullptr;
   }
-  NoteGeneration(heap, recorded);
+  NoteGeneration(heap, generation);
   return heap;
 }
 
@@ -217,7 +250,8 @@ bool ClaimIdle(Heap* heap, const ClaimFrame& frame) {
 // Calls `visit` with each heap that this thread may hold.
 template <typename Visit>
 void ForEachHeld(Visit visit) {
-  if (unlisted == 0) {
+  // What a thread that ends is at work on is on its list no more, or never was.
+  if (unlisted == 0 && !ending) {
     for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
       visit(heap);
     }
@@ -245,7 +279,7 @@ void RecordId() {
         // id into both, the compare-and-swap fails.
         const AO_t now = token;
         // That of a thread which had our place and vanished is not on our list.
-        if (holder != before && holder != now) ++unlisted;
+        if (holder != before && holder != now) Unlisted::Count(1);
         // Full, but relaxed would do: the heap stays ours, and what other
         // threads must see is released below.
         if (CasFull(&heap->holder, holder, now)) {
@@ -267,7 +301,10 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   CompilerBarrier();  // or a handler may have the current heap rest in between
   if (resting == heap) resting = nullptr;
   CompilerBarrier();
-  // Release: the next holder continues what was done to the heap.
+  // Whoever acquires the heap may have recorded no id in this process yet.
+  StoreRelaxed(&heap->generation, 0);
+  // Release: the next holder continues what was done to the heap. A thread that
+  // sees a later holder sees this generation, or a later one.
   StoreRelease(&heap->holder, 0);
   heap->claim.ReleaseIf(frame);
 }
@@ -296,7 +333,7 @@ void ForEachReachable(Visit visit) {
   const ClaimFrame frame;
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     if (IsHeld(heap)) {
-      if (!ClaimOrTakeOver(heap, frame)) continue;
+      if (!ClaimIfHeld(heap, frame)) continue;
       visit(heap);
       heap->claim.Release();
     } else {
@@ -358,8 +395,9 @@ AO_t ThisThread() {
 Heap* ClaimHeap(const ClaimFrame& frame) {
   RecordId();
   if (Unlikely(ending)) return ClaimAlone(frame);
-  Heap* heap = nullptr;
-  if (Unlikely(resting != nullptr) && (heap = ClaimResting(frame)) != nullptr) {
+  Heap* heap = resting;
+  if (Unlikely(heap != nullptr) &&
+      (heap = ClaimResting(heap, frame)) != nullptr) {
     return heap;
   }
   heap = current;
@@ -370,8 +408,11 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
   }
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.
-  while ((heap = ClaimHeld(frame)) == nullptr) {
-    if (!Acquire(frame)) return nullptr;
+  while ((heap = ClaimListed(frame)) == nullptr) {
+    if (current != nullptr && (heap = ClaimUnlisted(frame)) != nullptr) {
+      return heap;
+    }
+    if (!Acquire(frame)) return ClaimUnlisted(frame);
   }
   if (current == nullptr) {
     current = heap;
@@ -385,6 +426,8 @@ void Unclaim(Heap* heap, const ClaimFrame& frame) {
   // others that it claims are from ClaimAlone.
   if (Unlikely(ending) && heap != current) {
     heap->SendForeign();
+    heap->runs(/*mapped=*/true).GiveUp();
+    heap->runs(/*mapped=*/false).GiveUp();
     Release(heap, frame);
   } else {
     heap->claim.Release();
@@ -424,6 +467,7 @@ void RaidHeaps() {
 }
 
 void TrimHeaps() {
+  RecordId();
   // In two rounds: what one heap sends home, another one finds there.
   ForEachReachable([](Heap* heap) { heap->SendForeign(); });
   ForEachReachable([](Heap* heap) { heap->Trim(); });

@@ -261,7 +261,7 @@ const Scenario kScenarios[] = {
   {"free_huge", kMapped, 20000, nullptr, TakeHuge, Free, nullptr,
    {"memory6Return", "Arena6Return", "PurgeExcess"}, {}, size_t{3} << 20},
   {"free_vast", kMapped, 20000, nullptr, TakeVast, Free, nullptr,
-   {"memory6Return", "os5Purge", "UnmapFree", "Growth5Unmap"}, {}, size_t{80} << 20},
+   {"os5Purge", "UnmapFree", "Growth5Unmap"}, {}, size_t{80} << 20},
   {"free_then_calloc", kMapped, 20000, nullptr, TakeHuge, FreeAndCalloc, KeepZeroed,
    {"PurgeExcess", "AllocateZeroed"}, {}, size_t{6} << 20},
   {"free_purges", kMapped | kOursOnly, 20000, LetPurgeFallDue, WarmUp, FreeMany, nullptr,
