@@ -137,8 +137,9 @@ TEST_F(MoveTest, NoMoreThanSoManyBlocksAreMovedAtATime) {
     EXPECT_EQ(moved, move::kMostMoved);
     const size_t last = blocks.size() - 4;  // with another one behind it
     ASSERT_EQ(memory::RunAt(blocks[last])->moved_units, 0u);
-    FreeBlock(blocks[0]);
-    Trim();
+    // So many that the heap does not keep the first one. (Trim would notice
+    // that this is the child of a fork, where such a place counts for ever.)
+    for (int i = 0; i < 9; ++i) FreeBlock(blocks[i]);
     blocks[last] =
         static_cast<char*>(Reallocate(blocks[last], 600 * kKiB, "test"));
     EXPECT_NE(memory::RunAt(blocks[last])->moved_units, 0u);

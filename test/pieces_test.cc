@@ -1,13 +1,15 @@
-// The allocator where address space is limited when it begins: mapped memory
-// comes in pieces, and no base leads to them.
+// The allocator where the primary arena cannot be had: mapped memory comes in
+// pieces, and no base leads to them.
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <vector>
 
 #include "core/allocator.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -25,6 +27,8 @@ void WithLimit(F f) {
   InChild([&] {
     const rlimit limit{kLimit, kLimit};
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    constexpr unsigned kFlags = 3;  // which argument of mmap
+    RefuseIf(SYS_mmap, kFlags, MAP_FIXED_NOREPLACE, EPERM);
     memory::EnableMmap();
     f();
     EXPECT_EQ(LoadRelaxed(&memory::primary_place.units), 0u);
@@ -67,12 +71,16 @@ TEST(PiecesTest, MostOfTheLimitCanBeUsedAgainAndAgain) {
   });
 }
 
-TEST(PiecesTest, AProgramThatLimitsItselfLaterIsLimited) {
-  InChild([] {
+// It has a primary all the same, be it limited at the start or later.
+void ExpectToBeLimited(bool at_start) {
+  InChild([=] {
+    const rlimit limit{kLimit, RLIM_INFINITY};
+    if (at_start) {
+      ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    }
     memory::EnableMmap();
     ASSERT_NE(Allocate(100), nullptr);
     ASSERT_NE(LoadRelaxed(&memory::primary_place.units), 0u);
-    const rlimit limit{kLimit, RLIM_INFINITY};
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     size_t count = 0;
     while (count * kMiB < 2 * kLimit && Allocate(kMiB) != nullptr) ++count;
@@ -83,6 +91,10 @@ TEST(PiecesTest, AProgramThatLimitsItselfLaterIsLimited) {
     ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
     EXPECT_NE(Allocate(kMiB), nullptr);
   });
+}
+TEST(PiecesTest, AProgramThatIsLimited) {
+  ExpectToBeLimited(/*at_start=*/true);
+  ExpectToBeLimited(/*at_start=*/false);
 }
 
 // Not by way of the list for frees by others.

@@ -17,10 +17,12 @@ using Descriptor = Run;  // testing::Test has a Run of its own
 constexpr size_t kUnit = memory::kMappedUnitBytes;
 
 size_t ResidentPages(void* start, size_t bytes) {
-  std::vector<unsigned char> pages(bytes / os::PageSize());
-  EXPECT_EQ(mincore(start, bytes, pages.data()), 0);
   size_t count = 0;
-  for (unsigned char page : pages) count += page & 1;
+  for (size_t at = 0; at < bytes; at += os::PageSize()) {
+    unsigned char page = 0;  // and if its address was given back
+    mincore(static_cast<char*>(start) + at, 1, &page);
+    count += page & 1;
+  }
   return count;
 }
 
@@ -85,9 +87,9 @@ TEST_F(PurgeTest, WhatIsTooLargeToBeKeptIsPurgedWhole) {
   memory::Return(taken.run, /*dirty=*/true);
   EXPECT_EQ(taken.arena->dirty_units(), dirty);
   const memory::Grant again = Take(kBytes);
-  ASSERT_EQ(again.address(), address);
+  ASSERT_NE(again.run, nullptr);
   EXPECT_TRUE(again.zeroed);
-  EXPECT_EQ(address[0] + address[kBytes - 1], 0);
+  EXPECT_EQ(again.address()[0] + again.address()[kBytes - 1], 0);
   memory::Return(again.run, /*dirty=*/false);
 }
 

@@ -43,7 +43,9 @@ std::vector<Run*> Peak(const Growing& test, size_t count,
   }
   for (size_t i = 0; i < count; ++i) {
     if (std::find(kept.begin(), kept.end(), i) == kept.end()) {
-      test.arena->Return(runs[i], /*dirty=*/true);
+      // It need not be purged first.
+      runs[i]->base[0] = 0;
+      test.arena->Return(runs[i], /*dirty=*/false);
     }
   }
   return runs;
@@ -52,12 +54,10 @@ std::vector<Run*> Peak(const Growing& test, size_t count,
 TEST(ShrinkTest, TheHighestFreeChunksGoAndComeAgain) {
   Growing test;
   const std::vector<::aomalloc::Run*> runs = Peak(test, 10, {3, 8});
-  const size_t dirty = test.arena->dirty_units();
   const size_t addresses = Addresses();
   test.arena->UnmapExcess(5 * kChunk);
   EXPECT_EQ(test.arena->accessible_units(), 5 * kChunk);
   EXPECT_EQ(Addresses(), addresses - 5 * kChunk * kUnit);
-  EXPECT_EQ(test.arena->dirty_units(), dirty - 5 * kChunk);
   for (const size_t i : {0, 1, 2, 3, 8}) {
     EXPECT_TRUE(test.arena->Contains(test.At(i * kChunk)));
     EXPECT_TRUE(IsMapped(test.At(i * kChunk)));
@@ -71,6 +71,18 @@ TEST(ShrinkTest, TheHighestFreeChunksGoAndComeAgain) {
   }
   EXPECT_EQ(test.arena->used_units(), 9 * kChunk);
   EXPECT_EQ(runs[3]->base[0], 1);
+}
+
+TEST(ShrinkTest, WhatIsDirtyStaysUntilItIsPurged) {
+  Growing test;
+  Peak(test, 10, {});
+  ::aomalloc::Run* run = TakeAndUse(test, 3 * kChunk);
+  test.arena->Return(run, /*dirty=*/true);
+  test.arena->UnmapExcess(0);
+  EXPECT_EQ(test.arena->accessible_units(), 3 * kChunk);
+  test.arena->PurgeExcess(0);
+  test.arena->UnmapExcess(0);
+  EXPECT_EQ(test.arena->accessible_units(), 0u);
 }
 
 TEST(ShrinkTest, APartOfAChunkThatComesAgainIsFree) {
@@ -149,6 +161,7 @@ TEST(ShrinkTest, ThreadsTakeAndReturnMeanwhile) {
   InThreads(kThreads, [&](int id) {
     for (size_t i = 0; i < 30000; ++i) {
       if (id == 0) {
+        test.arena->PurgeExcess(0);
         test.arena->UnmapExcess(i % 3 * kChunk);
         continue;
       }
@@ -162,6 +175,7 @@ TEST(ShrinkTest, ThreadsTakeAndReturnMeanwhile) {
     }
   });
   EXPECT_EQ(test.arena->used_units(), 0u);
+  test.arena->PurgeExcess(0);
   test.arena->UnmapExcess(0);
   EXPECT_EQ(test.arena->accessible_units(), 0u);
   EXPECT_EQ(test.arena->dirty_units(), 0u);

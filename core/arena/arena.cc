@@ -160,15 +160,16 @@ bool Arena::GrowAt(size_t start, size_t end) {
   return true;
 }
 
-// Marks all units of free chunks that are adjacent, at most `most`, the highest
-// below `*top` first. Sets `*top` to where the next search begins.
+// Marks all units of free clean chunks that are adjacent, at most `most`, the
+// highest below `*top` first. Sets `*top` to where the next search begins.
 Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most) {
   size_t last = 0;   // of the piece, and one more; 0: there is none yet
   size_t first = 0;  // of the piece
   while (*top > 0 && last - first < most) {
     const size_t word = *top - 1;
     // Acquire: as in Mark. It is unmapped after what the last user wrote.
-    const bool marked = IsThere(word) && LoadRelaxed(&used_[word]) == 0 &&
+    const bool marked = IsThere(word) && LoadRelaxed(&dirty_[word]) == 0 &&
+                        LoadRelaxed(&used_[word]) == 0 &&
                         CasAcquire(&used_[word], 0, ~AO_t{0});
     if (!marked && last != 0) break;
     *top = word;
@@ -190,6 +191,7 @@ void Arena::UnmapFree(size_t allowed) {
     const size_t count = piece.end - piece.start;
     switch (growth_->Unmap(piece)) {
       case Growth::Unmapped::kDone: {
+        // Somebody may have used and returned it before it was marked.
         const size_t dirty = CountDirty(piece.start, count);
         ClearDirtyBits(piece.start, count);
         AddToCounts(0, ~dirty + 1);

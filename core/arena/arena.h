@@ -87,7 +87,8 @@ class Arena {
   void PurgeExcess(size_t allowed, bool insists = false);
 
   // Gives the addresses of free chunks back while more than `allowed` units are
-  // mapped, the highest first.
+  // mapped, the highest first. A chunk with dirty units stays until it is
+  // purged.
   void UnmapExcess(size_t allowed) {
     if (accessible_units() > allowed && growth_ != nullptr) {
       UnmapFree(allowed);

@@ -28,6 +28,10 @@ namespace {
 // system refuses so much.
 constexpr size_t kSmallestPiece = size_t{1} << 20;
 
+// Where a program may have fewer addresses, the primary would take too many of
+// them: it begins with 2 MiB for itself and 4 MiB of memory.
+constexpr size_t kLeastForPrimary = size_t{48} << 20;
+
 AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;
 
@@ -65,7 +69,7 @@ void PlacePrimary(const Arena* primary) {
 bool AddArena(int slot, size_t bytes) {
   if (slot >= kMaxMapped) return false;
   if (slot == 0 && bytes <= kPrimaryBytes &&
-      os::AddressSpaceLimit() == SIZE_MAX) {
+      os::AddressSpaceLimit() >= kLeastForPrimary) {
     Arena* primary = MakePrimary();
     if (primary != nullptr) {
       // Release: as below.

@@ -45,10 +45,8 @@ AtomicWord purged_ms;
 void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
 
 void Addresses(Arena* arena) {
-  const AO_t told = LoadRelaxed(&told_bytes);
-  const bool is_more = told != kNotTold && told > kIdleAddresses;
   arena->UnmapExcess(kMostAddresses * arena->used_units() +
-                     (is_more ? told : kIdleAddresses) / arena->unit_bytes());
+                     kIdleAddresses / arena->unit_bytes());
 }
 
 void IfDue(Arena* arena) {

@@ -11,8 +11,8 @@
 // the threshold then becomes twice its value, or twice what was purged at once
 // if that is more. One second after the last regret it falls back.
 //
-// Addresses of free memory go back at once, as far as an arena has more than
-// twice as many as are in use, and 64 MiB.
+// Addresses of free memory go back as soon as it is purged, as far as an arena
+// has more than twice as many as are in use, and 64 MiB.
 //
 // Who touches what: any thread and handler may call anything here at any time.
 // All words are hints, and nothing depends on their order. Two threads at once,
