@@ -19,7 +19,7 @@
 namespace aomalloc {
 
 struct Layout {
-  static constexpr uintptr_t kVersion = 2;
+  static constexpr uintptr_t kVersion = 3;
   static constexpr size_t kWords = 40;
 
   const volatile void* static_arena;
@@ -49,6 +49,8 @@ struct Layout {
              offsetof(Arena, used_),
              offsetof(Arena, dirty_),
              offsetof(Arena, end_),
+             offsetof(Arena, growth_),
+             offsetof(Growth, mapped_) + offsetof(Bitmap, words_),
              sizeof(Run),
              offsetof(Run, owner),
              offsetof(Run, units),

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "core/allocator.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -104,8 +104,7 @@ TEST(Limit, FreeMemoryThatIsNotPurgedCounts) {
 
 TEST(Limit, FreeMemoryOfAllPiecesCounts) {
   WithLimit(kLimit, [] {
-    const rlimit address_space{size_t{2} << 30, RLIM_INFINITY};
-    ASSERT_EQ(setrlimit(RLIMIT_AS, &address_space), 0);
+    RefusePrimary();
     LeaveFreeMemoryThatIsNotPurged();
     EXPECT_NE(memory::ArenaAt(2), nullptr) << "it all fitted into one piece";
   });

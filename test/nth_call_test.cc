@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 
@@ -23,6 +22,7 @@
 #include "core/base/syscall.h"
 #include "core/report/statistics.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 
 // The program's code, as the linker knows it.
@@ -233,12 +233,9 @@ constexpr int kNotReached = 3;
 
 // A run in which calls are refused, and one in which they are not any more.
 // True if there were as many as `n`.
-bool Try(int call, int n, bool ever, size_t limit) {
+bool Try(int call, int n, bool ever, bool in_pieces) {
   const int status = StatusOfChild([=] {
-    if (limit != 0) {
-      const rlimit limits{limit, limit};
-      ASSERT_EQ(setrlimit(RLIMIT_AS, &limits), 0);
-    }
+    if (in_pieces) RefusePrimary();
     mallopt(M_ARENA_MAX, 1);  // of the C library
     memory::EnableMmap();
     const size_t address_space = AddressSpace();
@@ -264,7 +261,8 @@ bool Try(int call, int n, bool ever, size_t limit) {
   return true;
 }
 
-class NthCallTest : public testing::TestWithParam<size_t> {
+// The parameter: whether mapped memory comes in pieces.
+class NthCallTest : public testing::TestWithParam<bool> {
  protected:
   // Refuses all there are, one after the other, of which there must be some.
   void TryEach(int call, int least) {
@@ -280,20 +278,16 @@ class NthCallTest : public testing::TestWithParam<size_t> {
 TEST_P(NthCallTest, Mmap) { TryEach(SYS_mmap, 1); }
 TEST_P(NthCallTest, Munmap) { TryEach(SYS_munmap, 1); }
 // The primary needs none.
-TEST_P(NthCallTest, Mprotect) {
-  TryEach(SYS_mprotect, GetParam() == 0 ? 0 : 5);
-}
+TEST_P(NthCallTest, Mprotect) { TryEach(SYS_mprotect, GetParam() ? 5 : 0); }
 TEST_P(NthCallTest, Madvise) { TryEach(SYS_madvise, 5); }
 TEST_P(NthCallTest, Mremap) {
   if (!PagesAreMoved()) GTEST_SKIP() << "before Linux 5.14";
   TryEach(SYS_mremap, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(, NthCallTest, testing::Values(0, size_t{1024} * kMiB),
-                         [](const auto& suite) {
-                           return suite.param == 0 ? std::string("Primary")
-                                                   : std::string("Pieces");
-                         });
+INSTANTIATE_TEST_SUITE_P(, NthCallTest, testing::Bool(), [](const auto& suite) {
+  return suite.param ? std::string("Pieces") : std::string("Primary");
+});
 
 }  // namespace
 }  // namespace aomalloc

@@ -2,7 +2,6 @@
 // pieces, and no base leads to them.
 #include <errno.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <vector>
@@ -27,8 +26,7 @@ void WithLimit(F f) {
   InChild([&] {
     const rlimit limit{kLimit, kLimit};
     ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    constexpr unsigned kFlags = 3;  // which argument of mmap
-    RefuseIf(SYS_mmap, kFlags, MAP_FIXED_NOREPLACE, EPERM);
+    RefusePrimary();
     memory::EnableMmap();
     f();
     EXPECT_EQ(LoadRelaxed(&memory::primary_place.units), 0u);

@@ -2,7 +2,6 @@
 // comes in the middle of the other.
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <sys/resource.h>
 
 #include <thread>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "core/allocator.h"
 #include "core/thread/thread.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/step.h"
 #include "test/testing.h"
 
@@ -39,10 +39,7 @@ void InChildren(int step, F check) {
 // The primary, and a piece.
 void TwoThatAddAnArena(bool limited) {
   InChildren(Stepper::kStride * 7, [limited](int delay) -> bool {
-    if (limited) {
-      const rlimit limit{size_t{2} << 30, RLIM_INFINITY};
-      EXPECT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    }
+    if (limited) RefusePrimary();
     memory::EnableMmap();
     const size_t before = AddressSpace();
     const memory::Request request{100, 100, 1};

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -38,6 +39,12 @@ inline void RefuseIf(unsigned call, unsigned argument, unsigned mask,
 }
 inline void Refuse(unsigned call, unsigned error) {
   RefuseIf(call, 0, 0, error);
+}
+
+// Refuses the primary arena: so mapped memory comes in pieces.
+inline void RefusePrimary() {
+  constexpr unsigned kFlags = 3;  // which argument of mmap
+  RefuseIf(SYS_mmap, kFlags, MAP_FIXED_NOREPLACE, EPERM);
 }
 
 }  // namespace aomalloc

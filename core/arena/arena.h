@@ -147,8 +147,10 @@ class Arena {
   size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
   size_t purges() const { return LoadRelaxed(&purges_); }
   size_t purged_units() const { return LoadRelaxed(&purged_); }
+  // All units of a chunk that was unmapped are marked.
   bool InUse(size_t unit) const {
-    return (LoadRelaxed(&used_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
+    return IsThere(unit / kWordBits) &&
+           (LoadRelaxed(&used_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
   }
   bool IsDirty(size_t unit) const {
     return (LoadRelaxed(&dirty_[unit / kWordBits]) >> (unit % kWordBits)) & 1;

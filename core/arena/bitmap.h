@@ -95,6 +95,8 @@ class Bitmap {
   }
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   size_t Next(size_t from, size_t end, AO_t flip) const {
     for (size_t at = from / kWordBits; at < WordsUpTo(end); ++at) {
       const AO_t bits = (LoadRelaxed(word(at)) ^ flip) & MaskIn(at, from, end);

@@ -85,6 +85,8 @@ class Growth {
   bool CannotUnmap() const { return LoadRelaxed(&unmap_failures_) > 10; }
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   static constexpr size_t kNone = ~size_t{0};
 
   static size_t ChunksFor(size_t units) {

@@ -14,7 +14,7 @@
 //
 // A search looks at a bounded number of heaps, and the next one goes on where
 // it stopped. So what a thread costs does not grow with the number of threads,
-// where their ids are known (thread.cc, Adopt).
+// where their ids are known (thread.cc, HasUnlisted).
 // If more heaps are free than a search sees, one is added although it need not
 // be; the next searches find them.
 #ifndef AOMALLOC_CORE_THREAD_REGISTRY_H_

@@ -123,20 +123,17 @@ void List(Heap* heap) {
   } while (!CasRelaxed(&held, first, reinterpret_cast<AO_t>(heap)));
 }
 
-// A thread whose id was not known when it vanished is never known to be dead.
-// But if our token has no id either, and is the same, then we have its place in
-// memory. Its heaps are ours. To be called when we have none.
-void Adopt() {
-  const Unlisted counted;  // so a handler does not do the same
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    if (IsHeld(heap)) List(heap);
-  }
+// True if this thread may hold heaps that are not on its list.
+bool HasUnlisted() {
+  // A thread whose id was not known when it vanished is never known to be dead.
+  // But if our token has no id either, and is the same, then we have its place
+  // in memory. Its heaps are ours.
+  return unlisted != 0 || Holder::IdOf(ThisThread()) == 0;
 }
 
 // Claims a heap on this thread's list that is not in use. Null if there is
 // none.
 Heap* ClaimListed(const ClaimFrame& frame) {
-  if (held == 0 && unlisted == 0 && Holder::IdOf(ThisThread()) == 0) Adopt();
   for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
     if (IsHeld(heap) && ClaimOrTakeOver(heap, frame)) return heap;
   }
@@ -144,8 +141,7 @@ Heap* ClaimListed(const ClaimFrame& frame) {
 }
 
 // The same for a heap that may be on no list. An operation of this thread that
-// was switched away from may be about to release it, after a visit. So it must
-// not become the current heap.
+// was switched away from may be about to release it, after a visit.
 bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
   if (!IsHeld(heap)) return false;
   if (!heap->claim.ClaimAmongThreads(frame) && !TakeOver(heap, frame)) {
@@ -161,7 +157,7 @@ bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
 
 // Claims a heap that this thread holds and that is on no list.
 Heap* ClaimUnlisted(const ClaimFrame& frame) {
-  if (unlisted == 0) return nullptr;
+  if (!HasUnlisted()) return nullptr;
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     if (ClaimIfHeld(heap, frame)) return heap;
   }
@@ -247,11 +243,12 @@ bool ClaimIdle(Heap* heap, const ClaimFrame& frame) {
   return false;
 }
 
-// Calls `visit` with each heap that this thread may hold.
+// Calls `visit` with each heap that this thread may hold. `all`: some may not
+// be on its list.
 template <typename Visit>
-void ForEachHeld(Visit visit) {
+void ForEachHeld(bool all, Visit visit) {
   // What a thread that ends is at work on is on its list no more, or never was.
-  if (unlisted == 0 && !ending) {
+  if (!all && !HasUnlisted() && !ending) {
     for (Heap* heap = AsHeap(held); heap != nullptr; heap = heap->next_held) {
       visit(heap);
     }
@@ -267,10 +264,11 @@ void RecordId() {
   uint32_t generation;
   while ((generation = liveness::ToRecord(recorded)) != 0) {
     const AO_t before = token;
+    const bool all = before != 0 && HasUnlisted();
     const AO_t id = liveness::ThreadId();
     if (!CasRelaxed(&token, before, TokenWith(id))) continue;
     if (before != 0) {
-      ForEachHeld([=](Heap* heap) {
+      ForEachHeld(all, [=](Heap* heap) {
         const AO_t holder = LoadRelaxed(&heap->holder);
         if (holder == 0 || holder - Holder::IdOf(holder) != TokenWith(0)) {
           return;
@@ -409,9 +407,12 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.
   while ((heap = ClaimListed(frame)) == nullptr) {
-    if (current != nullptr && (heap = ClaimUnlisted(frame)) != nullptr) {
-      return heap;
-    }
+    // What an operation visits, which was interrupted, must not become the
+    // current heap.
+    const bool none_is_visited = unlisted == 0;
+    if (none_is_visited || current != nullptr) heap = ClaimUnlisted(frame);
+    if (heap != nullptr && none_is_visited) break;
+    if (heap != nullptr) return heap;
     if (!Acquire(frame)) return ClaimUnlisted(frame);
   }
   if (current == nullptr) {
@@ -483,7 +484,7 @@ void ReleaseHeaps() {
       ReleaseHeld(heap);
     }
   }
-  if (unlisted == 0) return;
+  if (!HasUnlisted()) return;
   for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
     if (IsHeld(heap)) ReleaseHeld(heap);
   }

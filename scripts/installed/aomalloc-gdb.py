@@ -13,12 +13,13 @@ import struct
 
 import gdb
 
-VERSION = 2
+VERSION = 3
 # In the order of preload/layout.cc.
 POINTERS = "static_arena mapped_arenas first_heaps registry secret".split()
 WORDS = """
     version max_mapped num_first_heaps num_classes
     arena_base arena_shift arena_table arena_used arena_dirty arena_accessible
+    arena_growth growth_mapped
     run_bytes run_owner run_units run_granules run_capacity run_kind
     run_free run_used run_beyond run_carved run_drained
     heap_bytes heap_holder heap_next heap_draining heap_remote
@@ -86,12 +87,19 @@ class Arena:
         self.used = memory.read(field("arena_used"), (self.units + 63) // 64 * 8)
         self.dirty = memory.read(field("arena_dirty"), (self.units + 63) // 64 * 8)
         self.layout = layout
+        # An arena that grows has a bit for each 64 units: whether they are mapped.
+        growth = field("arena_growth")
+        self.mapped = growth and memory.read(
+            memory.word(growth + layout["growth_mapped"]), (self.units + 511) // 512)
 
     def contains(self, address):
         return self.base <= address < self.base + (self.units << self.shift)
 
+    def is_mapped(self, unit):
+        return not self.mapped or self.mapped[unit // 512] >> (unit // 64 % 8) & 1
+
     def in_use(self, unit):
-        return self.used[unit // 8] >> (unit % 8) & 1
+        return self.is_mapped(unit) and self.used[unit // 8] >> (unit % 8) & 1
 
     def is_dirty(self, unit):
         return self.dirty[unit // 8] >> (unit % 8) & 1

@@ -1,10 +1,12 @@
 #include "test/fuzz/heap.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "core/allocator.h"
 #include "core/arena/ceiling.h"
+#include "core/arena/make_arena.h"
 #include "test/fuzz/calls.h"
 #include "test/fuzz/model.h"
 #include "test/testing.h"
@@ -22,8 +24,18 @@ constexpr size_t kLargeStaticHeap = 16 * kMiB;
 constexpr size_t kCeiling = 12 * kMiB;
 constexpr size_t kAddressSpace = 48 * kMiB;  // beyond what is there already
 
-// Mapped memory comes in pieces then.
+// Mapped memory comes in pieces then: something is where the primary arena
+// would begin.
 void LimitAddressSpace() {
+  constexpr size_t kAround = 16 * kMiB;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* there = mmap(nullptr, kAround, PROT_NONE, kFlags, -1, 0);
+  for (unsigned i = 0; i < arenas::kPrimaryPlaces; ++i) {
+    const uintptr_t place =
+        arenas::PrimaryPlaceBelow(reinterpret_cast<uintptr_t>(there), i);
+    mmap(reinterpret_cast<void*>(place - kAround), 2 * kAround, PROT_NONE,
+         kFlags | MAP_FIXED_NOREPLACE, -1, 0);
+  }
   const size_t most = aomalloc::AddressSpace() + kAddressSpace;
   const rlimit limit{most, most};
   if (setrlimit(RLIMIT_AS, &limit) != 0) Fail("setrlimit: %d", errno);

@@ -70,7 +70,7 @@ void UseUpAndFeedPeer();
 
 // In the process that the trials are forked from:
 void LetPurgeFallDue();
-void LimitAddressSpace();
+void RefusePrimary();
 
 }  // namespace stepper
 
