@@ -160,34 +160,47 @@ bool Arena::GrowAt(size_t start, size_t end) {
   return true;
 }
 
-// Marks all units of free clean chunks that are adjacent, at most `most`, the
-// highest below `*top` first. Sets `*top` to where the next search begins.
-Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most) {
-  size_t last = 0;   // of the piece, and one more; 0: there is none yet
-  size_t first = 0;  // of the piece
-  while (*top > 0 && last - first < most) {
-    const size_t word = *top - 1;
-    // Acquire: as in Mark. It is unmapped after what the last user wrote.
-    const bool marked = IsThere(word) && LoadRelaxed(&dirty_[word]) == 0 &&
-                        LoadRelaxed(&used_[word]) == 0 &&
-                        CasAcquire(&used_[word], 0, ~AO_t{0});
-    if (!marked && last != 0) break;
-    *top = word;
-    if (!marked) continue;
-    if (last == 0) last = word + 1;
-    first = word;
+// Marks all units of a free clean chunk. False if it is not, or not any more.
+bool Arena::MarkChunk(size_t word) {
+  if (!IsThere(word) || LoadRelaxed(&dirty_[word]) != 0 ||
+      LoadRelaxed(&used_[word]) != 0 ||
+      // Acquire: as in Mark. It is unmapped after what the last user wrote.
+      !CasAcquire(&used_[word], 0, ~AO_t{0})) {
+    return false;
   }
-  return {first * kWordBits, last * kWordBits};
+  if (IsThere(word)) return true;
+  // It was unmapped and mapped again meanwhile, and is not published yet.
+  ClearBitsRelease(&used_[word], ~AO_t{0});
+  return false;
 }
 
-void Arena::UnmapFree(size_t allowed) {
-  size_t top = WordsUpTo(end());
+// Marks free clean chunks that are adjacent, the highest below `*top` first.
+// Sets `*top` to where the next search begins. Looks at `*looks` others at most
+// on the way.
+Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most, size_t* looks) {
+  size_t count = 0;
+  for (; *top > 0 && count < most; --*top) {
+    if (MarkChunk(*top - 1)) {
+      ++count;
+    } else if (count > 0 || *looks == 0) {
+      break;
+    } else {
+      --*looks;
+    }
+  }
+  return {*top * kWordBits, (*top + count) * kWordBits};
+}
+
+void Arena::UnmapFree(size_t allowed, size_t looks) {
+  const size_t all = WordsUpTo(end());
+  const size_t from = LoadRelaxed(&unmap_from_);
+  size_t top = from == 0 || from > all || looks >= all ? all : from;
   size_t there;
   while ((there = accessible_units()) > allowed && !growth_->CannotUnmap()) {
     const size_t excess = WordsUpTo(there - allowed);
-    const Growth::Piece piece =
-        MarkFreeChunks(&top, excess < kMostUnmapped ? excess : kMostUnmapped);
-    if (piece.start == piece.end) return;
+    const Growth::Piece piece = MarkFreeChunks(
+        &top, excess < kMostUnmapped ? excess : kMostUnmapped, &looks);
+    if (piece.start == piece.end) break;
     const size_t count = piece.end - piece.start;
     switch (growth_->Unmap(piece)) {
       case Growth::Unmapped::kDone: {
@@ -205,6 +218,7 @@ void Arena::UnmapFree(size_t allowed) {
         break;
     }
   }
+  StoreRelaxed(&unmap_from_, top);
 }
 
 size_t Arena::CountDirty(size_t start, size_t count) const {
@@ -285,6 +299,7 @@ void Arena::Return(Run* run, bool dirty) {
   }
   AddToCounts(~count + 1, dirty ? count : 0);
   Unmark(start, count);
+  if (!dirty) NoteClean((start + count - 1) / kWordBits);
 }
 
 bool Arena::Extend(Run* run, size_t count) {
@@ -362,6 +377,7 @@ void Arena::PurgeExcess(size_t allowed, bool insists) {
       // Release: as in Unmark. The next user comes after the purge, and sees
       // the `dirty` bits that it cleared.
       ClearBitsRelease(&used_[word], bits);
+      NoteClean(word);
       if (word * kWordBits < LoadRelaxed(&first_free_)) {
         StoreRelaxed(&first_free_, word * kWordBits);
       }

@@ -88,10 +88,11 @@ class Arena {
 
   // Gives the addresses of free chunks back while more than `allowed` units are
   // mapped, the highest first. A chunk with dirty units stays until it is
-  // purged.
-  void UnmapExcess(size_t allowed) {
+  // purged. Gives up after it has looked in vain at so many chunks. The next
+  // call goes on there.
+  void UnmapExcess(size_t allowed, size_t looks = SIZE_MAX) {
     if (accessible_units() > allowed && growth_ != nullptr) {
-      UnmapFree(allowed);
+      UnmapFree(allowed, looks);
     }
   }
 
@@ -162,8 +163,8 @@ class Arena {
   static constexpr size_t kWordBits = Bitmap::kWordBits;
   static_assert(kWordBits == Growth::kChunkUnits);
   static constexpr size_t kNone = ~size_t{0};
-  // How many chunks, 256 MiB, one system call unmaps.
-  static constexpr size_t kMostUnmapped = 64;
+  // How many chunks, 32 MiB, one system call unmaps.
+  static constexpr size_t kMostUnmapped = 8;
 
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
                   AtomicWord* used, AtomicWord* dirty, Growth* growth,
@@ -199,8 +200,14 @@ class Arena {
   size_t Grow(size_t count, size_t alignment);
   bool GrowAt(size_t start, size_t end);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
-  void UnmapFree(size_t allowed);
-  Growth::Piece MarkFreeChunks(size_t* top, size_t most);
+  void UnmapFree(size_t allowed, size_t looks);
+  // To be called when units of this word of bits are free and clean.
+  void NoteClean(size_t word) {
+    const size_t from = LoadRelaxed(&unmap_from_);
+    if (from != 0 && from <= word) StoreRelaxed(&unmap_from_, word + 1);
+  }
+  bool MarkChunk(size_t word);
+  Growth::Piece MarkFreeChunks(size_t* top, size_t most, size_t* looks);
   void Publish(const Growth::Piece& piece);
   bool BeginUse(size_t start, size_t count);
   size_t CountDirty(size_t start, size_t count) const;
@@ -221,6 +228,9 @@ class Arena {
   AtomicWord first_free_ = 0;  // hint: units below it are in use
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;
+  // Hint: where the next search for chunks to unmap begins, downwards; 0: at
+  // the end.
+  AtomicWord unmap_from_ = 0;
   // Two counts in one word, because they change together: the units in use, and
   // from this bit on the units that are free and dirty.
   static constexpr int kCountBits = 32;

@@ -154,6 +154,7 @@ Growth::Unmapped Growth::Unmap(const Piece& piece) {
   char* start = base_ + (piece.start << unit_shift_);
   char* end = base_ + (piece.end << unit_shift_);
   if (os::Unmap(start, static_cast<size_t>(end - start))) {
+    StoreRelaxed(&unmap_failures_, 0);
     return Unmapped::kDone;
   }
   AddRelaxed(&unmap_failures_, 1);

@@ -81,7 +81,7 @@ class Growth {
   Unmapped Unmap(const Piece& piece);
   void LetGo(const Piece& piece);
 
-  // True if the system has refused often to unmap something.
+  // True if the system has refused to unmap something again and again.
   bool CannotUnmap() const { return LoadRelaxed(&unmap_failures_) > 10; }
 
  private:

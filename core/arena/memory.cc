@@ -187,9 +187,10 @@ void GiveBack(Arena* arena, Run* run, bool dirty) {
   if (dirty && arena->mapped() && purge::IsTooMuch(arena, bytes)) {
     dirty = !os::Purge(run->base, bytes);
   }
+  const size_t units = run->units;
   arena->Return(run, dirty);
   ceiling::Release(bytes);
-  if (arena->mapped()) purge::IfDue(arena);
+  if (arena->mapped()) purge::IfDue(arena, units);
 }
 
 }  // namespace

@@ -166,7 +166,7 @@ const Run* SpanAround(const Run* unit);
 inline void PurgeIfPending(const Run* run) {
   if (Likely(!purge::IsPending())) return;
   Arena* arena = ArenaOfRun(run);
-  if (arena->mapped()) purge::IfDue(arena);
+  if (arena->mapped()) purge::IfDue(arena, 0);
 }
 
 // Gives free memory of mapped arenas back to the system now, except `keep`

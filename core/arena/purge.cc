@@ -21,6 +21,9 @@ constexpr AO_t kMemoryMs = 1000;
 constexpr size_t kMostAddresses = 2;
 constexpr size_t kIdleAddresses = size_t{64} << 20;
 
+// At how many chunks to look at least, when some memory has become free.
+constexpr size_t kLeastLooks = 16;
+
 // Reading the clock is a system call: only each so many calls of IfDue read it.
 constexpr AO_t kCallsAClock = 8;
 
@@ -37,20 +40,14 @@ size_t Allowed(const Arena* arena) {
   return kIdleBytes + arena->used_units() / kIdleFraction * arena->unit_bytes();
 }
 
-}  // namespace
-
-AtomicWord due_ms;
-AtomicWord purged_ms;
-
-void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
-
-void Addresses(Arena* arena) {
-  arena->UnmapExcess(kMostAddresses * arena->used_units() +
-                     kIdleAddresses / arena->unit_bytes());
+size_t AllowedAddresses(const Arena* arena) {
+  const AO_t told = LoadRelaxed(&told_bytes);
+  const bool is_more = told != kNotTold && told > kIdleAddresses;
+  return kMostAddresses * arena->used_units() +
+         (is_more ? told : kIdleAddresses) / arena->unit_bytes();
 }
 
-void IfDue(Arena* arena) {
-  Addresses(arena);
+void PurgeIfDue(Arena* arena) {
   const size_t unit = arena->unit_bytes();
   const size_t dirty = arena->dirty_units() * unit;
   const AO_t told = LoadRelaxed(&told_bytes);
@@ -81,6 +78,24 @@ void IfDue(Arena* arena) {
   }
   StoreRelaxed(&purged_ms, now);
   arena->PurgeExcess(allowed / unit);
+}
+
+}  // namespace
+
+AtomicWord due_ms;
+AtomicWord purged_ms;
+
+void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
+
+void Addresses(Arena* arena) { arena->UnmapExcess(AllowedAddresses(arena)); }
+
+void IfDue(Arena* arena, size_t units) {
+  const size_t purged = arena->purged_units();
+  PurgeIfDue(arena);
+  // In a heap that is fragmented it may take long to find a free chunk. So this
+  // takes time in proportion to what has become free.
+  units += arena->purged_units() - purged;
+  arena->UnmapExcess(AllowedAddresses(arena), kLeastLooks + units);
 }
 
 bool IsTooMuch(const Arena* arena, size_t bytes) {

@@ -33,10 +33,11 @@ extern AtomicWord due_ms __attribute__((visibility("hidden")));
 // since the last call of Regret.
 extern AtomicWord purged_ms __attribute__((visibility("hidden")));
 
-// Purges what is due. To be called when memory of a mapped arena was returned.
-void IfDue(Arena* arena);
+// Purges what is due, and gives addresses back. To be called when `units` units
+// of a mapped arena were returned.
+void IfDue(Arena* arena, size_t units);
 
-// Gives addresses back that are too many.
+// Gives addresses back, if there are too many, wherever they are.
 void Addresses(Arena* arena);
 
 // From now on up to `bytes` of each arena stay free and dirty, and what exceeds

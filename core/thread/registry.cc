@@ -26,9 +26,10 @@ AtomicWord dead_cursor = 0;
 
 Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
 
-// Holds a heap while it is certain that nobody else does. No thread has this
-// token, and it has no id: the heap is not taken for a dead thread's.
-constexpr AO_t kNobody = AO_t{1} << Holder::kIdBits;
+// The token of nobody in particular, but with a thread's id.
+constexpr AO_t NobodyWithIdOf(AO_t token) {
+  return AO_t{1} << Holder::kIdBits | Holder::IdOf(token);
+}
 
 enum class Look { kGoOn, kFound, kGiveUp };
 
@@ -133,21 +134,24 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
     if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
       return Look::kGoOn;
     }
+    // If this thread was stopped for long, there may be a new thread by now, in
+    // the same place and with the same id. So nobody gets the heap at first,
+    // and we ask again. If this thread vanishes meanwhile, its id leads to the
+    // heap.
+    const AO_t nobody = NobodyWithIdOf(token);
     // Acquire: what we do to the heap stays behind this.
-    if (!CasAcquire(&heap->holder, holder, kNobody)) return Look::kGoOn;
-    // If this thread was stopped for long, there may be a new thread, in the
-    // same place and with the same id: so ask again.
+    if (!CasAcquire(&heap->holder, holder, nobody)) return Look::kGoOn;
     if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
       // Full, but relaxed would do: nothing was changed.
-      CasFull(&heap->holder, kNobody, holder);
+      CasFull(&heap->holder, nobody, holder);
       return Look::kGoOn;
     }
     // Looked at while nobody can claim the heap. A claim that is seen later may
     // be that of a handler of ours.
     const AO_t seen = heap->claim.Peek();
-    StoreRelease(&heap->generation, 0);
-    // Full, but relaxed would do: nobody else changes it.
-    CasFull(&heap->holder, kNobody, token);
+    // Full, but acquire would do. It fails in the child of a handler's fork, if
+    // another thread has found our old id.
+    if (!CasFull(&heap->holder, nobody, token)) return Look::kGoOn;
     if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
       heap->Repair();
       heap->claim.Release();

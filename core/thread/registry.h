@@ -10,7 +10,8 @@
 // Interruption: an operation that is abandoned after that leaves the heap with
 // its thread (thread.h). One that adds heaps and is abandoned before they are
 // in the registry loses them: one spare heap, or one run. One that is abandoned
-// while it takes a heap from a vanished thread loses that heap.
+// while it takes a heap from a vanished thread loses that heap for as long as
+// its own thread lives.
 //
 // A search looks at a bounded number of heaps, and the next one goes on where
 // it stopped. So what a thread costs does not grow with the number of threads,
