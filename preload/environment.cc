@@ -9,6 +9,7 @@
 #include "core/arena/memory.h"
 #include "core/base/line.h"
 #include "core/base/os.h"
+#include "core/base/os_memory.h"
 #include "core/base/syscall.h"
 #include "core/heap/misuse.h"
 #include "preload/dlopen.h"
@@ -32,6 +33,13 @@ namespace profile_output = aomalloc::profile_output;
 namespace report_output = aomalloc::report_output;
 using aomalloc::preload::ParseBool;
 using aomalloc::preload::ParseSize;
+
+bool SetNameMappings(const char* value) {
+  bool name;
+  if (!ParseBool(value, &name)) return false;
+  if (name) aomalloc::os::NameMappings();
+  return true;
+}
 
 bool SetEnableMmap(const char* value) {
   bool enable;
@@ -91,6 +99,7 @@ constexpr char kBools[] = "one of 1, true, yes, on, 0, false, no, off";
 // The order of the rows matters: they are read from first to last, and some
 // need the effect of others.
 //
+//   AO_MALLOC_NAME_MAPPINGS  comes before there is a mapping
 //   AO_MALLOC_DUMP_SIGNAL  chooses stderr unless AO_MALLOC_STATS has set a path
 //   AO_MALLOC_PROFILE      starts with the rate of AO_MALLOC_PROFILE_RATE, and
 //                          only if AO_MALLOC_ENABLE_MMAP has enabled mmap
@@ -100,6 +109,8 @@ struct Option {
   const char* values;  // for the message about an invalid value
 };
 constexpr Option kOptions[] = {
+    {"AO_MALLOC_NAME_MAPPINGS", SetNameMappings,
+     "one of 1, true, yes, on, 0, false, no, off"},
     {"AO_MALLOC_ENABLE_MMAP", SetEnableMmap, kBools},
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
      "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},

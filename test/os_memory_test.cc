@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/allocator.h"
+#include "core/arena/memory.h"
 #include "test/child.h"
 #include "test/testing.h"
 
@@ -231,6 +233,41 @@ TEST_F(OsMemoryTest, ReservedMemoryIsAlignedAndCannotBeTouched) {
   os::Unmap(start, 4 * kAlignment);
   EXPECT_FALSE(IsMapped(start));
   EXPECT_EQ(os::Reserve(SIZE_MAX - kPage, kAlignment), nullptr);
+}
+
+// What /proc/self/smaps has of a name.
+int CountMappings(const char* name) {
+  FILE* file = fopen("/proc/self/smaps", "re");
+  if (file == nullptr) return -1;
+  char line[300];
+  int count = 0;
+  while (fgets(line, sizeof(line), file) != nullptr) {
+    count += strstr(line, name) != nullptr ? 1 : 0;
+  }
+  fclose(file);
+  return count;
+}
+
+TEST(NameTest, MappingsAreNamedIfThatIsWanted) {
+  InChild([] {
+    os::NameMappings();
+    void* page = os::Map(os::PageSize(), os::PageSize());
+    os::Name(page, os::PageSize(), "aomalloc: a test");
+    if (CountMappings("[anon:aomalloc: a test]") == 0) {
+      printf("the kernel names no mappings: nothing was tested\n");
+      return;
+    }
+    memory::EnableMmap();
+    Free(Allocate(1 << 20), "test");
+    Free(Allocate(10 << 20), "test");
+    EXPECT_EQ(CountMappings("[anon:aomalloc: heap]"), 1) << "it grew";
+    EXPECT_EQ(CountMappings("[anon:aomalloc: descriptors]"), 1);
+  });
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(1 << 20), "test");
+    EXPECT_EQ(CountMappings("[anon:aomalloc"), 0);
+  });
 }
 
 }  // namespace

@@ -39,6 +39,10 @@ bool Growth::ExtendTable(size_t end) {
       if (filled == os::Filled::kOccupied) AddRelaxed(&table_failures_, 1);
       return false;
     }
+    if (filled == os::Filled::kDone) {
+      os::Name(start, static_cast<size_t>(behind - start),
+               os::kDescriptorsName);
+    }
     // Release: pairs with the acquire in units(). The descriptors are there.
     CasRelease(&units_, units, units + kTableUnits);
     StoreRelaxed(&table_failures_, 0);
@@ -131,6 +135,7 @@ os::Filled Growth::Fill(const Piece& piece) {
     os::Unmap(start, bytes);
     return os::Filled::kRefused;
   }
+  os::Name(start, bytes, os::kHeapName);
   return filled;
 }
 

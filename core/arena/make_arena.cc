@@ -64,6 +64,7 @@ Arena* MakePiece(size_t data_bytes) {
   char* start =
       static_cast<char*>(os::Map(layout.base + data_bytes, alignment));
   if (start == nullptr) return nullptr;
+  os::Name(start, layout.base + data_bytes, os::kHeapName);
   char* base = start + layout.base;
   // Between the table and the blocks is a guard.
   const size_t gap = kTableGap & ~(os::PageSize() - 1);
@@ -99,6 +100,7 @@ Arena* MakePrimary() {
     filled = os::FillHole(start, PrimaryHeadBytes());
   }
   if (filled != os::Filled::kDone) return nullptr;
+  os::Name(start, PrimaryHeadBytes(), os::kDescriptorsName);
   os::KeepPagesSmall(start, PrimaryHeadBytes());
   auto* primary = reinterpret_cast<Primary*>(start);
   auto* claimed = reinterpret_cast<AtomicWord*>(primary + 1);

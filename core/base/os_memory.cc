@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <cstdint>
 
+#include "core/base/atomics.h"
 #include "core/base/syscall.h"
 
 namespace aomalloc::os {
@@ -34,6 +36,13 @@ namespace {
 #define MADV_GUARD_INSTALL 102  // Linux 6.13
 #define MADV_GUARD_REMOVE 103
 #endif
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41  // Linux 5.17
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+AtomicWord names_mappings;
 
 constexpr long kAccessible = PROT_READ | PROT_WRITE;
 constexpr long kOwn = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -84,6 +93,14 @@ void* Map(size_t bytes, size_t alignment) {
   return MapAligned(bytes, alignment, kAccessible);
 }
 
+void NameMappings() { StoreRelaxed(&names_mappings, 1); }
+
+void Name(void* start, size_t bytes, const char* name) {
+  if (LoadRelaxed(&names_mappings) == 0) return;
+  Syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, AsLong(start),
+          static_cast<long>(bytes), AsLong(name));
+}
+
 bool Unmap(void* start, size_t bytes) {
   return Syscall(SYS_munmap, AsLong(start), static_cast<long>(bytes)) == 0;
 }
@@ -98,8 +115,12 @@ bool Purge(void* start, size_t bytes) {
 }
 
 bool Renew(void* start, size_t bytes) {
-  return !IsError(MmapAt(reinterpret_cast<uintptr_t>(start), bytes, kAccessible,
-                         kOwn | MAP_FIXED));
+  if (IsError(MmapAt(reinterpret_cast<uintptr_t>(start), bytes, kAccessible,
+                     kOwn | MAP_FIXED))) {
+    return false;
+  }
+  Name(start, bytes, kHeapName);
+  return true;
 }
 
 bool Forbid(void* start, size_t bytes) {

@@ -31,6 +31,17 @@ void* Reserve(size_t bytes, size_t alignment);
 // no address space, or if the system has no memory to promise.
 void* Map(size_t bytes, size_t alignment);
 
+// From now on mappings are named: /proc/PID/smaps and pmap then show what they
+// are for. Not the default: it costs a system call for each mapping, and a
+// seccomp filter may kill a process for it. Linux 5.17; others name nothing.
+void NameMappings();
+
+// Names pages that were just mapped. `name` has up to 79 characters.
+constexpr char kHeapName[] = "aomalloc: heap";
+constexpr char kDescriptorsName[] = "aomalloc: descriptors";
+constexpr char kProfileName[] = "aomalloc: profile";
+void Name(void* start, size_t bytes, const char* name);
+
 // Gives address space back. If that fails, all or part of it stays, with its
 // contents.
 bool Unmap(void* start, size_t bytes);

@@ -149,6 +149,7 @@ const char* Start(size_t mean, const void* code) {
   if (!stack_walk::IsPossible()) return kNoObjects;
   void* got = os::Map(kMemoryBytes, os::PageSize());
   if (got == nullptr) return kNoMemory;
+  os::Name(got, kMemoryBytes, os::kProfileName);
   memory = static_cast<char*>(got);
   StoreRelaxed(&memory_used, kAlignment);
   own_code = code;
