@@ -25,9 +25,10 @@ step() {
 
 # Of the unit tests, those that are about what the system does, but for cases that
 # take most of the time.
-SLOW='*/Pieces:*.BlocksThatWentHomeAreWiped:*.NoMoreThanSoMany*'
+SLOW='*AtAnyInstruction:*.StoppedAnywhere*:*/Pieces:*.BlocksThatWentHomeAreWiped:*.NoMoreThanSoMany*'
 ! is_short || export GTEST_FILTER="-$SLOW"
-SHORT='arena ceiling fault guards hardening move nth_call os os_memory purge refusal
+SHORT='arena ceiling fault guards hardening move nth_call os os_memory processes purge
+  refusal shrink
   thread vanished'
 is_wanted() {
   local name

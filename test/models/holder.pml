@@ -12,10 +12,12 @@
 // not atomic beside another thread: so no two threads may try at once.  Never
 // are two live threads at work on the heap, and nobody works on what a vanished
 // thread left in the middle before it is repaired; a thread's `current` heap is
-// its own, and the heap is never lost.  (Ids are not used again here: in the
-// kernel they are, but then the thread is not known to be dead.)
+// its own, and the heap is never lost.  With REUSED, the last thread begins when
+// the first is gone, and has its place in memory and its id.
 //
 // holds:
+// holds: -DREUSED
+// fails: -DBROKEN_ONE_LOOK -DREUSED  taken with one look at the thread
 // fails: -DBROKEN_CLAIM_FIRST  released the claim first, then the heap
 // fails: -DBROKEN_RELEASE      the claim is given up by a store of 0
 // fails: -DBROKEN_TOKEN        a new thread has the token of one that vanished
@@ -24,11 +26,24 @@
 #define FREE 0
 #define ROUNDS 2
 
-#ifdef BROKEN_TOKEN
+// Nobody's, with the id of the thread that is taking the heap.
+#define NOBODY(me) (4 + (me))
+#define THREAD(token) ((token) > 4 -> (token) - 4 : (token))
+
+#if defined(BROKEN_TOKEN) || defined(REUSED)
 // The last thread begins when the first is gone, and has its place in memory.
 #define TOKEN(me) ((me) == 3 -> 1 : (me))
 #else
 #define TOKEN(me) (me)
+#endif
+
+#ifdef REUSED
+// And its id.
+#define IS_DEAD(token) \
+  (!alive[THREAD(token)] && !(THREAD(token) == 1 && begun && alive[3]))
+bool begun;
+#else
+#define IS_DEAD(token) (!alive[THREAD(token)])
 #endif
 
 // Threads, and their tokens and tags, are 1 to 3.
@@ -87,11 +102,19 @@ inline Release() {
 inline AcquireFromDead() {
   seen = holder;
   if
-  :: seen != FREE && !alive[seen] ->
+  :: seen != FREE && IS_DEAD(seen) ->
 #ifdef BROKEN_TAKE
     holder = TOKEN(me);
 #else
+#ifdef BROKEN_ONE_LOOK
     if :: atomic { holder == seen -> holder = TOKEN(me) } :: else -> goto none fi;
+#else
+    if :: atomic { holder == seen -> holder = NOBODY(me) } :: else -> goto none fi;
+    if
+    :: IS_DEAD(seen) -> atomic { if :: holder == NOBODY(me) -> holder = TOKEN(me) :: else -> goto none fi }
+    :: else -> atomic { if :: holder == NOBODY(me) -> holder = seen :: else fi }; goto none
+    fi;
+#endif
 #endif
 #ifdef BROKEN_REPAIR
     word = 0;
@@ -117,6 +140,9 @@ proctype Thread(byte me) {
   {
 #ifdef BROKEN_TOKEN
     if :: me == 3 -> !alive[1] :: else fi;
+#endif
+#ifdef REUSED
+    if :: me == 3 -> atomic { !alive[1] -> begun = true } :: else fi;
 #endif
     do
     :: rounds == ROUNDS && holder != TOKEN(me) -> break
@@ -178,7 +204,7 @@ active proctype Fate() {
   }
   // What is left can be acquired or taken over.
   !alive[1] && !alive[2] && !alive[3] && !frame[1] && !frame[2] && !frame[3];
-  assert(holder == FREE || !alive[holder]);
+  assert(holder == FREE || IS_DEAD(holder));
   assert(!torn || word != 0)
 }
 
