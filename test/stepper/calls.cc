@@ -38,6 +38,7 @@ constexpr Rule kRules[] = {
     {SYS_tgkill, "tgkill", kAsks, ESRCH},  // signal 0: there is no such thread
     {SYS_getpid, "getpid", kAsks},
     {SYS_gettid, "gettid", kAsks},
+    {SYS_get_robust_list, "get_robust_list", kTells},
     {SYS_clock_gettime, "clock_gettime", kTells},
     {SYS_prlimit64, "prlimit64", kTells},
     {SYS_process_vm_readv, "process_vm_readv", kTells},
@@ -131,7 +132,7 @@ bool AsksForClaimant(const Call& call) { return call.number == SYS_futex; }
 
 bool AsksForOwner(long number) {
   return number == SYS_futex || number == SYS_tgkill || number == SYS_getpid ||
-         number == SYS_gettid;
+         number == SYS_gettid || number == SYS_get_robust_list;
 }
 
 Instead InsteadOf(const Call& call, Mode mode) {
