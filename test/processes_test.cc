@@ -56,7 +56,7 @@ class Other {
  public:
   Other()
       : thread_([this] {
-          TakeASlowPath();
+          TakeSlowPaths();
           heap = thread::current;
           has_heap_ = true;
           while (!ends_) std::this_thread::yield();
@@ -94,7 +94,7 @@ void ExpectOrder(Heap* own, Heap* left, bool speaks) {
   EXPECT_FALSE(IsTaken(left));
   EXPECT_EQ(LoadRelaxed(&own->holder), holder);
   // And after it.
-  TakeASlowPath();
+  TakeSlowPaths();
   EXPECT_EQ(thread::current, own);
   EXPECT_EQ(LoadRelaxed(&own->holder), thread::ThisThread());
   EXPECT_EQ(IdOf(own) == static_cast<AO_t>(getpid()), speaks);
@@ -111,7 +111,7 @@ template <typename F>
 void InParent(F f) {
   InChild([&] {
     memory::EnableMmap();
-    TakeASlowPath();
+    TakeSlowPaths();
     const Other other;
     f(thread::current, other.heap);
   });
@@ -146,7 +146,7 @@ TEST(ProcessesTest, ChildOfVfork) {
   InParent([](Heap* own, Heap* other) {
     const auto borrow = [](const Heap* with) {
       InChildOfVfork([=] {
-        TakeASlowPath();
+        TakeSlowPaths();
         EXPECT_EQ(thread::current, with);
         TakeFromDead();
       });
@@ -181,7 +181,7 @@ TEST(ProcessesTest, ChildOfVforkWithTheSameId) {
       ASSERT_TRUE(take_namespace());
       InChildOfVfork([] {
         if (getpid() != 1) _exit(1);
-        TakeASlowPath();
+        TakeSlowPaths();
         TakeFromDead();
       });
       EXPECT_FALSE(IsTaken(own));
@@ -207,7 +207,7 @@ TEST(ProcessesTest, NextHolderWithAnOldId) {
     InChildBy(RawClone, [] {
       Heap* idle = nullptr;
       InThreads(1, [&](int) {
-        TakeASlowPath();
+        TakeSlowPaths();
         idle = thread::current;
       });
       const ClaimFrame frame;
@@ -221,9 +221,9 @@ TEST(ProcessesTest, NextHolderWithAnOldId) {
 TEST(ProcessesTest, ChildOfAChildOfVfork) {
   InParent([](Heap* own, Heap* other) {
     InChildOfVfork([=] {
-      TakeASlowPath();
+      TakeSlowPaths();
       InChildBy(ForkAlone, [=] {
-        InChildOfVfork([] { TakeASlowPath(); });
+        InChildOfVfork([] { TakeSlowPaths(); });
         InChildBy(ForkAlone, [=] { ExpectOrder(own, other, true); });
         ExpectOrder(own, other, true);
       });

@@ -292,7 +292,7 @@ TEST(ThreadStepTest, AHeapThatAHandlerStaysInIsNotLost) {
 TEST(ThreadStepTest, AForkInTheMiddleOfTheEnd) {
   InChild([] {
     memory::EnableMmap();
-    TakeASlowPath();
+    TakeSlowPaths();
     int forks = 0;
     int failures = 0;
     at_step = [&](int n) {
@@ -307,7 +307,7 @@ TEST(ThreadStepTest, AForkInTheMiddleOfTheEnd) {
       ++forks;
       const pid_t child = _Fork();
       if (child == 0) {
-        TakeASlowPath();
+        TakeSlowPaths();
         std::thread(TakeFromDead).join();
         _exit(IsTaken(heap) ? 1 : 0);
       }
@@ -318,7 +318,7 @@ TEST(ThreadStepTest, AForkInTheMiddleOfTheEnd) {
     pthread_key_create(&last_key, [](void*) { Stepper::ClearTrap(); });
     std::thread([] {
       pthread_setspecific(first_key, &at_step);
-      TakeASlowPath();
+      TakeSlowPaths();
       pthread_setspecific(last_key, &last_key);
     }).join();
     EXPECT_GT(forks, 10);

@@ -23,6 +23,11 @@ void* ClearedInChild() {
 // generation above.
 AtomicWord* Process() { return static_cast<AtomicWord*>(ClearedInChild()); }
 
+// A thread that may not record its id asks the kernel again only now and then:
+// on musl that is each thread. (The next calls of ToRecord that do not ask.)
+constexpr uint8_t kSkipped = 16;
+__thread uint8_t calls_to_skip __attribute__((tls_model("initial-exec")));
+
 constexpr AO_t kFirstRecorded = AO_t{1} << 31;
 constexpr int kFirstBitOfGeneration = 32;
 
@@ -53,7 +58,15 @@ void Begin() {
 uint32_t ToRecord(uint32_t recorded) {
   const AO_t process = LoadRelaxed(Process());
   if (process != 0 && GenerationOf(process) == recorded) return 0;
-  if (!memory::MmapEnabled() || !os::HasRobustList()) return 0;
+  if (!memory::MmapEnabled()) return 0;
+  if (calls_to_skip > 0) {
+    --calls_to_skip;
+    return 0;
+  }
+  if (!os::HasRobustList()) {
+    calls_to_skip = kSkipped;
+    return 0;
+  }
   if (process == 0) Begin();
   const AO_t now = LoadRelaxed(Process());
   // A child that borrows this memory may have made the thread.
