@@ -146,17 +146,18 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
       CasFull(&heap->holder, nobody, holder);
       return Look::kGoOn;
     }
-    // Looked at while nobody can claim the heap. A claim that is seen later may
-    // be that of a handler of ours.
+    // Taken over while no handler of ours can claim the heap: a claim that is
+    // seen later may be a handler's.
     const AO_t seen = heap->claim.Peek();
+    const bool taken_over = seen != 0 && heap->claim.TakeOver(seen, frame);
     // Full, but acquire would do. It fails in the child of a handler's fork, if
     // another thread has found our old id.
-    if (!CasFull(&heap->holder, nobody, token)) return Look::kGoOn;
-    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
-      heap->Repair();
-      heap->claim.Release();
+    const bool is_ours = CasFull(&heap->holder, nobody, token);
+    if (taken_over) {
+      if (is_ours) heap->Repair();
+      heap->claim.ReleaseIf(frame);
     }
-    return Look::kFound;
+    return is_ours ? Look::kFound : Look::kGoOn;
   });
 }
 
