@@ -197,7 +197,7 @@ TEST(ShrinkTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
     ASSERT_NE(TakeAndUse(test, 2 * kChunk), nullptr);
     ASSERT_LE(test.arena->end(), 7 * kChunk);
   }
-  EXPECT_GT(limit, 100);
+  EXPECT_GT(limit, 50);
 }
 
 // At each instruction of one that unmaps, another takes units, grows, and
@@ -236,7 +236,7 @@ TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
       ASSERT_LE(test.arena->dirty_units(),
                 test.arena->accessible_units() - units);
     }
-    EXPECT_GT(steps, 100);
+    EXPECT_GT(steps, 50);
   }
 }
 
@@ -267,7 +267,7 @@ TEST(ShrinkTest, UnmappedAtAnyInstruction) {
         }
         ASSERT_EQ(test.arena->used_units(), count + (again ? kChunk - 1 : 0));
       }
-      EXPECT_GT(steps, 100);
+      EXPECT_GT(steps, 50);
     }
   }
 }
