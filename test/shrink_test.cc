@@ -200,10 +200,20 @@ TEST(ShrinkTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
   EXPECT_GT(limit, 50);
 }
 
+// What a thread leaves that has unmapped a chunk, and mapped it again, and has
+// not published it yet.
+void IsAboutToPublish(Growing* test, size_t chunk) {
+  test->arena->UnmapExcess(0);
+  if (!Bitmap(test->claimed).Mark(chunk, 1)) return;
+  EXPECT_EQ(os::FillHole(test->At(chunk * kChunk), kChunk * kUnit),
+            os::Filled::kDone);
+  test->used[chunk] = 0;
+}
+
 // At each instruction of one that unmaps, another takes units, grows, and
 // unmaps as well.
 TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
-  for (int other = 0; other < 4; ++other) {
+  for (int other = 0; other < 5; ++other) {
     int steps = 1;
     for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
       SCOPED_TRACE(testing::Message() << other << " " << at);
@@ -219,11 +229,13 @@ TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
                        taken.push_back(TakeAndUse(test, 4 * kChunk));
                      }
                      if (other == 2) test.arena->UnmapExcess(0);
+                     if (other == 4) IsAboutToPublish(&test, 3);
                      if (other == 3) {
                        ::aomalloc::Run* run = TakeAndUse(test, 3 * kChunk);
                        test.arena->Return(run, /*dirty=*/true);
                      }
                    });
+      if (other == 4) Bitmap(test.mapped).Set(3, 1);
       for (int i = 0; i < 5; ++i) taken.push_back(TakeAndUse(test, kChunk));
       size_t units = 0;
       for (const ::aomalloc::Run* run : taken) {

@@ -1,10 +1,12 @@
 // Threads that end without a word, and children of fork: whose heaps are whose.
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/allocator.h"
 #include "core/thread/thread.h"
 #include "test/child.h"
+#include "test/step.h"
 #include "test/testing.h"
 #include "test/vanish.h"
 
@@ -60,6 +62,45 @@ TEST(VanishedTest, IdleHeapsAreFoundByEitherSearch) {
     EXPECT_EQ(idle->claim.Peek(), 0u);
   });
 }
+
+#if defined(__x86_64__)
+
+// While its heap is taken from a vanished thread, it turns out that it need not
+// be dead: at any instruction the kernel stops to answer for us.
+TEST(VanishedTest, TheHeapOfAThreadThatMayLiveIsGivenBack) {
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    void* list;
+    size_t bytes;
+    syscall(SYS_get_robust_list, 0, &list, &bytes);
+    const ClaimFrame frame;
+    Heap* heap = Vanish([] {});
+    const AO_t holder = LoadRelaxed(&heap->holder);
+    int steps = 1;
+    int kept = 0;
+    for (int at = 1; at <= steps; at += Stepper::kStride) {
+      const size_t heaps = CountHeaps();
+      for (size_t i = 0; i < heaps; ++i) {
+        Stepper::Run([&] { thread::AcquireFromDead(kNobody, frame); },
+                     [&](int n) {
+                       if (n > steps) steps = n;
+                       if (n != at) return;
+                       syscall(SYS_set_robust_list, nullptr, bytes);
+                     });
+        syscall(SYS_set_robust_list, list, bytes);
+      }
+      const AO_t now = LoadRelaxed(&heap->holder);
+      ASSERT_TRUE(now == holder || now == kNobody) << at;
+      ASSERT_EQ(heap->claim.Peek(), 0u);
+      kept += now == holder ? 1 : 0;
+      heap->holder = holder;
+    }
+    EXPECT_GT(kept, 10);
+  });
+}
+
+#endif
 
 // Only the thread that forks is there afterwards.
 TEST(VanishedTest, AForkedChildKeepsItsHeapsAndTakesOverThoseOfOthers) {

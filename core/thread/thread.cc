@@ -147,12 +147,9 @@ bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
   if (!heap->claim.ClaimAmongThreads(frame) && !TakeOver(heap, frame)) {
     return false;
   }
-  if (!IsHeld(heap)) {  // any more
-    heap->claim.ReleaseIf(frame);
-    return false;
-  }
-  heap->Repair();
-  return true;
+  const bool is_still_held = IsHeld(heap);
+  is_still_held ? heap->Repair() : heap->claim.ReleaseIf(frame);
+  return is_still_held;
 }
 
 // Claims a heap that this thread holds and that is on no list.
@@ -209,13 +206,12 @@ Heap* WithNewToken(Heap* heap, AO_t old) {
   // Read before the token: so it is never newer than the id in `holder`.
   const uint32_t generation = recorded;
   CompilerBarrier();
-  if (old != ThisThread() &&
-      // Full, but relaxed would do: the heap stays ours.
-      !CasFull(&heap->holder, old, ThisThread()) && !IsHeld(heap)) {
-    return nullptr;
-  }
-  NoteGeneration(heap, generation);
-  return heap;
+  // Full, but relaxed would do: the heap stays ours.
+  const bool is_ours = old == ThisThread() ||
+                       CasFull(&heap->holder, old, ThisThread()) ||
+                       IsHeld(heap);
+  if (is_ours) NoteGeneration(heap, generation);
+  return is_ours ? heap : nullptr;
 }
 
 // Makes this thread hold another heap. False if there is no memory for one.
