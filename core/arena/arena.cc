@@ -168,10 +168,11 @@ bool Arena::MarkChunk(size_t word) {
       !CasAcquire(&used_[word], 0, ~AO_t{0})) {
     return false;
   }
-  if (IsThere(word)) return true;
-  // It was unmapped and mapped again meanwhile, and is not published yet.
-  ClearBitsRelease(&used_[word], ~AO_t{0});
-  return false;
+  // It may have been unmapped and mapped again meanwhile, and is not published
+  // yet.
+  const bool is_there = IsThere(word);
+  if (!is_there) ClearBitsRelease(&used_[word], ~AO_t{0});
+  return is_there;
 }
 
 // Marks free clean chunks that are adjacent, the highest below `*top` first.
