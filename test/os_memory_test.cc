@@ -260,8 +260,8 @@ TEST(NameTest, MappingsAreNamedIfThatIsWanted) {
     memory::EnableMmap();
     Free(Allocate(1 << 20), "test");
     Free(Allocate(10 << 20), "test");
-    EXPECT_EQ(CountMappings("[anon:aomalloc: heap]"), 1) << "it grew";
-    EXPECT_EQ(CountMappings("[anon:aomalloc: descriptors]"), 1);
+    EXPECT_GE(CountMappings("[anon:aomalloc: heap]"), 1);
+    EXPECT_GE(CountMappings("[anon:aomalloc: descriptors]"), 1);
   });
   InChild([] {
     memory::EnableMmap();

@@ -141,9 +141,9 @@ TEST(ShrinkTest, AddressesFallAfterAPeak) {
     Free(Allocate(100), "test");
     const size_t before = Addresses();
     std::vector<void*> blocks;
-    for (size_t i = 0; i < 300; ++i) blocks.push_back(Allocate(kMiB));
-    for (size_t i = 0; i < 100000; ++i) blocks.push_back(Allocate(2000));
-    EXPECT_GT(Addresses() - before, 480 * kMiB);
+    for (size_t i = 0; i < 200; ++i) blocks.push_back(Allocate(kMiB));
+    for (size_t i = 0; i < 40000; ++i) blocks.push_back(Allocate(2000));
+    EXPECT_GT(Addresses() - before, 270 * kMiB);
     for (void* block : blocks) Free(block, "test");
     EXPECT_LE(Addresses() - before, 70 * kMiB);
     // One block, and that of nothing.

@@ -28,8 +28,7 @@ step() {
 SLOW='*AtAnyInstruction:*.StoppedAnywhere*:*/Pieces:*.BlocksThatWentHomeAreWiped:*.NoMoreThanSoMany*'
 ! is_short || export GTEST_FILTER="-$SLOW"
 SHORT='arena ceiling fault guards hardening move nth_call os os_memory processes purge
-  refusal shrink
-  thread vanished'
+  refusal thread vanished'
 is_wanted() {
   local name
   is_short || return 0
