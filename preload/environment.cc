@@ -34,17 +34,12 @@ namespace report_output = aomalloc::report_output;
 using aomalloc::preload::ParseBool;
 using aomalloc::preload::ParseSize;
 
-bool SetNameMappings(const char* value) {
-  bool name;
-  if (!ParseBool(value, &name)) return false;
-  if (name) aomalloc::os::NameMappings();
-  return true;
-}
-
-bool SetEnableMmap(const char* value) {
-  bool enable;
-  if (!ParseBool(value, &enable)) return false;
-  if (enable) memory::EnableMmap();
+// Calls `kAct` if the value says yes.
+template <void (*kAct)()>
+bool SetBool(const char* value) {
+  bool yes;
+  if (!ParseBool(value, &yes)) return false;
+  if (yes) kAct();
   return true;
 }
 
@@ -81,13 +76,6 @@ bool SetOnError(const char* value) {
   return true;
 }
 
-bool SetKeepDeepbind(const char* value) {
-  bool keep;
-  if (!ParseBool(value, &keep)) return false;
-  if (keep) aomalloc::preload::KeepDeepbind();
-  return true;
-}
-
 constexpr char kBools[] = "one of 1, true, yes, on, 0, false, no, off";
 
 #define TEXT_OF_ARGUMENT(x) #x
@@ -109,9 +97,8 @@ struct Option {
   const char* values;  // for the message about an invalid value
 };
 constexpr Option kOptions[] = {
-    {"AO_MALLOC_NAME_MAPPINGS", SetNameMappings,
-     "one of 1, true, yes, on, 0, false, no, off"},
-    {"AO_MALLOC_ENABLE_MMAP", SetEnableMmap, kBools},
+    {"AO_MALLOC_NAME_MAPPINGS", SetBool<aomalloc::os::NameMappings>, kBools},
+    {"AO_MALLOC_ENABLE_MMAP", SetBool<memory::EnableMmap>, kBools},
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
      "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},
     {"AO_MALLOC_LIMIT", SetLimit, "a size from 64K, such as 512M or 2G"},
@@ -121,7 +108,8 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_DUMP_SIGNAL", report_output::SetDumpSignal,
      "a signal that can be handled, such as USR2"},
     {"AO_MALLOC_ON_ERROR", SetOnError, "one of abort, warn, ignore"},
-    {"AO_MALLOC_KEEP_DEEPBIND", SetKeepDeepbind, kBools},
+    {"AO_MALLOC_KEEP_DEEPBIND", SetBool<aomalloc::preload::KeepDeepbind>,
+     kBools},
     {"AO_MALLOC_PROFILE_RATE", profile_output::SetRate,
      "a size from 1, such as 512K"},
     {"AO_MALLOC_PROFILE", profile_output::SetProfile,

@@ -11,12 +11,12 @@
 
 namespace aomalloc {
 
-// Runs `f` in a child process. What waitpid says of it: 0 when `f` returned and
-// no expectation failed.
+// Runs `f` in a child process that `make` makes. What waitpid says of it: 0
+// when `f` returned and no expectation failed.
 template <typename F>
-int StatusOfChild(F f) {
+int StatusOfChild(F f, pid_t (*make)() = fork) {
   fflush(nullptr);  // What is in the buffers is to be written once.
-  const pid_t child = fork();
+  const pid_t child = make();
   if (child == 0) {
     f();
     // Not _exit, which would leave uncounted what ran here (scripts/coverage).

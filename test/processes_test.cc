@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,16 +28,7 @@ pid_t RawClone() {
 
 template <typename F>
 void InChildBy(pid_t (*make)(), F f) {
-  fflush(nullptr);  // What is in the buffers is to be written once.
-  const pid_t child = make();
-  if (child == 0) {
-    f();
-    // Not _exit, which would leave uncounted what ran here (scripts/coverage).
-    exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(StatusOfChild(f, make), 0);
 }
 
 template <typename F>

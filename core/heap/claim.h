@@ -91,8 +91,8 @@ class ClaimWord {
   // this. An interrupted claimant and the contexts nested in it see one
   // another's tags whole.
   bool Claim(const ClaimFrame& frame) {
-    AO_t tag = frame.tag();
 #if defined(__x86_64__)
+    const AO_t tag = frame.tag();
     bool is_free;
     __asm__ volatile("cmpq $0, %1" : "=@ccz"(is_free) : "m"(word_));
     if (Unlikely(!is_free)) return false;
@@ -115,9 +115,7 @@ class ClaimWord {
     __asm__ volatile("subq %1, %0" : "+m"(word_) : "r"(tag) : "memory", "cc");
     return false;
 #else
-    const bool claimed = CasRelaxed(&word_, 0, tag);
-    CompilerBarrier();
-    return claimed;
+    return ClaimAmongThreads(frame);
 #endif
   }
 
@@ -125,7 +123,9 @@ class ClaimWord {
   // another thread may be claiming it, too. The caller looks at `holder` once
   // more, and calls ReleaseIf if another thread holds it.
   bool ClaimAmongThreads(const ClaimFrame& frame) {
-    return CasRelaxed(&word_, 0, frame.tag());
+    const bool claimed = CasRelaxed(&word_, 0, frame.tag());
+    CompilerBarrier();
+    return claimed;
   }
 
   // Gives the word that was found a new mark. Returns what it is then; 0 if the

@@ -8,12 +8,12 @@
 //
 // Threads acquire a heap, drain it (the first) or take it over (the others),
 // work on it and release it.  Two of them may vanish at any step, and each may
-// be stopped there while the others go on.  Claims are the load and the add of claim.h, which are
-// not atomic beside another thread: so no two threads may try at once.  Never
-// are two live threads at work on the heap, and nobody works on what a vanished
-// thread left in the middle before it is repaired; a thread's `current` heap is
-// its own, and the heap is never lost.  With REUSED, the last thread begins when
-// the first is gone, and has its place in memory and its id.
+// be stopped there while the others go on.  Claims are the load and the add of
+// claim.h, which are not atomic beside another thread: so no two threads may try
+// at once.  Never are two live threads at work on the heap, and nobody works on
+// what a vanished thread left in the middle before it is repaired; a thread's
+// `current` heap is its own, and the heap is never lost.  With REUSED, the last
+// thread begins when the first is gone, and has its place in memory and its id.
 //
 // holds:
 // holds: -DREUSED
