@@ -10,6 +10,7 @@
 #include "test/child.h"
 #include "test/refuse.h"
 #include "test/testing.h"
+#include "test/vanish.h"
 
 namespace aomalloc {
 namespace {
@@ -70,6 +71,23 @@ TEST(OsTest, AnErrorOfAFilterSaysNothingOfThreads) {
       Refuse(SYS_tgkill, static_cast<unsigned>(error));
       EXPECT_FALSE(os::HasEnded(os::ProcessId(), os::ThreadId()));
       EXPECT_FALSE(os::HasEnded(os::ProcessId(), ended));
+    });
+  }
+}
+
+TEST(OsTest, RestartableSequencesAreThereIfTheKernelSaysSo) {
+  EXPECT_EQ(os::HasRestartableSequences(), __rseq_size != 0);
+  const pid_t child = vfork();
+  if (child == 0) _exit(os::HasRestartableSequences() ? 1 : 0);
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  for (const int error : kRefusals) {
+    InChild([error] {
+      StopRestartableSequences();
+      EXPECT_FALSE(os::HasRestartableSequences());
+      Refuse(SYS_rseq, static_cast<unsigned>(error));
+      EXPECT_FALSE(os::HasRestartableSequences());
     });
   }
 }

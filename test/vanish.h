@@ -2,6 +2,8 @@
 #ifndef AOMALLOC_TEST_VANISH_H_
 #define AOMALLOC_TEST_VANISH_H_
 
+#include <gtest/gtest.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,6 +41,15 @@ inline bool Gets(Heap* wanted) {
       claimed.back() == wanted && wanted->claim.Peek() == frames.back().tag();
   for (Heap* heap : claimed) heap->claim.Release();
   return got;
+}
+
+// From now on the kernel has no restartable sequences for the calling thread,
+// as for a thread of an older C library.
+inline void StopRestartableSequences() {
+  if (__rseq_size == 0) return;
+  void* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
+  const unsigned bytes = __rseq_size < 32 ? 32 : __rseq_size;
+  ASSERT_EQ(syscall(SYS_rseq, area, bytes, RSEQ_FLAG_UNREGISTER, RSEQ_SIG), 0);
 }
 
 // Runs `f` in a thread that then ends by the raw system call. The kernel says

@@ -71,6 +71,7 @@ TEST(VanishedTest, TheHeapOfAThreadThatMayLiveIsGivenBack) {
   InChild([] {
     memory::EnableMmap();
     Free(Allocate(100), "test");
+    StopRestartableSequences();
     void* list;
     size_t bytes;
     syscall(SYS_get_robust_list, 0, &list, &bytes);

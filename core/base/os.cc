@@ -12,10 +12,19 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 
 #include "core/base/syscall.h"
+
+// Of glibc, since 2.35 (sys/rseq.h): where the area of a thread lies, from the
+// thread pointer on, and how large it is; 0 if it is not registered.
+extern "C" {
+extern const ptrdiff_t __rseq_offset __attribute__((weak));   // NOLINT
+extern const unsigned int __rseq_size __attribute__((weak));  // NOLINT
+}
 
 namespace aomalloc::os {
 namespace {
@@ -145,6 +154,22 @@ bool HasRobustList() {
   size_t bytes = 0;
   Syscall(SYS_get_robust_list, 0, AsLong(&head), AsLong(&bytes));
   return head != nullptr;
+}
+
+bool HasRestartableSequences() {
+  if (&__rseq_size == nullptr || __rseq_size == 0) return false;
+  const char* area =
+      static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
+  // The size that glibc registers: at least what the first kernels knew.
+  constexpr unsigned kLeastBytes = 32;
+  const long bytes = std::max(__rseq_size, kLeastBytes);
+  constexpr long kUnregister = 1;
+  constexpr long kWrongSignature = 0;
+  // No area of a program. It has the alignment that one must have.
+  constexpr long kNowhere = -64;
+  return Syscall(SYS_rseq, AsLong(area), bytes, kUnregister, kWrongSignature) ==
+             -EPERM &&
+         Syscall(SYS_rseq, kNowhere, bytes, 0, kWrongSignature) == -EINVAL;
 }
 
 void Mark(void* page) { *static_cast<volatile unsigned*>(page) = kMark; }

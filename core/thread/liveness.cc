@@ -37,6 +37,11 @@ uint32_t GenerationOf(AO_t process) {
   return static_cast<uint32_t>(process >> kFirstBitOfGeneration);
 }
 
+// True if the memory is certainly that of the calling thread's process.
+bool IsMemoryOurs() {
+  return os::HasRobustList() || os::HasRestartableSequences();
+}
+
 // Begins the generation of this process.
 void Begin() {
   static AtomicWord generations;  // of this process and its ancestors
@@ -63,7 +68,7 @@ uint32_t ToRecord(uint32_t recorded) {
     --calls_to_skip;
     return 0;
   }
-  if (!os::HasRobustList()) {
+  if (!IsMemoryOurs()) {
     calls_to_skip = kSkipped;
     return 0;
   }
@@ -91,7 +96,7 @@ bool IsDead(AO_t id, uint32_t generation) {
   if (id == 0 || process == 0) return false;
   return (GenerationOf(process) == generation ||
           (process & kFirstRecorded) != 0) &&
-         os::HasEnded(IdOf(process), id) && os::HasRobustList();
+         os::HasEnded(IdOf(process), id) && IsMemoryOurs();
 }
 
 }  // namespace aomalloc::liveness

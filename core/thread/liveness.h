@@ -24,25 +24,32 @@
 //   kFirstRecorded     ids are those of threads that the fork has left behind.
 //
 // A thread may begin a generation, record its id, or find others dead only if
-// it is certain that the memory is its process's own: when the kernel has a
-// list of robust mutexes for the thread, and the process has the id that the
-// word says. The C library registers that list for each thread that it creates,
-// and again in the child of fork and _Fork. In every other child the kernel has
-// none.
+// it is certain that the memory is its process's own: the process has the id
+// that the word says, and the kernel has one of two things for the thread that
+// no borrower has.
+//
+// - A list of robust mutexes. The C library registers it for each thread that
+//   it creates, and again in the child of fork and _Fork. In every other child
+//   the kernel has none.
+// - Restartable sequences. The C library registers them for each thread that it
+//   creates. The kernel keeps them in a child with a memory of its own, and
+//   drops them in one with CLONE_VM.
 //
 //   process                its threads
 //   a program              Each records its id, and is found when it vanished.
 //   child of fork, _Fork   The same. What the fork left behind is found when
 //                          the first thread has recorded its id.
-//   child of raw clone     The same for threads that pthread_create makes. The
-//   without CLONE_VM       first thread records nothing: its heaps, and those
-//                          that the clone left behind, are never found.
+//   child of raw clone     The same. Without restartable sequences (glibc
+//   before without CLONE_VM       2.35, glibc.pthread.rseq=0) the first thread
+//   records
+//                          nothing: its heaps, and those that the clone left
+//                          behind, are never found.
 //   child of vfork, or of  Nobody records or finds anything. Who has the thread
 //   clone with CLONE_VM    pointer of a thread uses that thread's heaps.
 //
 // In each of them, at any depth: a thread records and finds nothing without
 // mmap, when no system call may be made; where the kernel clears no page or
-// refuses a call; with musl, which registers no list. The heaps of such a
+// refuses a call; with musl, which registers neither. The heaps of such a
 // thread, when it vanished, are found by one with the same thread pointer.
 //
 // Who touches what: any thread and handler reads the word. It changes as above.

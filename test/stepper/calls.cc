@@ -39,6 +39,7 @@ constexpr Rule kRules[] = {
     {SYS_getpid, "getpid", kAsks},
     {SYS_gettid, "gettid", kAsks},
     {SYS_get_robust_list, "get_robust_list", kTells},
+    {SYS_rseq, "rseq", kAsks, EPERM},  // not unregistered: another signature
     {SYS_clock_gettime, "clock_gettime", kTells},
     {SYS_prlimit64, "prlimit64", kTells},
     {SYS_process_vm_readv, "process_vm_readv", kTells},
@@ -132,7 +133,8 @@ bool AsksForClaimant(const Call& call) { return call.number == SYS_futex; }
 
 bool AsksForOwner(long number) {
   return number == SYS_futex || number == SYS_tgkill || number == SYS_getpid ||
-         number == SYS_gettid || number == SYS_get_robust_list;
+         number == SYS_gettid || number == SYS_get_robust_list ||
+         number == SYS_rseq;
 }
 
 Instead InsteadOf(const Call& call, Mode mode) {
