@@ -31,9 +31,9 @@ bool HasEnded(size_t process, size_t thread);
 bool HasRobustList();
 
 // True if the C library has registered the calling thread's restartable
-// sequences (glibc does since 2.35), and the kernel still has them (liveness.h).
-// Nothing changes by asking. Two calls have to fail in different ways, so no
-// refusal is taken for the answer.
+// sequences (glibc does since 2.35), and the kernel still has them
+// (liveness.h). Nothing changes by asking. Two calls have to fail in different
+// ways, so no refusal is taken for the answer.
 bool HasRestartableSequences();
 
 // For a page that a failing system call may have unmapped: Mark writes a
