@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/arena/move.h"
+#include "core/base/probe.h"
 #include "core/hardened_spans.h"
 #include "core/heap/hardened_blocks.h"
 #include "core/heap/misuse.h"
@@ -100,6 +101,7 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   *zeroed = grant.zeroed;
   statistics::NoteGrowth();
   hardened_spans::SetUp(grant.run, size);
+  probe::NewSpan(grant.address(), size);
   return grant.address();
 }
 

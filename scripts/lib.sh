@@ -17,6 +17,7 @@ BUILD_NEEDS=(
   /usr/share/bazel/rules/proto=bazel-rules-proto
   /usr/lib/jvm/default-java/bin/javac=default-jdk-headless
   /usr/include/atomic_ops.h=libatomic-ops-dev
+  dtrace=systemtap-sdt-dev # sys/sdt.h comes with it
   gcc=gcc
   'g++=g++'
 )

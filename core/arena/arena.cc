@@ -1,6 +1,7 @@
 #include "core/arena/arena.h"
 
 #include "core/base/os_memory.h"
+#include "core/base/probe.h"
 
 namespace aomalloc {
 namespace {
@@ -339,6 +340,7 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
     const size_t length = CountTrailingZeros(~(rest >> first));
     const AO_t mask = MaskIn(0, first, first + length);
     const size_t unit = word * kWordBits + first;
+    probe::Purge(base_ + (unit << unit_shift_), length << unit_shift_);
     if (os::Purge(base_ + (unit << unit_shift_), length << unit_shift_)) {
       purged |= mask;
       AddRelaxed(&purges_, 1);

@@ -2,6 +2,7 @@
 
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
+#include "core/base/probe.h"
 
 namespace aomalloc {
 namespace {
@@ -136,6 +137,7 @@ os::Filled Growth::Fill(const Piece& piece) {
     return os::Filled::kRefused;
   }
   os::Name(start, bytes, os::kHeapName);
+  probe::Grow(start, bytes);
   return filled;
 }
 

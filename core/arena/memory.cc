@@ -6,6 +6,7 @@
 #include "core/base/line.h"
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
+#include "core/base/probe.h"
 
 namespace aomalloc::memory {
 namespace {
@@ -221,6 +222,7 @@ void SetLimit(size_t bytes) {
 void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
 
 void Exhausted() {
+  probe::Exhausted(UsedBytes());
   if (MmapEnabled() || LoadRelaxed(&announce_exhaustion) == 0 ||
       !CasRelaxed(&announce_exhaustion, 1, 0)) {
     return;

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
+#include "core/base/probe.h"
 #include "core/heap/hardened_blocks.h"
 #include "core/heap/misuse.h"
 
@@ -100,6 +101,7 @@ Block* Heap::TakeFrom(SizeClass size_class, FreeList* list, int count) {
 }
 
 Block* Heap::Refill(SizeClass size_class) {
+  probe::Refill(this, ClassSize(size_class));
   Mending mending(&mending_);
   if (Block* block = PopForeign(size_class)) return block;
   foreign_.KeepMore(size_class);
@@ -124,6 +126,7 @@ Block* Heap::Grow(SizeClass size_class) {
   Mending mending(&mending_);
   Run* slab = TakeSlab(size_class);
   if (slab == nullptr) return nullptr;
+  probe::NewSlab(this, slab->base, slab::BlockSize(slab));
   slab::Carve(slab);
   Link(slab);
   // This is the slow path, so the blocks in the outbox may as well go home.
@@ -259,6 +262,7 @@ void Heap::Drain() {
 }
 
 void Heap::DrainTaken() {
+  probe::Drain(this);
   Inbox::Arrival arrival;
   while ((arrival = inbox_.Next()).block != nullptr) {
     Owner* owner = OwnerOf(arrival.slab);

@@ -3,6 +3,7 @@
 #include "core/arena/memory.h"
 #include "core/base/line.h"
 #include "core/base/os.h"
+#include "core/base/probe.h"
 #include "core/heap/holder.h"
 #include "core/heap/slab.h"
 
@@ -88,6 +89,7 @@ void SetOnMisuse(OnMisuse choice) {
 }
 
 void Misuse(const char* call, const void* ptr, const char* what) {
+  probe::Misuse(call, ptr, what);
   if (IsIgnored()) return;
   Line line;
   line.Call(call, ptr).Text(what);
@@ -95,6 +97,7 @@ void Misuse(const char* call, const void* ptr, const char* what) {
 }
 
 void SizeMisuse(const char* call, const void* ptr, size_t size) {
+  probe::Misuse(call, ptr, "freed as another size");
   if (IsIgnored()) return;
   Line line;
   line.Call(call, ptr).Text("freed as ").Decimal(size).Text(" bytes");
