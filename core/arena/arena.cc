@@ -98,7 +98,6 @@ void Arena::Publish(const Growth::Piece& piece) {
   growth_->Publish(piece);
 }
 
-// Where the free units begin that memory ends with; `there` if there are none.
 size_t Arena::FreeTail(size_t there) const {
   size_t words = WordsUpTo(there);
   for (; words > 0 && IsThere(words - 1); --words) {

@@ -128,6 +128,9 @@ class Arena {
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
+  // Where the free units begin that those below `there` end with; `there` if
+  // there are none.
+  size_t FreeTail(size_t there) const;
   // Those that have descriptors.
   size_t units() const {
     return growth_ == nullptr ? units_ : growth_->units();
@@ -196,7 +199,6 @@ class Arena {
     const size_t tenth = accessible_units() / 10;
     return tenth < kMost ? tenth : kMost;
   }
-  size_t FreeTail(size_t there) const;
   size_t Grow(size_t count, size_t alignment);
   bool GrowAt(size_t start, size_t end);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);

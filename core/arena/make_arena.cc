@@ -31,6 +31,31 @@ struct Layout {
 // Huge pages can form where the data begins on such a boundary.
 constexpr size_t kHuge = size_t{2} << 20;
 
+// The parts of an arena all of which is mapped at once. `start` is null if the
+// system refuses.
+struct Whole {
+  char* start;
+  char* base = nullptr;
+  Run* table = nullptr;
+  AtomicWord* used = nullptr;
+  AtomicWord* dirty = nullptr;
+
+  Whole(size_t units, int unit_shift, size_t alignment) {
+    const Layout layout(sizeof(Arena), units, alignment);
+    const size_t bytes = layout.base + (units << unit_shift);
+    start = static_cast<char*>(os::Map(bytes, alignment));
+    if (start == nullptr) return;
+    os::Name(start, bytes, os::kHeapName);
+    base = start + layout.base;
+    // Between the table and the blocks is a guard.
+    const size_t gap = kTableGap & ~(os::PageSize() - 1);
+    os::Forbid(base - gap, gap);
+    used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+    dirty = used + layout.bitmap_bytes / sizeof(AO_t);
+    table = reinterpret_cast<Run*>(start + layout.table);
+  }
+};
+
 // What of the primary arena is mapped at first.
 struct Primary {
   Arena arena;
@@ -60,19 +85,17 @@ uintptr_t WhereMappingsAre() {
 Arena* MakePiece(size_t data_bytes) {
   const size_t units = data_bytes / kMappedUnitBytes;
   const size_t alignment = data_bytes >= 16 * kHuge ? kHuge : kMappedUnitBytes;
-  const Layout layout(sizeof(Arena), units, alignment);
-  char* start =
-      static_cast<char*>(os::Map(layout.base + data_bytes, alignment));
-  if (start == nullptr) return nullptr;
-  os::Name(start, layout.base + data_bytes, os::kHeapName);
-  char* base = start + layout.base;
-  // Between the table and the blocks is a guard.
-  const size_t gap = kTableGap & ~(os::PageSize() - 1);
-  os::Forbid(base - gap, gap);
-  auto* used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
-  auto* dirty = used + layout.bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(start + layout.table);
-  return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty);
+  const Whole whole(units, kMappedUnitShift, alignment);
+  if (whole.start == nullptr) return nullptr;
+  return new (whole.start) Arena(whole.base, units, kMappedUnitShift,
+                                 whole.table, whole.used, whole.dirty);
+}
+
+Arena* MakeStaticRest(size_t units) {
+  const Whole whole(units, kStaticUnitShift, os::PageSize());
+  if (whole.start == nullptr) return nullptr;
+  return new (whole.start) Arena(whole.base, units, kStaticUnitShift,
+                                 whole.table, whole.used, whole.dirty, units);
 }
 
 void UnmakePiece(Arena* piece) {

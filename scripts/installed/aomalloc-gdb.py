@@ -13,9 +13,9 @@ import struct
 
 import gdb
 
-VERSION = 3
+VERSION = 4
 # In the order of preload/layout.cc.
-POINTERS = "static_arena mapped_arenas first_heaps registry secret".split()
+POINTERS = "static_arena static_rest mapped_arenas first_heaps registry secret".split()
 WORDS = """
     version max_mapped num_first_heaps num_classes
     arena_base arena_shift arena_table arena_used arena_dirty arena_accessible
@@ -148,6 +148,9 @@ class Heap:
         secret = self.layout["secret"]
         self.secret = [self.memory.word(secret + 8 * i) for i in range(2)]
         addresses = [self.layout["static_arena"]]
+        rest = self.memory.word(self.layout["static_rest"])
+        if rest != 0:
+            addresses.append(rest)
         for i in range(self.layout["max_mapped"]):
             address = self.memory.word(self.layout["mapped_arenas"] + 8 * i)
             if address == 0:
