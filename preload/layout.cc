@@ -53,6 +53,7 @@ struct Layout {
              offsetof(Arena, end_),
              offsetof(Arena, growth_),
              offsetof(Growth, mapped_) + offsetof(Bitmap, words_),
+             offsetof(Growth, first_units_),
              sizeof(Run),
              offsetof(Run, owner),
              offsetof(Run, units),

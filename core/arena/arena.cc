@@ -69,8 +69,9 @@ size_t Arena::FindFree(size_t from, size_t count, size_t alignment) const {
 
 size_t Arena::NextInaccessible(size_t unit) const {
   const size_t end = this->end();
-  while (unit < end && IsThere(unit / kWordBits)) {
-    unit = (unit / kWordBits + 1) * kWordBits;
+  while (unit < end && IsUnitThere(unit)) {
+    const size_t last = unit | (kWordBits - 1);
+    unit = IsUnitThere(last) ? last + 1 : unit + 1;
   }
   return unit < end ? unit : end;
 }
@@ -106,6 +107,21 @@ size_t Arena::FreeTail(size_t there) const {
     return words * kWordBits - static_cast<size_t>(__builtin_clzl(bits));
   }
   return words * kWordBits;
+}
+
+void Arena::Begin() {
+  constexpr size_t kUnits = Growth::kFirstUnits;
+  if (!growth_->MapFirst()) return;
+  SetBits(&used_[0], MaskIn(0, kUnits, kWordBits));
+  StoreRelaxed(&end_, kUnits);
+}
+
+// True if the first chunk was not all there and is now.
+bool Arena::CompleteFirst() {
+  if (growth_ == nullptr || !growth_->MapRest()) return false;
+  RaiseTo(&end_, kWordBits);
+  Unmark(Growth::kFirstUnits, kWordBits - Growth::kFirstUnits);
+  return true;
 }
 
 // Maps memory for `count` units and marks them; kNone when there is none.
@@ -269,7 +285,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
   size_t start;
   while (true) {
     start = FindFree(from, count, alignment);
-    if (start == kNone && from != 0) {
+    if (start == kNone && (from != 0 || CompleteFirst())) {
       from = 0;  // The hint may be wrong: search everything before growing.
       continue;
     }

@@ -30,7 +30,8 @@ bool Growth::ExtendTable(size_t end) {
       return false;
     }
     char* start = PageFrom(table_ + units);
-    char* behind = PageFrom(table_ + units + kTableUnits);
+    const size_t more = TableStep(units);
+    char* behind = PageFrom(table_ + units + more);
     const os::Filled filled =
         os::FillHole(start, static_cast<size_t>(behind - start));
     if (filled != os::Filled::kDone && units == this->units()) {
@@ -44,7 +45,7 @@ bool Growth::ExtendTable(size_t end) {
                os::kDescriptorsName);
     }
     // Release: pairs with the acquire in units(). The descriptors are there.
-    CasRelease(&units_, units, units + kTableUnits);
+    CasRelease(&units_, units, units + more);
     StoreRelaxed(&table_failures_, 0);
   }
   return true;
@@ -77,6 +78,36 @@ void Growth::LetGo(const Piece& piece) {
   const size_t first = piece.start / kChunkUnits;
   claimed_.Clear(first, (piece.end - piece.start) / kChunkUnits);
   if (first < LoadRelaxed(&from_)) StoreRelaxed(&from_, first);
+}
+
+bool Growth::MapFirst() {
+  const size_t bytes = kFirstUnits << unit_shift_;
+  if (os::FillHole(base_, bytes) != os::Filled::kDone) return false;
+  os::Name(base_, bytes, os::kHeapName);
+  StoreRelaxed(&first_units_, kFirstUnits);
+  StoreRelaxed(&rest_claimed_, 0);
+  StoreRelaxed(&mapped_units_, kFirstUnits);
+  claimed_.Mark(0, 1);
+  mapped_.Set(0, 1);
+  return true;
+}
+
+bool Growth::MapRest() {
+  if (LoadRelaxed(&rest_claimed_) != 0 || !CasRelaxed(&rest_claimed_, 0, 1)) {
+    return false;
+  }
+  char* start = base_ + (kFirstUnits << unit_shift_);
+  const size_t units = kChunkUnits - kFirstUnits;
+  const os::Filled filled = os::FillHole(start, units << unit_shift_);
+  if (filled == os::Filled::kDone) {
+    os::Name(start, units << unit_shift_, os::kHeapName);
+    AddRelaxed(&mapped_units_, units);
+    // Release: pairs with the acquire in IsUnitMapped.
+    StoreRelease(&first_units_, kChunkUnits);
+  } else if (filled == os::Filled::kRefused) {
+    StoreRelaxed(&rest_claimed_, 0);
+  }
+  return filled == os::Filled::kDone;
 }
 
 Growth::Piece Growth::Map(size_t least, size_t wanted) {

@@ -66,7 +66,7 @@ static_assert(kPrimaryUnits % Growth::kTableUnits == 0);
 constexpr size_t kChunkBitmapBytes =
     RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 8;
 constexpr Layout kPrimary(sizeof(Primary) + 2 * kChunkBitmapBytes,
-                          kPrimaryUnits, kHuge);
+                          kPrimaryUnits, kMappedUnitBytes);
 size_t PrimaryHeadBytes() {
   return RoundUp(kPrimary.table + Growth::kTableUnits * sizeof(Run),
                  os::PageSize());
@@ -109,7 +109,7 @@ uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i) {
   // Where addresses have 39 bits there is not so much room.
   const bool is_wide = room < there / 2 / kPrimaryPlaces;
   const uintptr_t distance = is_wide ? room * (i + 1) : there / (i + 2);
-  return (there - distance) & ~(kHuge - 1);
+  return ((there - distance) & ~(kHuge - 1)) - kPrimary.base % kHuge;
 }
 
 Arena* MakePrimary() {
@@ -134,10 +134,17 @@ Arena* MakePrimary() {
   char* base = start + kPrimary.base;
   new (&primary->growth)
       Growth(base, kMappedUnitShift, table, kPrimaryUnits, claimed, mapped);
-  return new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift,
-                                     table, used, dirty, &primary->growth);
+  Arena* arena =
+      new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift, table,
+                                  used, dirty, &primary->growth);
+  arena->Begin();
+  return arena;
 }
 
-void UnmakePrimary(Arena* primary) { os::Unmap(primary, PrimaryHeadBytes()); }
+void UnmakePrimary(Arena* primary) {
+  const size_t units = primary->accessible_units();
+  if (units != 0) os::Unmap(primary->base(), units * kMappedUnitBytes);
+  os::Unmap(primary, PrimaryHeadBytes());
+}
 
 }  // namespace aomalloc::memory

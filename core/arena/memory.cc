@@ -33,7 +33,7 @@ namespace {
 constexpr size_t kSmallestPiece = size_t{1} << 20;
 
 // Where a program may have fewer addresses, the primary would take too many of
-// them: it begins with 2 MiB for itself and 4 MiB of memory.
+// them: it grows by 4 MiB at least.
 constexpr size_t kLeastForPrimary = size_t{48} << 20;
 
 AtomicWord mmap_enabled;
