@@ -135,9 +135,10 @@ TEST(GrowthTest, TheTableGrowsAheadOfNeed) {
   EXPECT_FALSE(test.arena->Contains(test.At(Growth::kTableUnits)));
   ASSERT_NE(test.arena->Take(kChunk, 1).run, nullptr);
   EXPECT_EQ(test.arena->units(), 2 * Growth::kTableUnits);
-  Descriptor* run = test.arena->Take(5 * Growth::kTableUnits, 1).run;
+  Descriptor* run = test.arena->Take(3 * kLargeTable, 1).run;
   ASSERT_NE(run, nullptr);
-  EXPECT_GT(test.arena->units(), 5 * Growth::kTableUnits);
+  EXPECT_GT(test.arena->units(), 3 * kLargeTable);
+  EXPECT_EQ(test.arena->units() % kLargeTable, 0u);
   EXPECT_TRUE(test.arena->Contains(run->base));
   run[run->units - 1].units = 1;
 }
@@ -161,9 +162,9 @@ TEST(GrowthTest, TheLastChunksAreUsedToo) {
   Growing test;
   // Piece by piece: the kernel maps no more at once than the machine has.
   for (size_t i = 1; i < kTables; ++i) {
-    ASSERT_NE(test.arena->Take(Growth::kTableUnits, 1).run, nullptr);
+    ASSERT_NE(test.arena->Take(kLargeTable, 1).run, nullptr);
   }
-  ASSERT_NE(test.arena->Take(Growth::kTableUnits - 3 * kChunk, 1).run, nullptr);
+  ASSERT_NE(test.arena->Take(kLargeTable - 3 * kChunk, 1).run, nullptr);
   test.Occupy(test.At(kUnits - 3 * kChunk));
   EXPECT_EQ(TakeAndUse(test, kChunk), test.table + kUnits - 2 * kChunk);
   EXPECT_EQ(TakeAndUse(test, kChunk), test.table + kUnits - kChunk);
@@ -176,7 +177,7 @@ TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
     uintptr_t above = there;
     for (unsigned i = 0; i < memory::kPrimaryPlaces; ++i) {
       const uintptr_t place = memory::PrimaryPlaceBelow(there, i);
-      EXPECT_EQ(place % (size_t{2} << 20), 0u);
+      EXPECT_EQ(place % memory::kMappedUnitBytes, 0u);
       EXPECT_LT(place, bits == 47 ? above : there) << bits;
       EXPECT_GT(place, there / 8);
       if (bits == 47) {
@@ -185,6 +186,91 @@ TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
       above = place;
     }
   }
+}
+
+// Huge pages can form where it begins.
+TEST(GrowthTest, ThePrimaryIsAligned) {
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    const auto base = reinterpret_cast<uintptr_t>(memory::ArenaAt(1)->base());
+    EXPECT_EQ(base % (size_t{2} << 20), 0u);
+  });
+}
+
+constexpr size_t kFirst = Growth::kFirstUnits;
+
+// An arena that begins with less than a chunk.
+TEST(GrowthTest, TheFirstChunkIsCompletedFirst) {
+  Growing test;
+  test.arena->Begin();
+  EXPECT_EQ(test.arena->accessible_units(), kFirst);
+  EXPECT_EQ(test.arena->end(), kFirst);
+  for (size_t i = 0; i < kFirst; ++i) {
+    ASSERT_EQ(TakeAndUse(test, 1), test.table + i);
+  }
+  EXPECT_EQ(test.arena->accessible_units(), kFirst);
+  EXPECT_EQ(test.arena->NextInaccessible(0), kFirst);
+  EXPECT_FALSE(test.arena->Contains(test.At(kFirst)));
+  EXPECT_EQ(TakeAndUse(test, kChunk - kFirst), test.table + kFirst);
+  EXPECT_EQ(test.arena->accessible_units(), kChunk);
+  EXPECT_TRUE(test.arena->Contains(test.At(kFirst)));
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
+  EXPECT_EQ(test.arena->used_units(), kChunk + 1);
+}
+
+TEST(GrowthTest, ALargeRunBeginsInTheFirstChunkToo) {
+  Growing test;
+  test.arena->Begin();
+  ASSERT_EQ(TakeAndUse(test, 3), test.table);
+  EXPECT_EQ(TakeAndUse(test, 2 * kChunk), test.table + 3);
+}
+
+// Then the rest of the chunk is in use by nobody, and is not ours.
+TEST(GrowthTest, WhatIsInTheWayOfTheFirstChunkStays) {
+  Growing test;
+  test.Occupy(test.At(kFirst));
+  test.arena->Begin();
+  ASSERT_EQ(TakeAndUse(test, kFirst), test.table);
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
+  EXPECT_TRUE(test.IsUntouched(test.At(kFirst)));
+  EXPECT_EQ(test.arena->accessible_units(), kFirst + kChunk);
+  EXPECT_FALSE(test.arena->Contains(test.At(kFirst)));
+  EXPECT_FALSE(test.arena->IsAccessible(kFirst));
+  EXPECT_FALSE(test.arena->InUse(kFirst));
+  EXPECT_EQ(test.arena->NextInaccessible(0), kFirst);
+  EXPECT_EQ(test.arena->NextInaccessible(kChunk), 2 * kChunk);
+}
+
+TEST(GrowthTest, TheFirstChunkMayBeRefused) {
+  InChild([] {
+    Growing test;
+    const rlimit limit{AddressSpace(), RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    test.arena->Begin();
+    EXPECT_EQ(test.arena->accessible_units(), 0u);
+    EXPECT_EQ(test.arena->Take(1, 1).run, nullptr);
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    EXPECT_EQ(TakeAndUse(test, 1), test.table);
+    EXPECT_EQ(test.arena->accessible_units(), kChunk);
+  });
+}
+
+TEST(GrowthTest, TheRestOfTheFirstChunkMayBeRefused) {
+  InChild([] {
+    Growing test;
+    test.arena->Begin();
+    const rlimit limit{AddressSpace(), RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    EXPECT_EQ(test.arena->Take(kFirst + 1, 1).run, nullptr);
+    EXPECT_EQ(TakeAndUse(test, kFirst), test.table);
+    EXPECT_EQ(test.arena->Take(1, 1).run, nullptr);
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    EXPECT_EQ(TakeAndUse(test, 1), test.table + kFirst) << "granted later";
+  });
 }
 
 // What is refused may be granted later, in the same place.
@@ -304,6 +390,52 @@ TEST(GrowthTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
     }
     EXPECT_GT(limit, 100);
   }
+}
+
+// The rest of the first chunk, that is.
+TEST(GrowthTest, StoppedWhileItCompletesTheFirstChunkItKeepsThat) {
+  bool abandoned = true;
+  int limit = 0;
+  while (abandoned) {
+    SCOPED_TRACE(limit);
+    Growing test;
+    test.arena->Begin();
+    ASSERT_EQ(test.arena->Take(kFirst, 1).run, test.table);
+    abandoned = Stepper::Abandon([&] { test.arena->Take(1, 1); },
+                                 limit += Stepper::kStride);
+    for (int i = 0; i < 2; ++i) {
+      Descriptor* other = test.arena->Take(1, 1).run;
+      ASSERT_NE(other, nullptr);
+      Touch(other);
+      ASSERT_TRUE(test.arena->Contains(other->base));
+      ASSERT_LE(test.IndexOf(other), kChunk + 1);
+    }
+    ASSERT_LE(test.arena->end(), 2 * kChunk);
+  }
+  EXPECT_GT(limit, 100);
+}
+
+TEST(GrowthTest, TwoThatCompleteTheFirstChunkGetDifferentUnits) {
+  int steps = 1;
+  for (int at = 1; at <= steps; at += Stepper::kStride) {
+    SCOPED_TRACE(at);
+    Growing test;
+    test.arena->Begin();
+    Descriptor* mine = nullptr;
+    Descriptor* theirs = nullptr;
+    Stepper::Run([&] { mine = test.arena->Take(kFirst + 1, 1).run; },
+                 [&](int n) {
+                   steps = n;
+                   if (n == at) theirs = test.arena->Take(kFirst + 1, 1).run;
+                 });
+    ASSERT_NE(mine, nullptr);
+    ASSERT_NE(theirs, nullptr);
+    Touch(mine);
+    Touch(theirs);
+    EXPECT_EQ(test.arena->used_units(), 2 * (kFirst + 1));
+    EXPECT_LE(test.arena->end(), 2 * kChunk);
+  }
+  EXPECT_GT(steps, 100);
 }
 
 // At each instruction of one that grows another grows as well.
