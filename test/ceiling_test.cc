@@ -246,7 +246,7 @@ TEST(StaticHeapSize, EachPartIsFound) {
     EXPECT_EQ(memory::ArenaOf(late), memory::ArenaAt(1));
     EXPECT_EQ(memory::ArenaAt(2), nullptr);
     for (char* block : {early, late}) {
-      const Run* run = memory::RunInStatic(block);
+      const auto* run = memory::RunInStatic(block);
       ASSERT_NE(run, nullptr);
       EXPECT_EQ(run->base, block);
       EXPECT_FALSE(memory::IsMapped(run));

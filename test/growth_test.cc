@@ -204,17 +204,20 @@ constexpr size_t kFirst = Growth::kFirstUnits;
 TEST(GrowthTest, TheFirstChunkIsCompletedFirst) {
   Growing test;
   test.arena->Begin();
-  EXPECT_EQ(test.arena->accessible_units(), kFirst);
-  EXPECT_EQ(test.arena->end(), kFirst);
-  for (size_t i = 0; i < kFirst; ++i) {
-    ASSERT_EQ(TakeAndUse(test, 1), test.table + i);
+  for (size_t i = 0; i < kChunk; ++i) {
+    const size_t there = (i + kFirst) / kFirst * kFirst;
+    if (i > 0) {
+      ASSERT_EQ(TakeAndUse(test, 1), test.table + i - 1);
+    }
+    if (i % kFirst == 0) continue;
+    ASSERT_EQ(test.arena->accessible_units(), there) << i;
+    ASSERT_EQ(test.arena->end(), there) << i;
+    ASSERT_EQ(test.arena->NextInaccessible(0), there) << i;
+    ASSERT_TRUE(test.arena->Contains(test.At(there) - 1));
+    ASSERT_FALSE(test.arena->Contains(test.At(there)));
   }
-  EXPECT_EQ(test.arena->accessible_units(), kFirst);
-  EXPECT_EQ(test.arena->NextInaccessible(0), kFirst);
-  EXPECT_FALSE(test.arena->Contains(test.At(kFirst)));
-  EXPECT_EQ(TakeAndUse(test, kChunk - kFirst), test.table + kFirst);
+  ASSERT_EQ(TakeAndUse(test, 1), test.table + kChunk - 1);
   EXPECT_EQ(test.arena->accessible_units(), kChunk);
-  EXPECT_TRUE(test.arena->Contains(test.At(kFirst)));
   EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
   EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
   EXPECT_EQ(test.arena->used_units(), kChunk + 1);
@@ -392,8 +395,8 @@ TEST(GrowthTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
   }
 }
 
-// The rest of the first chunk, that is.
-TEST(GrowthTest, StoppedWhileItCompletesTheFirstChunkItKeepsThat) {
+// The rest of the first chunk, at most.
+TEST(GrowthTest, StoppedWhileTheFirstChunkGrowsItKeepsTheRest) {
   bool abandoned = true;
   int limit = 0;
   while (abandoned) {
@@ -415,7 +418,7 @@ TEST(GrowthTest, StoppedWhileItCompletesTheFirstChunkItKeepsThat) {
   EXPECT_GT(limit, 100);
 }
 
-TEST(GrowthTest, TwoThatCompleteTheFirstChunkGetDifferentUnits) {
+TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
   int steps = 1;
   for (int at = 1; at <= steps; at += Stepper::kStride) {
     SCOPED_TRACE(at);

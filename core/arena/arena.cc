@@ -116,11 +116,13 @@ void Arena::Begin() {
   StoreRelaxed(&end_, kUnits);
 }
 
-// True if the first chunk was not all there and is now.
-bool Arena::CompleteFirst() {
-  if (growth_ == nullptr || !growth_->MapRest()) return false;
-  RaiseTo(&end_, kWordBits);
-  Unmark(Growth::kFirstUnits, kWordBits - Growth::kFirstUnits);
+// True if the first chunk was not all there, and there is more of it now.
+bool Arena::GrowFirst() {
+  if (growth_ == nullptr) return false;
+  const Growth::Piece piece = growth_->MapMoreOfFirst();
+  if (piece.start == piece.end) return false;
+  RaiseTo(&end_, piece.end);
+  Unmark(piece.start, piece.end - piece.start);
   return true;
 }
 
@@ -285,7 +287,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
   size_t start;
   while (true) {
     start = FindFree(from, count, alignment);
-    if (start == kNone && (from != 0 || CompleteFirst())) {
+    if (start == kNone && (from != 0 || GrowFirst())) {
       from = 0;  // The hint may be wrong: search everything before growing.
       continue;
     }

@@ -92,22 +92,27 @@ bool Growth::MapFirst() {
   return true;
 }
 
-bool Growth::MapRest() {
-  if (LoadRelaxed(&rest_claimed_) != 0 || !CasRelaxed(&rest_claimed_, 0, 1)) {
-    return false;
+Growth::Piece Growth::MapMoreOfFirst() {
+  // Acquire: pairs with the release below. What was mapped last is counted.
+  if (LoadRelaxed(&rest_claimed_) != 0 || !CasAcquire(&rest_claimed_, 0, 1)) {
+    return Piece();
   }
-  char* start = base_ + (kFirstUnits << unit_shift_);
-  const size_t units = kChunkUnits - kFirstUnits;
-  const os::Filled filled = os::FillHole(start, units << unit_shift_);
+  const size_t start = LoadRelaxed(&first_units_);
+  const Piece piece = {start, start + kFirstUnits};
+  char* address = base_ + (start << unit_shift_);
+  const size_t bytes = kFirstUnits << unit_shift_;
+  const os::Filled filled = os::FillHole(address, bytes);
   if (filled == os::Filled::kDone) {
-    os::Name(start, units << unit_shift_, os::kHeapName);
-    AddRelaxed(&mapped_units_, units);
+    os::Name(address, bytes, os::kHeapName);
+    AddRelaxed(&mapped_units_, kFirstUnits);
     // Release: pairs with the acquire in IsUnitMapped.
-    StoreRelease(&first_units_, kChunkUnits);
-  } else if (filled == os::Filled::kRefused) {
-    StoreRelaxed(&rest_claimed_, 0);
+    StoreRelease(&first_units_, piece.end);
   }
-  return filled == os::Filled::kDone;
+  // What is in the way stays there.
+  if (filled != os::Filled::kOccupied && piece.end < kChunkUnits) {
+    StoreRelease(&rest_claimed_, 0);
+  }
+  return filled == os::Filled::kDone ? piece : Piece();
 }
 
 Growth::Piece Growth::Map(size_t least, size_t wanted) {

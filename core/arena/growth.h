@@ -16,12 +16,12 @@
 //
 // An arena may begin with the first units of its first chunk: a process that
 // may have or lock few addresses has less then. The rest of the chunk is mapped
-// before any other, by the thread that set `rest_claimed_`, and its units stay
-// marked until then.
+// part by part, before any other chunk, by the thread that set `rest_claimed_`.
+// Its units stay marked until then.
 //
 // Interruption: stopped between the two bits, a thread keeps back the chunks
 // that it has claimed or has begun to unmap, and nothing else; others claim the
-// next ones. Stopped while it maps the rest of the first chunk, it keeps that.
+// next ones. Stopped while it maps more of the first chunk, it keeps the rest.
 // Stopped between mapping more of the table and saying so, it leaves
 // an arena that grows no further than its table.
 #ifndef AOMALLOC_CORE_ARENA_GROWTH_H_
@@ -37,7 +37,7 @@ namespace aomalloc {
 class Growth {
  public:
   static constexpr size_t kChunkUnits = 64;
-  // So many units can be mapped at first.
+  // So much of the first chunk is mapped at a time, if not all of it.
   static constexpr size_t kFirstUnits = 16;
   // So much of the table is mapped at a time, and so much of a large one.
   static constexpr size_t kTableUnits = size_t{1 << 17} / sizeof(Run);
@@ -66,12 +66,13 @@ class Growth {
 
   // The same for a unit.
   bool IsUnitMapped(size_t unit) const {
-    // Acquire: pairs with the release in MapRest.
+    // Acquire: pairs with the release in MapMoreOfFirst.
     return IsMapped(unit / kChunkUnits) &&
            (unit >= kChunkUnits || unit < LoadAcquire(&first_units_));
   }
 
-  // Units from `start` to `end`, whole chunks, that nobody else sees.
+  // Units from `start` to `end` that nobody else sees: whole chunks, or some of
+  // the first.
   struct Piece {
     size_t start = 0;
     size_t end = 0;  // `start` if there are none
@@ -81,9 +82,10 @@ class Growth {
   // the arena. False if the system refuses.
   bool MapFirst();
 
-  // Maps the rest of the first chunk, whose units are marked. False if it is
-  // mapped, or is just being mapped, or cannot be.
-  bool MapRest();
+  // Maps kFirstUnits more of the first chunk, whose units are marked, and
+  // returns them. An empty piece if they are all mapped, or are just being
+  // mapped, or cannot be.
+  Piece MapMoreOfFirst();
 
   // Maps chunks that have `least` units, or as many as `wanted`. An empty piece
   // when the system has no memory to promise, or there is no room.
@@ -133,7 +135,7 @@ class Growth {
   AtomicWord units_ = kTableUnits;
   AtomicWord mapped_units_ = 0;
   AtomicWord first_units_ = kChunkUnits;  // what the first chunk has, if mapped
-  AtomicWord rest_claimed_ = 1;           // 0 if somebody may map the rest
+  AtomicWord rest_claimed_ = 1;           // 0 if somebody may map more of it
   AtomicWord from_ = 0;            // hint: the chunks below it are claimed
   AtomicWord table_failures_ = 0;  // how often something was in its way
   AtomicWord unmap_failures_ = 0;
