@@ -27,6 +27,8 @@ namespace {
 using Descriptor = Run;  // testing::Test has a Run of its own
 
 // Of the process, as the kernel counts them.
+constexpr int kFixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+
 size_t LockedBytes() {
   FILE* file = fopen("/proc/self/status", "re");
   if (file == nullptr) return 0;
@@ -143,6 +145,50 @@ TEST(GrowthTest, TheTableGrowsAheadOfNeed) {
   run[run->units - 1].units = 1;
 }
 
+// Behind the header are the bits of used units, then those of dirty ones: a
+// page for 2 GiB. What is in the way of either ends the arena there.
+TEST(GrowthTest, TheBitmapsOfThePrimaryGrowWithIt) {
+  if (os::PageSize() != 4096) return;  // it would take too much memory
+  constexpr size_t kUsedBits = 65536;
+  constexpr size_t kDirtyBits = kUsedBits + memory::kPrimaryBytes / kUnit / 8;
+  for (const size_t occupied : {size_t{0}, kUsedBits, kDirtyBits}) {
+    InChild([occupied] {
+      constexpr size_t kOfPage = 4096 * 8;
+      Arena* primary = memory::MakePrimary();
+      ASSERT_NE(primary, nullptr);
+      char* page = reinterpret_cast<char*>(primary) + occupied + 4096;
+      if (occupied != 0) {
+        ASSERT_EQ(mmap(page, 4096, PROT_READ, kFixed, -1, 0), page);
+      }
+      size_t taken = 0;
+      Descriptor* last = nullptr;
+      Descriptor* run = nullptr;
+      do {
+        last = run;
+        run = primary->Take(4096, 1).run;
+        taken += run == nullptr ? 0 : 4096;
+      } while (run != nullptr && taken < 2 * kOfPage);
+      if (occupied == 0) {
+        ASSERT_NE(run, nullptr);
+        EXPECT_TRUE(primary->InUse(taken - 1));
+        primary->Return(run, /*dirty=*/true);
+        EXPECT_FALSE(primary->Take(4096, 1).zeroed);
+      } else {
+        ASSERT_EQ(run, nullptr);
+        EXPECT_EQ(primary->units(), kOfPage);
+        const size_t before = AddressSpace();
+        for (int i = 0; i < 20; ++i) {
+          EXPECT_EQ(primary->Take(4096, 1).run, nullptr);
+        }
+        EXPECT_EQ(AddressSpace(), before);
+        EXPECT_EQ(*page, 0);
+        primary->Return(last, /*dirty=*/true);
+        EXPECT_EQ(primary->Take(4096, 1).run, last);
+      }
+    });
+  }
+}
+
 TEST(GrowthTest, SomethingInTheWayOfTheTableEndsIt) {
   Growing test;
   char* behind = reinterpret_cast<char*>(test.table) + kTableBytes;
@@ -223,11 +269,13 @@ TEST(GrowthTest, TheFirstChunkIsCompletedFirst) {
   EXPECT_EQ(test.arena->used_units(), kChunk + 1);
 }
 
-TEST(GrowthTest, ALargeRunBeginsInTheFirstChunkToo) {
+TEST(GrowthTest, ALargeRunLeavesTheFirstChunkAlone) {
   Growing test;
   test.arena->Begin();
   ASSERT_EQ(TakeAndUse(test, 3), test.table);
-  EXPECT_EQ(TakeAndUse(test, 2 * kChunk), test.table + 3);
+  EXPECT_EQ(TakeAndUse(test, kChunk + 1), test.table + kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), kFirst + 2 * kChunk);
+  EXPECT_EQ(TakeAndUse(test, kChunk - 3), test.table + 3);
 }
 
 // Then the rest of the chunk is in use by nobody, and is not ours.

@@ -116,9 +116,10 @@ void Arena::Begin() {
   StoreRelaxed(&end_, kUnits);
 }
 
-// True if the first chunk was not all there, and there is more of it now.
-bool Arena::GrowFirst() {
-  if (growth_ == nullptr) return false;
+// True if the first chunk was not all there, and there is more of it now. The
+// rest of it may be too small for `count` units.
+bool Arena::GrowFirst(size_t count) {
+  if (growth_ == nullptr || count > kWordBits) return false;
   const Growth::Piece piece = growth_->MapMoreOfFirst();
   if (piece.start == piece.end) return false;
   RaiseTo(&end_, piece.end);
@@ -287,7 +288,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
   size_t start;
   while (true) {
     start = FindFree(from, count, alignment);
-    if (start == kNone && (from != 0 || GrowFirst())) {
+    if (start == kNone && (from != 0 || GrowFirst(count))) {
       from = 0;  // The hint may be wrong: search everything before growing.
       continue;
     }

@@ -207,7 +207,7 @@ class Arena {
     const size_t tenth = accessible_units() / 10;
     return tenth < kMost ? tenth : kMost;
   }
-  bool GrowFirst();
+  bool GrowFirst(size_t count);
   size_t Grow(size_t count, size_t alignment);
   bool GrowAt(size_t start, size_t end);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);

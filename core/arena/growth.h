@@ -44,8 +44,8 @@ class Growth {
   static constexpr size_t kLargeTableUnits = 8 * kTableUnits;
 
   // Of an arena that has room for `most` units, a multiple of kLargeTableUnits,
-  // of which kTableUnits have their descriptors. The bitmaps are zero, and have
-  // a bit for each chunk.
+  // of which kTableUnits have their descriptors and their bits in the arena.
+  // The bitmaps here are zero, and have a bit for each chunk.
   Growth(char* base, int unit_shift, Run* table, size_t most,
          AtomicWord* claimed, AtomicWord* mapped)
       : base_(base),
@@ -78,9 +78,13 @@ class Growth {
     size_t end = 0;  // `start` if there are none
   };
 
-  // Maps the first kFirstUnits units. To be called before anybody else knows of
-  // the arena. False if the system refuses.
+  // For an arena that is to map all it has, which nobody else knows of yet.
+  // Begin maps the first part of the table, and of the arena's bitmaps, which
+  // then grow with it. If it fails, nothing is mapped. MapFirst maps the first
+  // kFirstUnits units. It is false if the system refuses. End unmaps all that.
+  os::Filled Begin(AtomicWord* used, AtomicWord* dirty);
   bool MapFirst();
+  void End();
 
   // Maps kFirstUnits more of the first chunk, whose units are marked, and
   // returns them. An empty piece if they are all mapped, or are just being
@@ -124,6 +128,16 @@ class Growth {
   static size_t TableStep(size_t units) {
     return units < kLargeTableUnits ? kTableUnits : kLargeTableUnits;
   }
+  // What belongs to the units from `units` on: descriptors and, unless they are
+  // all there, the bits of the arena.
+  static constexpr int kParts = 3;
+  struct Range {
+    char* start;
+    size_t bytes;
+  };
+  Range Part(int part, size_t units, size_t more) const;
+  os::Filled FillParts(size_t units, size_t more);
+  void UnmapParts(int count, size_t units, size_t more);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
   os::Filled Fill(const Piece& piece);
@@ -132,6 +146,7 @@ class Growth {
   const int unit_shift_;
   Run* const table_;
   const size_t most_;
+  AtomicWord* bits_[kParts - 1] = {};  // where they begin, if they grow
   AtomicWord units_ = kTableUnits;
   AtomicWord mapped_units_ = 0;
   AtomicWord first_units_ = kChunkUnits;  // what the first chunk has, if mapped

@@ -56,20 +56,48 @@ struct Whole {
   }
 };
 
-// What of the primary arena is mapped at first.
+// What of the primary arena is always mapped. Behind it is room for the arena's
+// bitmaps and the table, of which there is as much as is needed. (A page has at
+// most kPage bytes.)
+constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
+static_assert(kPrimaryUnits % Growth::kLargeTableUnits == 0);
+constexpr size_t kChunkWords =
+    RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 64;
 struct Primary {
   Arena arena;
   Growth growth;
+  AtomicWord claimed[kChunkWords];
+  AtomicWord mapped[kChunkWords];
 };
-constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
-static_assert(kPrimaryUnits % Growth::kTableUnits == 0);
-constexpr size_t kChunkBitmapBytes =
-    RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 8;
-constexpr Layout kPrimary(sizeof(Primary) + 2 * kChunkBitmapBytes,
-                          kPrimaryUnits, kMappedUnitBytes);
-size_t PrimaryHeadBytes() {
-  return RoundUp(kPrimary.table + Growth::kTableUnits * sizeof(Run),
-                 os::PageSize());
+constexpr size_t kPage = 65536;
+constexpr size_t kPrimaryHeader = RoundUp(sizeof(Primary), kPage);
+constexpr Layout kPrimary(kPrimaryHeader, kPrimaryUnits, kMappedUnitBytes);
+static_assert(kPrimary.bitmap_bytes % kPage == 0);
+size_t PrimaryHeaderBytes() { return RoundUp(sizeof(Primary), os::PageSize()); }
+
+// Makes the primary at `start`. Null if there is no room there. Sets `*filled`
+// to what the system has said.
+Arena* MakePrimaryAt(char* start, os::Filled* filled) {
+  *filled = os::FillHole(start, PrimaryHeaderBytes());
+  if (*filled != os::Filled::kDone) return nullptr;
+  os::Name(start, PrimaryHeaderBytes(), os::kDescriptorsName);
+  auto* primary = reinterpret_cast<Primary*>(start);
+  auto* used = reinterpret_cast<AtomicWord*>(start + kPrimaryHeader);
+  auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
+  auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
+  char* base = start + kPrimary.base;
+  auto* growth = new (&primary->growth)
+      Growth(base, kMappedUnitShift, table, kPrimaryUnits, primary->claimed,
+             primary->mapped);
+  *filled = growth->Begin(used, dirty);
+  if (*filled != os::Filled::kDone) {
+    os::Unmap(start, PrimaryHeaderBytes());
+    return nullptr;
+  }
+  Arena* arena = new (&primary->arena)
+      Arena(base, kPrimaryUnits, kMappedUnitShift, table, used, dirty, growth);
+  arena->Begin();
+  return arena;
 }
 
 // An address of the system's own mappings; 0 if it maps nothing.
@@ -115,36 +143,20 @@ uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i) {
 Arena* MakePrimary() {
   const uintptr_t there = WhereMappingsAre();
   if (there == 0) return nullptr;
-  char* start = nullptr;
+  Arena* primary = nullptr;
   os::Filled filled = os::Filled::kOccupied;
   for (unsigned i = 0; i < kPrimaryPlaces && filled == os::Filled::kOccupied;
        ++i) {
-    start = reinterpret_cast<char*>(PrimaryPlaceBelow(there, i));
-    filled = os::FillHole(start, PrimaryHeadBytes());
+    primary = MakePrimaryAt(
+        reinterpret_cast<char*>(PrimaryPlaceBelow(there, i)), &filled);
   }
-  if (filled != os::Filled::kDone) return nullptr;
-  os::Name(start, PrimaryHeadBytes(), os::kDescriptorsName);
-  os::KeepPagesSmall(start, PrimaryHeadBytes());
-  auto* primary = reinterpret_cast<Primary*>(start);
-  auto* claimed = reinterpret_cast<AtomicWord*>(primary + 1);
-  auto* mapped = claimed + kChunkBitmapBytes / sizeof(AO_t);
-  auto* used = mapped + kChunkBitmapBytes / sizeof(AO_t);
-  auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
-  char* base = start + kPrimary.base;
-  new (&primary->growth)
-      Growth(base, kMappedUnitShift, table, kPrimaryUnits, claimed, mapped);
-  Arena* arena =
-      new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift, table,
-                                  used, dirty, &primary->growth);
-  arena->Begin();
-  return arena;
+  return primary;
 }
 
-void UnmakePrimary(Arena* primary) {
-  const size_t units = primary->accessible_units();
-  if (units != 0) os::Unmap(primary->base(), units * kMappedUnitBytes);
-  os::Unmap(primary, PrimaryHeadBytes());
+void UnmakePrimary(Arena* arena) {
+  auto* primary = reinterpret_cast<Primary*>(arena);
+  primary->growth.End();
+  os::Unmap(primary, PrimaryHeaderBytes());
 }
 
 }  // namespace aomalloc::memory

@@ -234,10 +234,10 @@ bool SetStaticHeap(size_t bytes) {
   const size_t in_array = static_arena.FreeTail(static_arena.end());
   Arena* rest = MakeStaticRest(units - in_array);
   if (rest == nullptr) return false;
-  static_arena.UseOnly(in_array);
   // Release: pairs with the acquire in StaticRest.
   StoreRelease(&static_rest, reinterpret_cast<AO_t>(rest));
   SetPlace(rest, &static_rest_place);
+  static_arena.UseOnly(in_array);
   return true;
 }
 

@@ -23,6 +23,6 @@ for name in libaomalloc libaomalloc-hardened; do
     echo "$name, AO_MALLOC_ENABLE_MMAP=$enable_mmap: $((addresses - without)) KiB" \
       "more addresses than $without, $variables KiB of variables"
     ((variables > 0 && variables <= 768)) || fail 'the variables'
-    ((addresses - without <= 4096)) || fail 'the address space'
+    ((addresses - without <= 3584)) || fail 'the address space'
   done
 done
