@@ -43,14 +43,27 @@ bool SetBool(const char* value) {
   return true;
 }
 
+bool static_heap_is_set = false;
+
 bool SetStaticHeap(const char* value) {
   size_t bytes;
-  if (!ParseSize(value, memory::kStaticUnitBytes, sizeof(memory::static_heap),
-                 &bytes)) {
-    return false;
-  }
-  memory::SetStaticHeap(bytes);
-  return true;
+  static_heap_is_set = ParseSize(value, memory::kStaticUnitBytes,
+                                 memory::kPrimaryBytes, &bytes) &&
+                       memory::SetStaticHeap(bytes);
+  return static_heap_is_set;
+}
+
+// Without mmap, what is not set is 2 MiB.
+void EnsureStaticHeap() {
+  constexpr size_t kBytes = AOMALLOC_STATIC_HEAP_BYTES;
+  if (static_heap_is_set || memory::SetStaticHeap(kBytes)) return;
+  aomalloc::Line()
+      .Text("the system refuses the static heap of ")
+      .Decimal(kBytes)
+      .Text(" bytes; it has ")
+      .Decimal(memory::StaticHeapBytes())
+      .Text(" bytes")
+      .Write();
 }
 
 bool SetLimit(const char* value) {
@@ -78,9 +91,6 @@ bool SetOnError(const char* value) {
 
 constexpr char kBools[] = "one of 1, true, yes, on, 0, false, no, off";
 
-#define TEXT_OF_ARGUMENT(x) #x
-#define TEXT_OF(macro) TEXT_OF_ARGUMENT(macro)
-
 // One row for each variable. `set` gets a value that is not empty; an empty one
 // counts as unset. It returns false for an invalid value.
 //
@@ -100,7 +110,7 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_NAME_MAPPINGS", SetBool<aomalloc::os::NameMappings>, kBools},
     {"AO_MALLOC_ENABLE_MMAP", SetBool<memory::EnableMmap>, kBools},
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
-     "a size from 4K to " TEXT_OF(AOMALLOC_STATIC_ARRAY_MIB) "M, such as 512K"},
+     "a size from 4K that the system grants, such as 512K"},
     {"AO_MALLOC_LIMIT", SetLimit, "a size from 64K, such as 512M or 2G"},
     {"AO_MALLOC_STATS", report_output::SetStats,
      "1, 0, or a path that is not too long"},
@@ -141,17 +151,7 @@ void RefuseBesideSanitizer() {
   aomalloc::os::Syscall(SYS_exit_group, 1);
 }
 
-// glibc's dynamic loader passes main's arguments to constructors. musl's does
-// not, but it has set `environ` by then, which glibc may not have.
-__attribute__((constructor)) void ReadEnvironment(int, char**,
-                                                  char** environment) {
-  const bool is_glibc = gnu_get_libc_version != nullptr;
-  if (is_glibc) aomalloc::preload::RecogniseLibcHeap();
-  if (!is_glibc) environment = environ;
-  // A process that has more rights than its caller must not obey the caller's
-  // environment. (Line writes nothing there, either.)
-  if (aomalloc::os::IsSecure()) return;
-  RefuseBesideSanitizer();
+void ReadOptions(char** environment) {
   for (const Option& option : kOptions) {
     const char* value = Find(environment, option.name);
     if (value == nullptr || *value == '\0' || option.set(value)) continue;
@@ -164,7 +164,24 @@ __attribute__((constructor)) void ReadEnvironment(int, char**,
         .Text("; ignored")
         .Write();
   }
-  if (!memory::MmapEnabled()) memory::AnnounceExhaustion();
+}
+
+// glibc's dynamic loader passes main's arguments to constructors. musl's does
+// not, but it has set `environ` by then, which glibc may not have.
+__attribute__((constructor)) void ReadEnvironment(int, char**,
+                                                  char** environment) {
+  const bool is_glibc = gnu_get_libc_version != nullptr;
+  if (is_glibc) aomalloc::preload::RecogniseLibcHeap();
+  if (!is_glibc) environment = environ;
+  // A process that has more rights than its caller must not obey the caller's
+  // environment. (Line writes nothing there, either.)
+  if (!aomalloc::os::IsSecure()) {
+    RefuseBesideSanitizer();
+    ReadOptions(environment);
+  }
+  if (memory::MmapEnabled()) return;
+  EnsureStaticHeap();
+  memory::AnnounceExhaustion();
 }
 
 }  // namespace

@@ -19,10 +19,11 @@
 namespace aomalloc {
 
 struct Layout {
-  static constexpr uintptr_t kVersion = 3;
+  static constexpr uintptr_t kVersion = 4;
   static constexpr size_t kWords = 40;
 
   const volatile void* static_arena;
+  const volatile void* static_rest;
   const volatile void* mapped_arenas;
   const volatile void* first_heaps;
   const volatile void* registry;
@@ -35,6 +36,7 @@ struct Layout {
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
   static constexpr Layout Make() {
     return {&memory::static_arena,
+            &memory::static_rest,
             memory::mapped_arenas,
             thread::first_heaps,
             &thread::registry,
@@ -51,6 +53,7 @@ struct Layout {
              offsetof(Arena, end_),
              offsetof(Arena, growth_),
              offsetof(Growth, mapped_) + offsetof(Bitmap, words_),
+             offsetof(Growth, first_units_),
              sizeof(Run),
              offsetof(Run, owner),
              offsetof(Run, units),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <vector>
@@ -194,7 +195,8 @@ TEST(Limit, CountsTheStaticHeap) {
 TEST(StaticHeapSize, IsWhatCanBeUsed) {
   for (size_t bytes : {size_t{8192}, size_t{1} << 19, size_t{16} << 20}) {
     InChild([bytes] {
-      memory::SetStaticHeap(bytes);
+      EXPECT_TRUE(memory::SetStaticHeap(bytes));
+      EXPECT_EQ(memory::StaticHeapBytes(), bytes);
       size_t got = 0;
       std::vector<void*> blocks;
       blocks.reserve(bytes / 4096);
@@ -211,6 +213,69 @@ TEST(StaticHeapSize, IsWhatCanBeUsed) {
       Free(all, "test");
     });
   }
+}
+
+// What the dynamic loader has allocated counts, and stays where it is.
+TEST(StaticHeapSize, IsExactWhatIsInUseAlready) {
+  InChild([] {
+    std::vector<void*> early = {Allocate(100), Allocate(20000), Allocate(100)};
+    constexpr size_t kBytes = size_t{4} << 20;
+    const size_t in_use = memory::UsedBytes();
+    ASSERT_TRUE(memory::SetStaticHeap(kBytes));
+    EXPECT_EQ(memory::StaticHeapBytes(), kBytes);
+    void* rest = Allocate(kBytes - in_use);
+    ASSERT_NE(rest, nullptr) << "all that is left is one block";
+    EXPECT_EQ(Allocate(4097), nullptr);
+    Free(early[1], "test");
+    early[1] = Allocate(20000);
+    EXPECT_NE(early[1], nullptr) << "it can be used again";
+    Free(rest, "test");
+    FreeAll(early);
+    EXPECT_TRUE(HeapsAreValid());
+    EXPECT_NE(Allocate(kBytes - in_use), nullptr);
+  });
+}
+
+// Blocks of both parts are told from one another, and from what is beside them.
+TEST(StaticHeapSize, EachPartIsFound) {
+  InChild([] {
+    auto* early = static_cast<char*>(Allocate(20000));
+    ASSERT_TRUE(memory::SetStaticHeap(size_t{4} << 20));
+    auto* late = static_cast<char*>(Allocate(20000));
+    EXPECT_EQ(memory::ArenaOf(early), memory::ArenaAt(0));
+    EXPECT_EQ(memory::ArenaOf(late), memory::ArenaAt(1));
+    EXPECT_EQ(memory::ArenaAt(2), nullptr);
+    for (char* block : {early, late}) {
+      const auto* run = memory::RunInStatic(block);
+      ASSERT_NE(run, nullptr);
+      EXPECT_EQ(run->base, block);
+      EXPECT_FALSE(memory::IsMapped(run));
+      EXPECT_EQ(UsableSize(block, "test"), 20480u - hardening::kCanaryBytes);
+    }
+    const Arena* rest = memory::ArenaAt(1);
+    EXPECT_EQ(memory::RunInStatic(rest->base() - 1), nullptr);
+    EXPECT_EQ(memory::RunInStatic(rest->base() + rest->units() * 4096),
+              nullptr);
+    memory::EnableMmap();
+    void* mapped = Allocate(20000);
+    EXPECT_EQ(memory::ArenaOf(mapped), memory::ArenaAt(2));
+    for (void* block : {mapped, static_cast<void*>(early)}) {
+      Free(block, "test");
+    }
+    Free(late, "test");
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+TEST(StaticHeapSize, IsAsItWasIfTheSystemRefusesMore) {
+  InChild([] {
+    const size_t before = memory::StaticHeapBytes();
+    Refuse(SYS_mmap, ENOMEM);
+    EXPECT_FALSE(memory::SetStaticHeap(size_t{64} << 20));
+    EXPECT_EQ(memory::StaticHeapBytes(), before);
+    EXPECT_EQ(memory::ArenaAt(1), nullptr);
+    EXPECT_NE(Allocate(before), nullptr);
+  });
 }
 
 }  // namespace

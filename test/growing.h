@@ -17,18 +17,19 @@ namespace aomalloc {
 
 constexpr size_t kUnit = memory::kMappedUnitBytes;
 constexpr size_t kChunk = Growth::kChunkUnits;
+constexpr size_t kLargeTable = Growth::kLargeTableUnits;
 constexpr size_t kTables = 16;
-constexpr size_t kUnits = kTables * Growth::kTableUnits;
+constexpr size_t kUnits = kTables * kLargeTable;
 constexpr size_t kWords = kUnits / 64;
 constexpr size_t kTableBytes = Growth::kTableUnits * sizeof(Run);
 
 // An arena of its own, with nothing in its place.
 struct Growing {
   Growing() {
-    const size_t bytes = kTables * kTableBytes + kUnit + kUnits * kUnit;
+    const size_t bytes = kUnits * sizeof(Run) + kUnit + kUnits * kUnit;
     place = static_cast<char*>(os::Reserve(bytes, size_t{2} << 20));
     table = reinterpret_cast<Run*>(place);
-    base = place + kTables * kTableBytes;
+    base = place + kUnits * sizeof(Run);
     os::Renew(place, kTableBytes);
     os::Unmap(place + kTableBytes, bytes - kTableBytes);
     growth = new (growth_space)

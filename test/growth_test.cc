@@ -27,6 +27,8 @@ namespace {
 using Descriptor = Run;  // testing::Test has a Run of its own
 
 // Of the process, as the kernel counts them.
+constexpr int kFixed = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+
 size_t LockedBytes() {
   FILE* file = fopen("/proc/self/status", "re");
   if (file == nullptr) return 0;
@@ -135,11 +137,56 @@ TEST(GrowthTest, TheTableGrowsAheadOfNeed) {
   EXPECT_FALSE(test.arena->Contains(test.At(Growth::kTableUnits)));
   ASSERT_NE(test.arena->Take(kChunk, 1).run, nullptr);
   EXPECT_EQ(test.arena->units(), 2 * Growth::kTableUnits);
-  Descriptor* run = test.arena->Take(5 * Growth::kTableUnits, 1).run;
+  Descriptor* run = test.arena->Take(3 * kLargeTable, 1).run;
   ASSERT_NE(run, nullptr);
-  EXPECT_GT(test.arena->units(), 5 * Growth::kTableUnits);
+  EXPECT_GT(test.arena->units(), 3 * kLargeTable);
+  EXPECT_EQ(test.arena->units() % kLargeTable, 0u);
   EXPECT_TRUE(test.arena->Contains(run->base));
   run[run->units - 1].units = 1;
+}
+
+// Behind the header are the bits of used units, then those of dirty ones: a
+// page for 2 GiB. What is in the way of either ends the arena there.
+TEST(GrowthTest, TheBitmapsOfThePrimaryGrowWithIt) {
+  if (os::PageSize() != 4096) return;  // it would take too much memory
+  constexpr size_t kUsedBits = 65536;
+  constexpr size_t kDirtyBits = kUsedBits + memory::kPrimaryBytes / kUnit / 8;
+  for (const size_t occupied : {size_t{0}, kUsedBits, kDirtyBits}) {
+    InChild([occupied] {
+      constexpr size_t kOfPage = 4096 * 8;
+      Arena* primary = memory::MakePrimary();
+      ASSERT_NE(primary, nullptr);
+      char* page = reinterpret_cast<char*>(primary) + occupied + 4096;
+      if (occupied != 0) {
+        ASSERT_EQ(mmap(page, 4096, PROT_READ, kFixed, -1, 0), page);
+      }
+      size_t taken = 0;
+      Descriptor* last = nullptr;
+      Descriptor* run = nullptr;
+      do {
+        last = run;
+        run = primary->Take(4096, 1).run;
+        taken += run == nullptr ? 0 : 4096;
+      } while (run != nullptr && taken < 2 * kOfPage);
+      if (occupied == 0) {
+        ASSERT_NE(run, nullptr);
+        EXPECT_TRUE(primary->InUse(taken - 1));
+        primary->Return(run, /*dirty=*/true);
+        EXPECT_FALSE(primary->Take(4096, 1).zeroed);
+      } else {
+        ASSERT_EQ(run, nullptr);
+        EXPECT_EQ(primary->units(), kOfPage);
+        const size_t before = AddressSpace();
+        for (int i = 0; i < 20; ++i) {
+          EXPECT_EQ(primary->Take(4096, 1).run, nullptr);
+        }
+        EXPECT_EQ(AddressSpace(), before);
+        EXPECT_EQ(*page, 0);
+        primary->Return(last, /*dirty=*/true);
+        EXPECT_EQ(primary->Take(4096, 1).run, last);
+      }
+    });
+  }
 }
 
 TEST(GrowthTest, SomethingInTheWayOfTheTableEndsIt) {
@@ -161,9 +208,9 @@ TEST(GrowthTest, TheLastChunksAreUsedToo) {
   Growing test;
   // Piece by piece: the kernel maps no more at once than the machine has.
   for (size_t i = 1; i < kTables; ++i) {
-    ASSERT_NE(test.arena->Take(Growth::kTableUnits, 1).run, nullptr);
+    ASSERT_NE(test.arena->Take(kLargeTable, 1).run, nullptr);
   }
-  ASSERT_NE(test.arena->Take(Growth::kTableUnits - 3 * kChunk, 1).run, nullptr);
+  ASSERT_NE(test.arena->Take(kLargeTable - 3 * kChunk, 1).run, nullptr);
   test.Occupy(test.At(kUnits - 3 * kChunk));
   EXPECT_EQ(TakeAndUse(test, kChunk), test.table + kUnits - 2 * kChunk);
   EXPECT_EQ(TakeAndUse(test, kChunk), test.table + kUnits - kChunk);
@@ -176,7 +223,7 @@ TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
     uintptr_t above = there;
     for (unsigned i = 0; i < memory::kPrimaryPlaces; ++i) {
       const uintptr_t place = memory::PrimaryPlaceBelow(there, i);
-      EXPECT_EQ(place % (size_t{2} << 20), 0u);
+      EXPECT_EQ(place % memory::kMappedUnitBytes, 0u);
       EXPECT_LT(place, bits == 47 ? above : there) << bits;
       EXPECT_GT(place, there / 8);
       if (bits == 47) {
@@ -185,6 +232,96 @@ TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
       above = place;
     }
   }
+}
+
+// Huge pages can form where it begins.
+TEST(GrowthTest, ThePrimaryIsAligned) {
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    const auto base = reinterpret_cast<uintptr_t>(memory::ArenaAt(1)->base());
+    EXPECT_EQ(base % (size_t{2} << 20), 0u);
+  });
+}
+
+constexpr size_t kFirst = Growth::kFirstUnits;
+
+// An arena that begins with less than a chunk.
+TEST(GrowthTest, TheFirstChunkIsCompletedFirst) {
+  Growing test;
+  test.arena->Begin();
+  for (size_t i = 0; i < kChunk; ++i) {
+    const size_t there = (i + kFirst) / kFirst * kFirst;
+    if (i > 0) {
+      ASSERT_EQ(TakeAndUse(test, 1), test.table + i - 1);
+    }
+    if (i % kFirst == 0) continue;
+    ASSERT_EQ(test.arena->accessible_units(), there) << i;
+    ASSERT_EQ(test.arena->end(), there) << i;
+    ASSERT_EQ(test.arena->NextInaccessible(0), there) << i;
+    ASSERT_TRUE(test.arena->Contains(test.At(there) - 1));
+    ASSERT_FALSE(test.arena->Contains(test.At(there)));
+  }
+  ASSERT_EQ(TakeAndUse(test, 1), test.table + kChunk - 1);
+  EXPECT_EQ(test.arena->accessible_units(), kChunk);
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
+  EXPECT_EQ(test.arena->used_units(), kChunk + 1);
+}
+
+TEST(GrowthTest, ALargeRunLeavesTheFirstChunkAlone) {
+  Growing test;
+  test.arena->Begin();
+  ASSERT_EQ(TakeAndUse(test, 3), test.table);
+  EXPECT_EQ(TakeAndUse(test, kChunk + 1), test.table + kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), kFirst + 2 * kChunk);
+  EXPECT_EQ(TakeAndUse(test, kChunk - 3), test.table + 3);
+}
+
+// Then the rest of the chunk is in use by nobody, and is not ours.
+TEST(GrowthTest, WhatIsInTheWayOfTheFirstChunkStays) {
+  Growing test;
+  test.Occupy(test.At(kFirst));
+  test.arena->Begin();
+  ASSERT_EQ(TakeAndUse(test, kFirst), test.table);
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
+  EXPECT_TRUE(test.IsUntouched(test.At(kFirst)));
+  EXPECT_EQ(test.arena->accessible_units(), kFirst + kChunk);
+  EXPECT_FALSE(test.arena->Contains(test.At(kFirst)));
+  EXPECT_FALSE(test.arena->IsAccessible(kFirst));
+  EXPECT_FALSE(test.arena->InUse(kFirst));
+  EXPECT_EQ(test.arena->NextInaccessible(0), kFirst);
+  EXPECT_EQ(test.arena->NextInaccessible(kChunk), 2 * kChunk);
+}
+
+TEST(GrowthTest, TheFirstChunkMayBeRefused) {
+  InChild([] {
+    Growing test;
+    const rlimit limit{AddressSpace(), RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    test.arena->Begin();
+    EXPECT_EQ(test.arena->accessible_units(), 0u);
+    EXPECT_EQ(test.arena->Take(1, 1).run, nullptr);
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    EXPECT_EQ(TakeAndUse(test, 1), test.table);
+    EXPECT_EQ(test.arena->accessible_units(), kChunk);
+  });
+}
+
+TEST(GrowthTest, TheRestOfTheFirstChunkMayBeRefused) {
+  InChild([] {
+    Growing test;
+    test.arena->Begin();
+    const rlimit limit{AddressSpace(), RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    EXPECT_EQ(test.arena->Take(kFirst + 1, 1).run, nullptr);
+    EXPECT_EQ(TakeAndUse(test, kFirst), test.table);
+    EXPECT_EQ(test.arena->Take(1, 1).run, nullptr);
+    const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+    EXPECT_EQ(TakeAndUse(test, 1), test.table + kFirst) << "granted later";
+  });
 }
 
 // What is refused may be granted later, in the same place.
@@ -304,6 +441,52 @@ TEST(GrowthTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
     }
     EXPECT_GT(limit, 100);
   }
+}
+
+// The rest of the first chunk, at most.
+TEST(GrowthTest, StoppedWhileTheFirstChunkGrowsItKeepsTheRest) {
+  bool abandoned = true;
+  int limit = 0;
+  while (abandoned) {
+    SCOPED_TRACE(limit);
+    Growing test;
+    test.arena->Begin();
+    ASSERT_EQ(test.arena->Take(kFirst, 1).run, test.table);
+    abandoned = Stepper::Abandon([&] { test.arena->Take(1, 1); },
+                                 limit += Stepper::kStride);
+    for (int i = 0; i < 2; ++i) {
+      Descriptor* other = test.arena->Take(1, 1).run;
+      ASSERT_NE(other, nullptr);
+      Touch(other);
+      ASSERT_TRUE(test.arena->Contains(other->base));
+      ASSERT_LE(test.IndexOf(other), kChunk + 1);
+    }
+    ASSERT_LE(test.arena->end(), 2 * kChunk);
+  }
+  EXPECT_GT(limit, 100);
+}
+
+TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
+  int steps = 1;
+  for (int at = 1; at <= steps; at += Stepper::kStride) {
+    SCOPED_TRACE(at);
+    Growing test;
+    test.arena->Begin();
+    Descriptor* mine = nullptr;
+    Descriptor* theirs = nullptr;
+    Stepper::Run([&] { mine = test.arena->Take(kFirst + 1, 1).run; },
+                 [&](int n) {
+                   steps = n;
+                   if (n == at) theirs = test.arena->Take(kFirst + 1, 1).run;
+                 });
+    ASSERT_NE(mine, nullptr);
+    ASSERT_NE(theirs, nullptr);
+    Touch(mine);
+    Touch(theirs);
+    EXPECT_EQ(test.arena->used_units(), 2 * (kFirst + 1));
+    EXPECT_LE(test.arena->end(), 2 * kChunk);
+  }
+  EXPECT_GT(steps, 100);
 }
 
 // At each instruction of one that grows another grows as well.

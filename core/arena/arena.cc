@@ -70,8 +70,9 @@ size_t Arena::FindFree(size_t from, size_t count, size_t alignment) const {
 
 size_t Arena::NextInaccessible(size_t unit) const {
   const size_t end = this->end();
-  while (unit < end && IsThere(unit / kWordBits)) {
-    unit = (unit / kWordBits + 1) * kWordBits;
+  while (unit < end && IsUnitThere(unit)) {
+    const size_t last = unit | (kWordBits - 1);
+    unit = IsUnitThere(last) ? last + 1 : unit + 1;
   }
   return unit < end ? unit : end;
 }
@@ -99,7 +100,6 @@ void Arena::Publish(const Growth::Piece& piece) {
   growth_->Publish(piece);
 }
 
-// Where the free units begin that memory ends with; `there` if there are none.
 size_t Arena::FreeTail(size_t there) const {
   size_t words = WordsUpTo(there);
   for (; words > 0 && IsThere(words - 1); --words) {
@@ -108,6 +108,24 @@ size_t Arena::FreeTail(size_t there) const {
     return words * kWordBits - static_cast<size_t>(__builtin_clzl(bits));
   }
   return words * kWordBits;
+}
+
+void Arena::Begin() {
+  constexpr size_t kUnits = Growth::kFirstUnits;
+  if (!growth_->MapFirst()) return;
+  SetBits(&used_[0], MaskIn(0, kUnits, kWordBits));
+  StoreRelaxed(&end_, kUnits);
+}
+
+// True if the first chunk was not all there, and there is more of it now. The
+// rest of it may be too small for `count` units.
+bool Arena::GrowFirst(size_t count) {
+  if (growth_ == nullptr || count > kWordBits) return false;
+  const Growth::Piece piece = growth_->MapMoreOfFirst();
+  if (piece.start == piece.end) return false;
+  RaiseTo(&end_, piece.end);
+  Unmark(piece.start, piece.end - piece.start);
+  return true;
 }
 
 // Maps memory for `count` units and marks them; kNone when there is none.
@@ -271,7 +289,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
   size_t start;
   while (true) {
     start = FindFree(from, count, alignment);
-    if (start == kNone && from != 0) {
+    if (start == kNone && (from != 0 || GrowFirst(count))) {
       from = 0;  // The hint may be wrong: search everything before growing.
       continue;
     }

@@ -50,6 +50,10 @@ class Arena {
       : Arena(base, units, unit_shift, table, used, dirty, nullptr, false,
               end) {}
 
+  // Begins with some memory, for an arena that grows. To be called before
+  // others know of the arena.
+  void Begin();
+
   struct Taken {
     Run* run = nullptr;   // null if there is none
     bool zeroed = false;  // the memory is known to be zero
@@ -100,7 +104,7 @@ class Arena {
     const auto offset =
         static_cast<size_t>(static_cast<const char*>(address) - base_);
     return offset < units() << unit_shift_ &&
-           IsThere((offset >> unit_shift_) / kWordBits);
+           IsUnitThere(offset >> unit_shift_);
   }
   // The descriptor of the unit at `address`, which the arena contains.
   Run* UnitAt(const void* address) const {
@@ -122,12 +126,15 @@ class Arena {
   // No unit from here on can be accessed. Below, some may not be either.
   size_t end() const { return LoadRelaxed(&end_); }
   bool IsAccessible(size_t unit) const {
-    return unit < end() && IsThere(unit / kWordBits);
+    return unit < end() && IsUnitThere(unit);
   }
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
+  // Where the free units begin that those below `there` end with; `there` if
+  // there are none.
+  size_t FreeTail(size_t there) const;
   // Those that have descriptors.
   size_t units() const {
     return growth_ == nullptr ? units_ : growth_->units();
@@ -150,7 +157,7 @@ class Arena {
   size_t purged_units() const { return LoadRelaxed(&purged_); }
   // All units of a chunk that was unmapped are marked.
   bool InUse(size_t unit) const {
-    return IsThere(unit / kWordBits) &&
+    return IsUnitThere(unit) &&
            (LoadRelaxed(&used_[unit / kWordBits]) >> (unit % kWordBits)) & 1;
   }
   bool IsDirty(size_t unit) const {
@@ -179,9 +186,13 @@ class Arena {
         growth_(growth),
         end_(end) {}
 
-  // True if the units of a word of bits are mapped.
+  // True if the units of a word of bits are mapped, those that are free at
+  // least.
   bool IsThere(size_t word) const {
     return growth_ == nullptr || growth_->IsMapped(word);
+  }
+  bool IsUnitThere(size_t unit) const {
+    return growth_ == nullptr || growth_->IsUnitMapped(unit);
   }
   bool AreThere(size_t start, size_t end) const;
   size_t FindFree(size_t from, size_t count, size_t alignment) const;
@@ -196,7 +207,7 @@ class Arena {
     const size_t tenth = accessible_units() / 10;
     return tenth < kMost ? tenth : kMost;
   }
-  size_t FreeTail(size_t there) const;
+  bool GrowFirst(size_t count);
   size_t Grow(size_t count, size_t alignment);
   bool GrowAt(size_t start, size_t end);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);

@@ -14,15 +14,65 @@ constexpr int kMostTries = 16;
 // Then it is taken for certain that the table cannot grow.
 constexpr AO_t kMostFailures = 1000;
 
-// The first page that begins at a descriptor or behind it: on some machines a
-// page is larger than what the table is aligned to.
-char* PageFrom(Run* descriptor) {
+// The first page that begins there or behind: on some machines a page is larger
+// than what the table is aligned to.
+uintptr_t PageFrom(uintptr_t address) {
   const uintptr_t mask = os::PageSize() - 1;
-  return reinterpret_cast<char*>(
-      (reinterpret_cast<uintptr_t>(descriptor) + mask) & ~mask);
+  return (address + mask) & ~mask;
 }
 
 }  // namespace
+
+Growth::Range Growth::Part(int part, size_t units, size_t more) const {
+  const auto first = part == 0 ? reinterpret_cast<uintptr_t>(table_)
+                               : reinterpret_cast<uintptr_t>(bits_[part - 1]);
+  if (first == 0) return {nullptr, 0};
+  // For the units of a chunk.
+  const size_t bytes = part == 0 ? kChunkUnits * sizeof(Run) : sizeof(AO_t);
+  const uintptr_t end = PageFrom(first + (units + more) / kChunkUnits * bytes);
+  // The first page may begin below.
+  const uintptr_t start = units == 0
+                              ? PageFrom(first + 1 - os::PageSize())
+                              : PageFrom(first + units / kChunkUnits * bytes);
+  return {reinterpret_cast<char*>(start), end - start};
+}
+
+// Maps what `more` units need. Who maps the first part is alone with the
+// others, until that is unmapped again.
+os::Filled Growth::FillParts(size_t units, size_t more) {
+  for (int i = 0; i < kParts; ++i) {
+    const Range part = Part(i, units, more);
+    if (part.bytes == 0) continue;
+    const os::Filled filled = os::FillHole(part.start, part.bytes);
+    if (filled != os::Filled::kDone) {
+      UnmapParts(i, units, more);
+      return filled;
+    }
+    os::Name(part.start, part.bytes, os::kDescriptorsName);
+    // The bitmaps are too small for huge pages.
+    if (i == 0) os::KeepPagesSmall(part.start, part.bytes);
+  }
+  return os::Filled::kDone;
+}
+
+// The first `count` parts.
+void Growth::UnmapParts(int count, size_t units, size_t more) {
+  while (count-- > 0) {
+    const Range part = Part(count, units, more);
+    if (part.bytes != 0) os::Unmap(part.start, part.bytes);
+  }
+}
+
+os::Filled Growth::Begin(AtomicWord* used, AtomicWord* dirty) {
+  bits_[0] = used;
+  bits_[1] = dirty;
+  return FillParts(0, kTableUnits);
+}
+
+void Growth::End() {
+  UnmapParts(kParts, 0, kTableUnits);
+  if (mapped_units() != 0) os::Unmap(base_, kFirstUnits << unit_shift_);
+}
 
 // Sees to it that the units below `end` have descriptors.
 bool Growth::ExtendTable(size_t end) {
@@ -30,22 +80,16 @@ bool Growth::ExtendTable(size_t end) {
     if (units == most_ || LoadRelaxed(&table_failures_) > kMostFailures) {
       return false;
     }
-    char* start = PageFrom(table_ + units);
-    char* behind = PageFrom(table_ + units + kTableUnits);
-    const os::Filled filled =
-        os::FillHole(start, static_cast<size_t>(behind - start));
+    const size_t more = TableStep(units);
+    const os::Filled filled = FillParts(units, more);
     if (filled != os::Filled::kDone && units == this->units()) {
       // There may be something in the way. Or another thread was faster, and is
       // about to publish what it has mapped.
       if (filled == os::Filled::kOccupied) AddRelaxed(&table_failures_, 1);
       return false;
     }
-    if (filled == os::Filled::kDone) {
-      os::Name(start, static_cast<size_t>(behind - start),
-               os::kDescriptorsName);
-    }
     // Release: pairs with the acquire in units(). The descriptors are there.
-    CasRelease(&units_, units, units + kTableUnits);
+    CasRelease(&units_, units, units + more);
     StoreRelaxed(&table_failures_, 0);
   }
   return true;
@@ -78,6 +122,41 @@ void Growth::LetGo(const Piece& piece) {
   const size_t first = piece.start / kChunkUnits;
   claimed_.Clear(first, (piece.end - piece.start) / kChunkUnits);
   if (first < LoadRelaxed(&from_)) StoreRelaxed(&from_, first);
+}
+
+bool Growth::MapFirst() {
+  const size_t bytes = kFirstUnits << unit_shift_;
+  if (os::FillHole(base_, bytes) != os::Filled::kDone) return false;
+  os::Name(base_, bytes, os::kHeapName);
+  StoreRelaxed(&first_units_, kFirstUnits);
+  StoreRelaxed(&rest_claimed_, 0);
+  StoreRelaxed(&mapped_units_, kFirstUnits);
+  claimed_.Mark(0, 1);
+  mapped_.Set(0, 1);
+  return true;
+}
+
+Growth::Piece Growth::MapMoreOfFirst() {
+  // Acquire: pairs with the release below. What was mapped last is counted.
+  if (LoadRelaxed(&rest_claimed_) != 0 || !CasAcquire(&rest_claimed_, 0, 1)) {
+    return Piece();
+  }
+  const size_t start = LoadRelaxed(&first_units_);
+  const Piece piece = {start, start + kFirstUnits};
+  char* address = base_ + (start << unit_shift_);
+  const size_t bytes = kFirstUnits << unit_shift_;
+  const os::Filled filled = os::FillHole(address, bytes);
+  if (filled == os::Filled::kDone) {
+    os::Name(address, bytes, os::kHeapName);
+    AddRelaxed(&mapped_units_, kFirstUnits);
+    // Release: pairs with the acquire in IsUnitMapped.
+    StoreRelease(&first_units_, piece.end);
+  }
+  // What is in the way stays there.
+  if (filled != os::Filled::kOccupied && piece.end < kChunkUnits) {
+    StoreRelease(&rest_claimed_, 0);
+  }
+  return filled == os::Filled::kDone ? piece : Piece();
 }
 
 Growth::Piece Growth::Map(size_t least, size_t wanted) {

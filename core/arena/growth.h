@@ -14,9 +14,15 @@
 // this order. The units stay marked until the chunk is mapped again. So a
 // thread that found the chunk in `mapped` a while ago can mark none of them.
 //
+// An arena may begin with the first units of its first chunk: a process that
+// may have or lock few addresses has less then. The rest of the chunk is mapped
+// part by part, before any other chunk, by the thread that set `rest_claimed_`.
+// Its units stay marked until then.
+//
 // Interruption: stopped between the two bits, a thread keeps back the chunks
 // that it has claimed or has begun to unmap, and nothing else; others claim the
-// next ones. Stopped between mapping more of the table and saying so, it leaves
+// next ones. Stopped while it maps more of the first chunk, it keeps the rest.
+// Stopped between mapping more of the table and saying so, it leaves
 // an arena that grows no further than its table.
 #ifndef AOMALLOC_CORE_ARENA_GROWTH_H_
 #define AOMALLOC_CORE_ARENA_GROWTH_H_
@@ -31,12 +37,15 @@ namespace aomalloc {
 class Growth {
  public:
   static constexpr size_t kChunkUnits = 64;
-  // So much of the table is mapped at a time.
-  static constexpr size_t kTableUnits = size_t{1 << 20} / sizeof(Run);
+  // So much of the first chunk is mapped at a time, if not all of it.
+  static constexpr size_t kFirstUnits = 16;
+  // So much of the table is mapped at a time, and so much of a large one.
+  static constexpr size_t kTableUnits = size_t{1 << 17} / sizeof(Run);
+  static constexpr size_t kLargeTableUnits = 8 * kTableUnits;
 
-  // Of an arena that has room for `most` units, a multiple of kTableUnits, of
-  // which kTableUnits have their descriptors. The bitmaps are zero, and have a
-  // bit for each chunk.
+  // Of an arena that has room for `most` units, a multiple of kLargeTableUnits,
+  // of which kTableUnits have their descriptors and their bits in the arena.
+  // The bitmaps here are zero, and have a bit for each chunk.
   Growth(char* base, int unit_shift, Run* table, size_t most,
          AtomicWord* claimed, AtomicWord* mapped)
       : base_(base),
@@ -52,14 +61,35 @@ class Growth {
   // The units that are mapped.
   size_t mapped_units() const { return LoadRelaxed(&mapped_units_); }
 
-  // Acquire: the memory is there.
+  // Acquire: the memory is there, but for the rest of the first chunk.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
 
-  // Units from `start` to `end`, whole chunks, that nobody else sees.
+  // The same for a unit.
+  bool IsUnitMapped(size_t unit) const {
+    // Acquire: pairs with the release in MapMoreOfFirst.
+    return IsMapped(unit / kChunkUnits) &&
+           (unit >= kChunkUnits || unit < LoadAcquire(&first_units_));
+  }
+
+  // Units from `start` to `end` that nobody else sees: whole chunks, or some of
+  // the first.
   struct Piece {
     size_t start = 0;
     size_t end = 0;  // `start` if there are none
   };
+
+  // For an arena that is to map all it has, which nobody else knows of yet.
+  // Begin maps the first part of the table, and of the arena's bitmaps, which
+  // then grow with it. If it fails, nothing is mapped. MapFirst maps the first
+  // kFirstUnits units. It is false if the system refuses. End unmaps all that.
+  os::Filled Begin(AtomicWord* used, AtomicWord* dirty);
+  bool MapFirst();
+  void End();
+
+  // Maps kFirstUnits more of the first chunk, whose units are marked, and
+  // returns them. An empty piece if they are all mapped, or are just being
+  // mapped, or cannot be.
+  Piece MapMoreOfFirst();
 
   // Maps chunks that have `least` units, or as many as `wanted`. An empty piece
   // when the system has no memory to promise, or there is no room.
@@ -94,6 +124,20 @@ class Growth {
   }
   size_t FindUnclaimed(size_t from, size_t count) const;
   void PassBy(size_t first, size_t count);
+  // How much of the table is mapped next when it has so many units.
+  static size_t TableStep(size_t units) {
+    return units < kLargeTableUnits ? kTableUnits : kLargeTableUnits;
+  }
+  // What belongs to the units from `units` on: descriptors and, unless they are
+  // all there, the bits of the arena.
+  static constexpr int kParts = 3;
+  struct Range {
+    char* start;
+    size_t bytes;
+  };
+  Range Part(int part, size_t units, size_t more) const;
+  os::Filled FillParts(size_t units, size_t more);
+  void UnmapParts(int count, size_t units, size_t more);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
   os::Filled Fill(const Piece& piece);
@@ -102,8 +146,11 @@ class Growth {
   const int unit_shift_;
   Run* const table_;
   const size_t most_;
+  AtomicWord* bits_[kParts - 1] = {};  // where they begin, if they grow
   AtomicWord units_ = kTableUnits;
   AtomicWord mapped_units_ = 0;
+  AtomicWord first_units_ = kChunkUnits;  // what the first chunk has, if mapped
+  AtomicWord rest_claimed_ = 1;           // 0 if somebody may map more of it
   AtomicWord from_ = 0;            // hint: the chunks below it are claimed
   AtomicWord table_failures_ = 0;  // how often something was in its way
   AtomicWord unmap_failures_ = 0;

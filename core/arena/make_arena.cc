@@ -31,20 +31,73 @@ struct Layout {
 // Huge pages can form where the data begins on such a boundary.
 constexpr size_t kHuge = size_t{2} << 20;
 
-// What of the primary arena is mapped at first.
+// The parts of an arena all of which is mapped at once. `start` is null if the
+// system refuses.
+struct Whole {
+  char* start;
+  char* base = nullptr;
+  Run* table = nullptr;
+  AtomicWord* used = nullptr;
+  AtomicWord* dirty = nullptr;
+
+  Whole(size_t units, int unit_shift, size_t alignment) {
+    const Layout layout(sizeof(Arena), units, alignment);
+    const size_t bytes = layout.base + (units << unit_shift);
+    start = static_cast<char*>(os::Map(bytes, alignment));
+    if (start == nullptr) return;
+    os::Name(start, bytes, os::kHeapName);
+    base = start + layout.base;
+    // Between the table and the blocks is a guard.
+    const size_t gap = kTableGap & ~(os::PageSize() - 1);
+    os::Forbid(base - gap, gap);
+    used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+    dirty = used + layout.bitmap_bytes / sizeof(AO_t);
+    table = reinterpret_cast<Run*>(start + layout.table);
+  }
+};
+
+// What of the primary arena is always mapped. Behind it is room for the arena's
+// bitmaps and the table, of which there is as much as is needed. (A page has at
+// most kPage bytes.)
+constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
+static_assert(kPrimaryUnits % Growth::kLargeTableUnits == 0);
+constexpr size_t kChunkWords =
+    RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 64;
 struct Primary {
   Arena arena;
   Growth growth;
+  AtomicWord claimed[kChunkWords];
+  AtomicWord mapped[kChunkWords];
 };
-constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
-static_assert(kPrimaryUnits % Growth::kTableUnits == 0);
-constexpr size_t kChunkBitmapBytes =
-    RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 8;
-constexpr Layout kPrimary(sizeof(Primary) + 2 * kChunkBitmapBytes,
-                          kPrimaryUnits, kHuge);
-size_t PrimaryHeadBytes() {
-  return RoundUp(kPrimary.table + Growth::kTableUnits * sizeof(Run),
-                 os::PageSize());
+constexpr size_t kPage = 65536;
+constexpr size_t kPrimaryHeader = RoundUp(sizeof(Primary), kPage);
+constexpr Layout kPrimary(kPrimaryHeader, kPrimaryUnits, kMappedUnitBytes);
+static_assert(kPrimary.bitmap_bytes % kPage == 0);
+size_t PrimaryHeaderBytes() { return RoundUp(sizeof(Primary), os::PageSize()); }
+
+// Makes the primary at `start`. Null if there is no room there. Sets `*filled`
+// to what the system has said.
+Arena* MakePrimaryAt(char* start, os::Filled* filled) {
+  *filled = os::FillHole(start, PrimaryHeaderBytes());
+  if (*filled != os::Filled::kDone) return nullptr;
+  os::Name(start, PrimaryHeaderBytes(), os::kDescriptorsName);
+  auto* primary = reinterpret_cast<Primary*>(start);
+  auto* used = reinterpret_cast<AtomicWord*>(start + kPrimaryHeader);
+  auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
+  auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
+  char* base = start + kPrimary.base;
+  auto* growth = new (&primary->growth)
+      Growth(base, kMappedUnitShift, table, kPrimaryUnits, primary->claimed,
+             primary->mapped);
+  *filled = growth->Begin(used, dirty);
+  if (*filled != os::Filled::kDone) {
+    os::Unmap(start, PrimaryHeaderBytes());
+    return nullptr;
+  }
+  Arena* arena = new (&primary->arena)
+      Arena(base, kPrimaryUnits, kMappedUnitShift, table, used, dirty, growth);
+  arena->Begin();
+  return arena;
 }
 
 // An address of the system's own mappings; 0 if it maps nothing.
@@ -60,19 +113,17 @@ uintptr_t WhereMappingsAre() {
 Arena* MakePiece(size_t data_bytes) {
   const size_t units = data_bytes / kMappedUnitBytes;
   const size_t alignment = data_bytes >= 16 * kHuge ? kHuge : kMappedUnitBytes;
-  const Layout layout(sizeof(Arena), units, alignment);
-  char* start =
-      static_cast<char*>(os::Map(layout.base + data_bytes, alignment));
-  if (start == nullptr) return nullptr;
-  os::Name(start, layout.base + data_bytes, os::kHeapName);
-  char* base = start + layout.base;
-  // Between the table and the blocks is a guard.
-  const size_t gap = kTableGap & ~(os::PageSize() - 1);
-  os::Forbid(base - gap, gap);
-  auto* used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
-  auto* dirty = used + layout.bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(start + layout.table);
-  return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty);
+  const Whole whole(units, kMappedUnitShift, alignment);
+  if (whole.start == nullptr) return nullptr;
+  return new (whole.start) Arena(whole.base, units, kMappedUnitShift,
+                                 whole.table, whole.used, whole.dirty);
+}
+
+Arena* MakeStaticRest(size_t units) {
+  const Whole whole(units, kStaticUnitShift, os::PageSize());
+  if (whole.start == nullptr) return nullptr;
+  return new (whole.start) Arena(whole.base, units, kStaticUnitShift,
+                                 whole.table, whole.used, whole.dirty, units);
 }
 
 void UnmakePiece(Arena* piece) {
@@ -86,35 +137,26 @@ uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i) {
   // Where addresses have 39 bits there is not so much room.
   const bool is_wide = room < there / 2 / kPrimaryPlaces;
   const uintptr_t distance = is_wide ? room * (i + 1) : there / (i + 2);
-  return (there - distance) & ~(kHuge - 1);
+  return ((there - distance) & ~(kHuge - 1)) - kPrimary.base % kHuge;
 }
 
 Arena* MakePrimary() {
   const uintptr_t there = WhereMappingsAre();
   if (there == 0) return nullptr;
-  char* start = nullptr;
+  Arena* primary = nullptr;
   os::Filled filled = os::Filled::kOccupied;
   for (unsigned i = 0; i < kPrimaryPlaces && filled == os::Filled::kOccupied;
        ++i) {
-    start = reinterpret_cast<char*>(PrimaryPlaceBelow(there, i));
-    filled = os::FillHole(start, PrimaryHeadBytes());
+    primary = MakePrimaryAt(
+        reinterpret_cast<char*>(PrimaryPlaceBelow(there, i)), &filled);
   }
-  if (filled != os::Filled::kDone) return nullptr;
-  os::Name(start, PrimaryHeadBytes(), os::kDescriptorsName);
-  os::KeepPagesSmall(start, PrimaryHeadBytes());
-  auto* primary = reinterpret_cast<Primary*>(start);
-  auto* claimed = reinterpret_cast<AtomicWord*>(primary + 1);
-  auto* mapped = claimed + kChunkBitmapBytes / sizeof(AO_t);
-  auto* used = mapped + kChunkBitmapBytes / sizeof(AO_t);
-  auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
-  char* base = start + kPrimary.base;
-  new (&primary->growth)
-      Growth(base, kMappedUnitShift, table, kPrimaryUnits, claimed, mapped);
-  return new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift,
-                                     table, used, dirty, &primary->growth);
+  return primary;
 }
 
-void UnmakePrimary(Arena* primary) { os::Unmap(primary, PrimaryHeadBytes()); }
+void UnmakePrimary(Arena* arena) {
+  auto* primary = reinterpret_cast<Primary*>(arena);
+  primary->growth.End();
+  os::Unmap(primary, PrimaryHeaderBytes());
+}
 
 }  // namespace aomalloc::memory

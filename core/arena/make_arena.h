@@ -28,8 +28,12 @@ constexpr size_t kTableGap = size_t{37} << 12;
 // that mmap is all it takes. Null if there is no address space or memory.
 Arena* MakePiece(size_t data_bytes);
 
+// Makes an arena of so many units of a static heap, likewise.
+Arena* MakeStaticRest(size_t units);
+
 // Makes the arena that grows where it is, up to kPrimaryBytes. It begins with
-// no memory, and some MiB of addresses. Null if there is no place for it.
+// 1 MiB of memory, if the system grants it, and as much for itself. Null if
+// there is no place for it.
 Arena* MakePrimary();
 
 // Where the primary may begin, given where the system's own mappings are: the

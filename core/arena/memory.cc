@@ -1,5 +1,7 @@
 #include "core/arena/memory.h"
 
+#include <initializer_list>
+
 #include "core/arena/ceiling.h"
 #include "core/arena/guards.h"
 #include "core/arena/move.h"
@@ -11,15 +13,17 @@
 namespace aomalloc::memory {
 namespace {
 
-constexpr size_t kStaticWords = (kStaticUnits + 63) / 64;
+constexpr size_t kStaticWords = (kArrayUnits + 63) / 64;
 AtomicWord static_used[kStaticWords];
 AtomicWord static_dirty[kStaticWords];
+constexpr size_t kUnitsAtFirst = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
 
 }  // namespace
 
-Arena static_arena(static_heap, kStaticUnits, kStaticUnitShift, static_table,
+Arena static_arena(static_array, kArrayUnits, kStaticUnitShift, static_table,
                    static_used, static_dirty,
-                   AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes);
+                   kUnitsAtFirst < kArrayUnits ? kUnitsAtFirst : kArrayUnits);
+AtomicWord static_rest;
 AtomicWord mapped_arenas[kMaxMapped];
 
 namespace {
@@ -30,39 +34,38 @@ namespace {
 constexpr size_t kSmallestPiece = size_t{1} << 20;
 
 // Where a program may have fewer addresses, the primary would take too many of
-// them: it begins with 2 MiB for itself and 4 MiB of memory.
+// them: it grows by 4 MiB at least.
 constexpr size_t kLeastForPrimary = size_t{48} << 20;
 
 AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;
 
-// Acquire: pairs with the compare-and-swap in AddArena. The caller sees what
-// made the arena.
-Arena* MappedAt(int index) {
-  return reinterpret_cast<Arena*>(LoadAcquire(&mapped_arenas[index]));
+// Acquire: pairs with the release in SetStaticHeap.
+Arena* StaticRest() {
+  return reinterpret_cast<Arena*>(LoadAcquire(&static_rest));
 }
 
 constexpr size_t RoundUp(size_t value, size_t to) {
   return (value + to - 1) / to * to;
 }
 
-// Has `free` find the units of the primary, which may have more than before. If
-// a thread stops before this, their blocks are found more slowly, by the list
-// of arenas, until the next thread does the same.
-void PlacePrimary(const Arena* primary) {
-  if (LoadRelaxed(&primary_place.units) == 0) {
-    primary_place.table = primary->table();
-    StoreRelaxed(&primary_place.minus_base,
-                 -reinterpret_cast<AO_t>(primary->base()));
+// Has `free` find the units of an arena, which may have more than before. If a
+// thread stops before this, their blocks are found more slowly, by the list of
+// arenas, until the next thread does the same.
+void SetPlace(const Arena* arena, Place* place) {
+  if (LoadRelaxed(&place->units) == 0) {
+    place->table = arena->table();
+    StoreRelaxed(&place->minus_base, -reinterpret_cast<AO_t>(arena->base()));
   }
-  const size_t units = primary->units();
+  const size_t units = arena->units();
   AO_t seen;
   do {
-    seen = LoadRelaxed(&primary_place.units);
-    // Release: pairs with the acquire in InPrimary. The other words come
-    // before.
-  } while (seen < units && !CasRelease(&primary_place.units, seen, units));
+    seen = LoadRelaxed(&place->units);
+    // Release: pairs with the acquire in In. The other words come before.
+  } while (seen < units && !CasRelease(&place->units, seen, units));
 }
+
+void PlacePrimary(const Arena* primary) { SetPlace(primary, &primary_place); }
 
 // Adds an arena that can hold `bytes`, in `slot`, which was free. False if
 // there is no room. If another thread has used the slot meanwhile, that counts
@@ -131,6 +134,17 @@ Grant TakeMapped(size_t bytes, size_t alignment) {
   }
 }
 
+// From the static heap. The rest is larger than what is left of the array, and
+// its blocks are found first.
+Grant TakeStatic(size_t bytes, size_t alignment) {
+  for (Arena* arena : {StaticRest(), &static_arena}) {
+    if (arena == nullptr) continue;
+    const Arena::Taken taken = arena->Take(arena->UnitsFor(bytes), alignment);
+    if (taken.run != nullptr) return {taken.run, arena, taken.zeroed};
+  }
+  return Grant();
+}
+
 // Under a ceiling, free memory that is not purged counts too: purges what does
 // not fit below the ceiling any more.
 void PurgeForCeiling() {
@@ -196,13 +210,14 @@ void GiveBack(Arena* arena, Run* run, bool dirty) {
 
 }  // namespace
 
-alignas(64) PrimaryPlace primary_place;
+alignas(64) Place primary_place;
+Place static_rest_place;
 AtomicWord plenty = 0;
 
 // Aligned to a unit, and not to more: a loader takes longer for a library that
 // is aligned to more than a page.
-alignas(kStaticUnitBytes) char static_heap[kStaticUnits * kStaticUnitBytes];
-Run static_table[kStaticUnits];
+alignas(kStaticUnitBytes) char static_array[kArrayUnits * kStaticUnitBytes];
+Run static_table[kArrayUnits];
 
 void EnableMmap() {
   StoreRelaxed(&mmap_enabled, 1);
@@ -210,13 +225,32 @@ void EnableMmap() {
 }
 bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
 
-void SetStaticHeap(size_t bytes) {
-  static_arena.UseOnly(bytes >> kStaticUnitShift);
+bool SetStaticHeap(size_t bytes) {
+  const size_t units = bytes >> kStaticUnitShift;
+  if (units <= kArrayUnits) {
+    static_arena.UseOnly(units);
+    return true;
+  }
+  // No more of the array is used, so that a block can be as large as the rest.
+  const size_t in_array = static_arena.FreeTail(static_arena.end());
+  Arena* rest = MakeStaticRest(units - in_array);
+  if (rest == nullptr) return false;
+  // Release: pairs with the acquire in StaticRest.
+  StoreRelease(&static_rest, reinterpret_cast<AO_t>(rest));
+  SetPlace(rest, &static_rest_place);
+  static_arena.UseOnly(in_array);
+  return true;
+}
+
+size_t StaticHeapBytes() {
+  const Arena* rest = StaticRest();
+  const size_t units = rest == nullptr ? 0 : rest->end();
+  return (static_arena.end() + units) * kStaticUnitBytes;
 }
 
 void SetLimit(size_t bytes) {
   StoreRelaxed(&plenty, 0);
-  ceiling::Set(bytes, static_arena.used_units() * kStaticUnitBytes);
+  ceiling::Set(bytes, UsedBytes());
 }
 
 void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
@@ -229,7 +263,7 @@ void Exhausted() {
   }
   Line()
       .Text("the static heap of ")
-      .Decimal(static_arena.accessible_units() * kStaticUnitBytes)
+      .Decimal(StaticHeapBytes())
       .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
       .Write();
 }
@@ -250,10 +284,9 @@ Grant Take(const Request& request) {
   // The static heap is the only arena, or the last resort.
   const size_t bytes = RoundUp(request.static_bytes, kStaticUnitBytes);
   if (!ceiling::Reserve(bytes)) return Grant();
-  const Arena::Taken taken =
-      static_arena.Take(static_arena.UnitsFor(bytes), request.alignment);
-  if (taken.run == nullptr) ceiling::Release(bytes);
-  return {taken.run, &static_arena, taken.zeroed};
+  const Grant grant = TakeStatic(bytes, request.alignment);
+  if (grant.run == nullptr) ceiling::Release(bytes);
+  return grant;
 }
 
 bool Extend(Run* run, size_t bytes) {
@@ -310,9 +343,18 @@ bool Trim(size_t keep) {
   return trimmed;
 }
 
+// Acquire: pairs with the compare-and-swap in AddArena. The caller sees what
+// made the arena.
+Arena* MappedAt(int index) {
+  if (index >= kMaxMapped) return nullptr;
+  return reinterpret_cast<Arena*>(LoadAcquire(&mapped_arenas[index]));
+}
+
 Arena* ArenaAt(int index) {
   if (index == 0) return &static_arena;
-  return index <= kMaxMapped ? MappedAt(index - 1) : nullptr;
+  Arena* rest = StaticRest();
+  if (rest == nullptr) return MappedAt(index - 1);
+  return index == 1 ? rest : MappedAt(index - 2);
 }
 
 size_t UsedBytes() {

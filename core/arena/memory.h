@@ -1,10 +1,12 @@
 // The memory of the process: which arenas there are, and which of them serves a
 // request.
 //
-// Without mmap there is one arena, the static heap. With mmap there is also the
-// primary, which grows where it is (growth.h). Where address space is limited
-// or the primary has no room, pieces are added: smaller arenas. Arenas are
-// never removed.
+// Without mmap there is the static heap: an array, which is there from the
+// first call on, and the rest, which is mapped when the library is loaded, if
+// there is to be more than the array. With mmap there is also the primary,
+// which grows where it is (growth.h). Where address space is limited or the
+// primary has no room, pieces are added: smaller arenas. Arenas are never
+// removed.
 //
 // Who touches what: any thread and handler may call anything here at any time,
 // except SetStaticHeap and SetLimit. A run belongs to the operation that has
@@ -28,61 +30,71 @@
 
 namespace aomalloc::memory {
 
-// Build settings: how many bytes of the static heap may be used unless
-// SetStaticHeap sets another number, and the size of the whole array in MiB. A
-// larger array would count where address space or promised memory is limited.
+// Build settings: how many bytes the static heap has unless SetStaticHeap sets
+// another number, and how many bytes the array has. A collector such as libgc
+// reads the array each time, as it reads all variables of a library. So the
+// library that is preloaded has a small one, which is enough until it is loaded
+// (core/BUILD).
 #ifndef AOMALLOC_STATIC_HEAP_BYTES
 #define AOMALLOC_STATIC_HEAP_BYTES 2097152
 #endif
-#ifndef AOMALLOC_STATIC_ARRAY_MIB
-#define AOMALLOC_STATIC_ARRAY_MIB 16
+#ifndef AOMALLOC_STATIC_ARRAY_BYTES
+#define AOMALLOC_STATIC_ARRAY_BYTES AOMALLOC_STATIC_HEAP_BYTES
 #endif
 
-// Where the primary is. `units`, which only grows, is written after the other
-// words. While it is 0, no address is in the arena.
-struct PrimaryPlace {
+// Where an arena is whose blocks are found fast. `units`, which only grows, is
+// written after the other words. While it is 0, no address is in the arena.
+struct Place {
   AtomicWord units;
   AtomicWord minus_base;
   Run* table;  // all that write it write the same
 };
-extern PrimaryPlace primary_place __attribute__((visibility("hidden")));
+extern Place primary_place __attribute__((visibility("hidden")));
+extern Place static_rest_place __attribute__((visibility("hidden")));
 
-// Whether the primary holds an address, and where.
-class InPrimary {
+// Whether the arena there holds an address, and where.
+template <Place& kPlace, int kUnitShift>
+class In {
  public:
-  // Acquire: pairs with the release in PlacePrimary. A thread that sees the
-  // units sees the other words of `primary_place`, and the arena.
-  explicit InPrimary(const void* address)
-      : units_(LoadAcquire(&primary_place.units)),
+  // Acquire: pairs with the release in SetPlace. A thread that sees the units
+  // sees the other words of the place, and the arena.
+  explicit In(const void* address)
+      : units_(LoadAcquire(&kPlace.units)),
         index_((reinterpret_cast<AO_t>(address) +
-                LoadRelaxed(&primary_place.minus_base)) >>
-               kMappedUnitShift) {}
+                LoadRelaxed(&kPlace.minus_base)) >>
+               kUnitShift) {}
 
-  // True if the primary holds the address.
+  // True if the arena holds the address.
   explicit operator bool() const { return index_ < units_; }
 
-  // The descriptor of the unit at the address, if the primary holds it.
-  Run* unit() const { return primary_place.table + index_; }
+  // The descriptor of the unit at the address, if the arena holds it.
+  Run* unit() const { return kPlace.table + index_; }
 
  private:
   const AO_t units_;
   const AO_t index_;
 };
+using InPrimary = In<primary_place, kMappedUnitShift>;
+using InStaticRest = In<static_rest_place, kStaticUnitShift>;
 
-// The static heap and its descriptors.
-constexpr size_t kStaticUnits =
-    (size_t{AOMALLOC_STATIC_ARRAY_MIB} << 20) / kStaticUnitBytes;
-static_assert(AOMALLOC_STATIC_HEAP_BYTES <= kStaticUnits * kStaticUnitBytes);
-extern char static_heap[kStaticUnits * kStaticUnitBytes]
+// The array and its descriptors.
+constexpr size_t kArrayUnits = AOMALLOC_STATIC_ARRAY_BYTES / kStaticUnitBytes;
+extern char static_array[kArrayUnits * kStaticUnitBytes]
     __attribute__((visibility("hidden")));
-extern Run static_table[kStaticUnits] __attribute__((visibility("hidden")));
+extern Run static_table[kArrayUnits] __attribute__((visibility("hidden")));
 
 // RunAt for the static heap. Null if `address` is not in it.
 inline Run* RunInStatic(const void* address) {
-  const size_t offset =
-      reinterpret_cast<AO_t>(address) - reinterpret_cast<AO_t>(static_heap);
-  if (Unlikely(offset >= sizeof(static_heap))) return nullptr;
-  Run* unit = &static_table[offset >> kStaticUnitShift];
+  const InStaticRest rest(address);
+  Run* unit;
+  if (Likely(static_cast<bool>(rest))) {
+    unit = rest.unit();
+  } else {
+    const size_t offset =
+        reinterpret_cast<AO_t>(address) - reinterpret_cast<AO_t>(static_array);
+    if (Unlikely(offset >= sizeof(static_array))) return nullptr;
+    unit = &static_table[offset >> kStaticUnitShift];
+  }
   return unit->kind == RunKind::kInterior ? unit - unit->units : unit;
 }
 
@@ -96,10 +108,11 @@ bool MmapEnabled();
 extern AtomicWord plenty __attribute__((visibility("hidden")));
 inline bool IsScarce() { return LoadRelaxed(&plenty) == 0; }
 
-// From now on `bytes` of the static heap may be used, in whole units, and at
-// most the whole array. What is in use stays. To be called before there are
-// threads.
-void SetStaticHeap(size_t bytes);
+// From now on the static heap has `bytes`, in whole units. What is in use
+// stays, and counts. False if the system refuses the rest; then nothing has
+// changed. To be called at most once, before there are threads.
+bool SetStaticHeap(size_t bytes);
+size_t StaticHeapBytes();
 
 // From now on at most `bytes` may be in use, in the static heap and in mapped
 // memory together. Requests beyond that fail. To be called once, before there
@@ -192,12 +205,18 @@ size_t UsedBytes();
 // Where debuggers find the arenas. Other code calls ArenaAt.
 constexpr int kMaxMapped = 96;
 extern Arena static_arena __attribute__((visibility("hidden")));
+extern AtomicWord static_rest  // Arena*, or 0
+    __attribute__((visibility("hidden")));
 extern AtomicWord mapped_arenas[kMaxMapped]  // Arena*, filled from the front
     __attribute__((visibility("hidden")));
 
-// The arena with this index; the static heap is the first. Null behind the
-// last.
+// The arena with this index: the static array, then the rest of the static
+// heap, if there is one, then mapped memory. Null behind the last.
 Arena* ArenaAt(int index);
+
+// The mapped arena with this index; the primary is the first. Null behind the
+// last.
+Arena* MappedAt(int index);
 
 }  // namespace aomalloc::memory
 

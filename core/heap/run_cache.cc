@@ -15,7 +15,7 @@ AtomicWord places[kPlaces];
 
 // How many of the places may be taken now.
 size_t Places() {
-  const Arena* arena = memory::ArenaAt(1);
+  const Arena* arena = memory::MappedAt(0);
   if (arena == nullptr) return kAlways;
   const size_t more = arena->used_units() / 16 / RunCache::kMaxUnits;
   return more < kPlaces - kAlways ? kAlways + more : kPlaces;

@@ -13,13 +13,13 @@ import struct
 
 import gdb
 
-VERSION = 3
+VERSION = 4
 # In the order of preload/layout.cc.
-POINTERS = "static_arena mapped_arenas first_heaps registry secret".split()
+POINTERS = "static_arena static_rest mapped_arenas first_heaps registry secret".split()
 WORDS = """
     version max_mapped num_first_heaps num_classes
     arena_base arena_shift arena_table arena_used arena_dirty arena_accessible
-    arena_growth growth_mapped
+    arena_growth growth_mapped growth_first
     run_bytes run_owner run_units run_granules run_capacity run_kind
     run_free run_used run_beyond run_carved run_drained
     heap_bytes heap_holder heap_next heap_draining heap_remote
@@ -91,11 +91,15 @@ class Arena:
         growth = field("arena_growth")
         self.mapped = growth and memory.read(
             memory.word(growth + layout["growth_mapped"]), (self.units + 511) // 512)
+        # Of the first 64 there may be some only.
+        self.first = memory.word(growth + layout["growth_first"]) if growth else 64
 
     def contains(self, address):
         return self.base <= address < self.base + (self.units << self.shift)
 
     def is_mapped(self, unit):
+        if self.first <= unit < 64:
+            return False
         return not self.mapped or self.mapped[unit // 512] >> (unit // 64 % 8) & 1
 
     def in_use(self, unit):
@@ -148,6 +152,9 @@ class Heap:
         secret = self.layout["secret"]
         self.secret = [self.memory.word(secret + 8 * i) for i in range(2)]
         addresses = [self.layout["static_arena"]]
+        rest = self.memory.word(self.layout["static_rest"])
+        if rest != 0:
+            addresses.append(rest)
         for i in range(self.layout["max_mapped"]):
             address = self.memory.word(self.layout["mapped_arenas"] + 8 * i)
             if address == 0:

@@ -56,6 +56,12 @@ expect_blocks 14 16
 [[ $errors == *'static heap of 1048576 bytes is full'* ]] || fail "$errors"
 try 'static heap: 16384k' 1000 AO_MALLOC_STATIC_HEAP=16384k
 expect_blocks 254 256
+try 'static heap: 32M' 1000 AO_MALLOC_STATIC_HEAP=32M
+expect_blocks 510 512
+try 'static heap: 192K' 1000 AO_MALLOC_STATIC_HEAP=192K
+expect_blocks 1 3
+try 'static heap: 4K' 1000 AO_MALLOC_STATIC_HEAP=4K
+[[ $status == 5 && $blocks == 0 ]] || fail "$blocks blocks; status $status"
 try 'static heap: empty' 1000 AO_MALLOC_STATIC_HEAP=
 expect_blocks 30 32
 try 'limit: 1M' 1000 AO_MALLOC_ENABLE_MMAP=1 AO_MALLOC_LIMIT=1M
@@ -74,5 +80,11 @@ for variable in AO_MALLOC_STATIC_HEAP AO_MALLOC_LIMIT; do
       fail "$variable=$value is not refused in one line: $status; $errors"
   done
 done
-try 'static heap: more than there is' 1000 AO_MALLOC_STATIC_HEAP=17M
-expect_blocks 30 32
+for value in 257G 200G; do
+  (
+    ulimit -v 1048576
+    try "static heap: $value, more than there is" 1000 "AO_MALLOC_STATIC_HEAP=$value"
+    expect_blocks 30 32
+    [[ $errors == *"AO_MALLOC_STATIC_HEAP=$value is not "* ]] || fail "$errors"
+  )
+done

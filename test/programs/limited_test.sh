@@ -81,7 +81,26 @@ END
   [[ ! -s $TEST_TMPDIR/hold.with/stderr ]] || fail 'the library said something'
 }
 
-# The static array of 16 MiB counts, used or not.
+# What the library takes for itself counts.
 for kind in v d; do
-  for kilobytes in 65536 1048576; do hold 256; done
+  for kilobytes in 65536 1048576; do hold 64; done
 done
+
+# So little that the static heap is refused, when the program itself is loaded
+# just so: it has the array, and says so.
+enable_mmap=0
+refused=0
+for ((kilobytes = 2500; kilobytes <= 8500; kilobytes += 250)); do
+  run "tight.without-$kilobytes" limited "$helpers/hold" 0
+  run "tight.with-$kilobytes" with_library limited "$helpers/hold" 0
+  status=$(<"$TEST_TMPDIR/tight.with-$kilobytes/status")
+  if grep -q 'the system refuses the static heap of 2097152 bytes; it has 131072 bytes' \
+    "$TEST_TMPDIR/tight.with-$kilobytes/stderr"; then
+    ((refused += 1))
+    [[ $status == 0 ]] || fail "without the static heap: status $status"
+  fi
+  # The dynamic loader says 127 where there is no room for the library.
+  [[ $status == 0 || $status == 127 || $(<"$TEST_TMPDIR/tight.without-$kilobytes/status") != 0 ]] ||
+    fail "status $status"
+done
+((refused > 0)) || fail 'the static heap was never refused'

@@ -338,6 +338,8 @@ const Scenario kScenarios[] = {
    {"ClaimHeap"}, {}, 0},
   {"late_mmap", kStatic | kOursOnly, 3000, nullptr, WarmUp, EnableMmapAndMalloc, Keep,
    {"MakePrimary", "os8FillHole"}, {}, 0},
+  {"more_of_first_chunk", kMapped | kOursOnly, 3000, nullptr, WarmUp, Malloc2M, Keep,
+   {"MapMoreOfFirst", "os8FillHole"}, {}, size_t{4} << 20},
   {"pieces_first", kMapped | kOnMain | kOursOnly, 3000, RefusePrimary, nullptr, Malloc<3000>, Keep,
    {"MakePiece"}, {}, 0},
   {"pieces_new_arena", kMapped | kOursOnly, 3000, RefusePrimary, WarmUp, Malloc2M, Keep,
