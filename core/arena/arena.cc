@@ -23,50 +23,6 @@ size_t PopCount(AO_t bits) {
 
 }  // namespace
 
-// The first unit in use in [from, end), or `end`.
-size_t Arena::NextUsed(size_t from, size_t end) const {
-  for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
-    const AO_t used = IsThere(word) ? LoadRelaxed(&used_[word]) : ~AO_t{0};
-    const AO_t bits = used & MaskIn(word, from, end);
-    if (bits != 0) {
-      return word * kWordBits + CountTrailingZeros(bits);
-    }
-  }
-  return end;
-}
-
-// The first free unit in [from, end), or `end`.
-size_t Arena::NextFree(size_t from, size_t end) const {
-  for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
-    const AO_t bits = ~LoadRelaxed(&used_[word]) & MaskIn(word, from, end);
-    if (bits != 0 && IsThere(word)) {
-      return word * kWordBits + CountTrailingZeros(bits);
-    }
-  }
-  return end;
-}
-
-// The first unit at or above `unit` whose address is a multiple of `alignment`.
-size_t Arena::AlignedUnit(size_t unit, size_t alignment) const {
-  const uintptr_t address =
-      reinterpret_cast<uintptr_t>(base_) + (unit << unit_shift_);
-  return unit + (((~address + 1) & (alignment - 1)) >> unit_shift_);
-}
-
-// The lowest run of free units at or above `from`, or kNone. It is a guess
-// until it is marked.
-size_t Arena::FindFree(size_t from, size_t count, size_t alignment) const {
-  const size_t end = this->end();
-  size_t start = from;
-  while (true) {
-    start = AlignedUnit(NextFree(start, end), alignment);
-    if (start >= end || count > end - start) return kNone;
-    const size_t used = NextUsed(start, start + count);
-    if (used == start + count) return start;
-    start = used + 1;
-  }
-}
-
 size_t Arena::NextInaccessible(size_t unit) const {
   const size_t end = this->end();
   while (unit < end && IsThere(unit / kWordBits)) {
@@ -83,12 +39,22 @@ bool Arena::AreThere(size_t start, size_t end) const {
   return true;
 }
 
+// Marks the units if all are free.
 bool Arena::Mark(size_t start, size_t count) {
-  return Bitmap(used_).Mark(start, count);
+  const size_t end = Bitmap(used_).MarkUpTo(start, count);
+  if (end == start + count) return true;
+  if (end != start) Unmark(start, end - start);
+  return false;
 }
 
 void Arena::Unmark(size_t start, size_t count) {
   Bitmap(used_).Clear(start, count);
+  BecameFree(start, count);
+}
+
+// To be called when units were unmarked, or shown to be mapped.
+void Arena::BecameFree(size_t start, size_t count) {
+  free_runs_.BecameFree(start, count);
   if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
 }
 
@@ -96,6 +62,7 @@ void Arena::Unmark(size_t start, size_t count) {
 void Arena::Publish(const Growth::Piece& piece) {
   RaiseTo(&end_, piece.end);
   growth_->Publish(piece);
+  BecameFree(piece.start, piece.end - piece.start);
 }
 
 // Where the free units begin that memory ends with; `there` if there are none.
@@ -114,7 +81,7 @@ size_t Arena::Grow(size_t count, size_t alignment) {
   if (growth_ == nullptr || count > units_) return kNone;
   // Where memory ends, so that what is free there does not lie idle.
   const size_t there = end();
-  const size_t tail = AlignedUnit(FreeTail(there), alignment);
+  const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
   if (tail < there && count > there - tail && Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count)) return tail;
     Unmark(tail, there - tail);
@@ -126,7 +93,7 @@ size_t Arena::Grow(size_t count, size_t alignment) {
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
   const Growth::Piece piece = growth_->Map(least, Step());
   if (piece.start == piece.end) return kNone;
-  const size_t start = AlignedUnit(piece.start, alignment);
+  const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
   Publish(piece);
   return start;
@@ -171,7 +138,7 @@ bool Arena::MarkChunk(size_t word) {
   // It may have been unmapped and mapped again meanwhile, and is not published
   // yet.
   const bool is_there = IsThere(word);
-  if (!is_there) ClearBitsRelease(&used_[word], ~AO_t{0});
+  if (!is_there) Unmark(word * kWordBits, kWordBits);
   return is_there;
 }
 
@@ -269,7 +236,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
   size_t from = LoadRelaxed(&first_free_);
   size_t start;
   while (true) {
-    start = FindFree(from, count, alignment);
+    start = free_runs_.Find(from, count, alignment);
     if (start == kNone && from != 0) {
       from = 0;  // The hint may be wrong: search everything before growing.
       continue;
@@ -278,7 +245,12 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
     from = start;
   }
   if (start == kNone) start = Grow(count, alignment);
-  if (start == kNone) return taken;
+  // Other hints may be wrong as well, if a thread has stopped.
+  while (start == kNone) {
+    const size_t found = free_runs_.FindWithoutHints(count, alignment);
+    if (found == kNone) return taken;
+    if (Mark(found, count)) start = found;
+  }
   if (count == 1 && alignment <= unit_bytes()) {
     StoreRelaxed(&first_free_, start + 1);
   }
@@ -378,10 +350,8 @@ void Arena::PurgeExcess(size_t allowed, bool insists) {
       // Release: as in Unmark. The next user comes after the purge, and sees
       // the `dirty` bits that it cleared.
       ClearBitsRelease(&used_[word], bits);
+      BecameFree(word * kWordBits + unit, kPurgeUnits);
       NoteClean(word);
-      if (word * kWordBits < LoadRelaxed(&first_free_)) {
-        StoreRelaxed(&first_free_, word * kWordBits);
-      }
       if (!purged && ++refusals == kManyRefusals && !insists) {
         return StoreRelaxed(&purge_from_, word);
       }

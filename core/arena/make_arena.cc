@@ -13,16 +13,19 @@ constexpr size_t RoundUp(size_t value, size_t to) {
 }
 
 // The parts of a mapped arena before its first block: the header, which is
-// `start` and has a bit for each unit in each of two bitmaps; and the table of
-// descriptors, which ends kTableGap before the blocks.
+// `start`, has a bit for each unit in each of two bitmaps, and hints; and the
+// table of descriptors, which ends kTableGap before the blocks.
 struct Layout {
+  size_t hint_bytes;
   size_t bitmap_bytes;
   size_t base;   // from the start
   size_t table;  // likewise
 
   constexpr Layout(size_t header_bytes, size_t units, size_t alignment)
-      : bitmap_bytes(RoundUp(units, 64) / 8),
-        base(RoundUp(RoundUp(header_bytes + 2 * bitmap_bytes, alignof(Run)) +
+      : hint_bytes(Arena::HintsFor(units) * sizeof(AO_t)),
+        bitmap_bytes(RoundUp(units, 64) / 8),
+        base(RoundUp(RoundUp(header_bytes + hint_bytes + 2 * bitmap_bytes,
+                             alignof(Run)) +
                          units * sizeof(Run) + kTableGap,
                      alignment)),
         table(base - kTableGap - units * sizeof(Run)) {}
@@ -69,10 +72,12 @@ Arena* MakePiece(size_t data_bytes) {
   // Between the table and the blocks is a guard.
   const size_t gap = kTableGap & ~(os::PageSize() - 1);
   os::Forbid(base - gap, gap);
-  auto* used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+  auto* hints = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+  auto* used = hints + layout.hint_bytes / sizeof(AO_t);
   auto* dirty = used + layout.bitmap_bytes / sizeof(AO_t);
   auto* table = reinterpret_cast<Run*>(start + layout.table);
-  return new (start) Arena(base, units, kMappedUnitShift, table, used, dirty);
+  return new (start)
+      Arena(base, units, kMappedUnitShift, table, used, dirty, hints);
 }
 
 void UnmakePiece(Arena* piece) {
@@ -105,14 +110,16 @@ Arena* MakePrimary() {
   auto* primary = reinterpret_cast<Primary*>(start);
   auto* claimed = reinterpret_cast<AtomicWord*>(primary + 1);
   auto* mapped = claimed + kChunkBitmapBytes / sizeof(AO_t);
-  auto* used = mapped + kChunkBitmapBytes / sizeof(AO_t);
+  auto* hints = mapped + kChunkBitmapBytes / sizeof(AO_t);
+  auto* used = hints + kPrimary.hint_bytes / sizeof(AO_t);
   auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
   auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
   char* base = start + kPrimary.base;
   new (&primary->growth)
       Growth(base, kMappedUnitShift, table, kPrimaryUnits, claimed, mapped);
-  return new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift,
-                                     table, used, dirty, &primary->growth);
+  return new (&primary->arena)
+      Arena(base, kPrimaryUnits, kMappedUnitShift, table, used, dirty, hints,
+            &primary->growth);
 }
 
 void UnmakePrimary(Arena* primary) { os::Unmap(primary, PrimaryHeadBytes()); }

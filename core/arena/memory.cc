@@ -13,11 +13,12 @@ namespace {
 constexpr size_t kStaticWords = (kStaticUnits + 63) / 64;
 AtomicWord static_used[kStaticWords];
 AtomicWord static_dirty[kStaticWords];
+AtomicWord static_hints[Arena::HintsFor(kStaticUnits)];
 
 }  // namespace
 
 Arena static_arena(static_heap, kStaticUnits, kStaticUnitShift, static_table,
-                   static_used, static_dirty,
+                   static_used, static_dirty, static_hints,
                    AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes);
 AtomicWord mapped_arenas[kMaxMapped];
 
