@@ -1,5 +1,7 @@
 #include "core/arena/arena.h"
 
+#include <climits>
+
 #include "core/base/os_memory.h"
 
 namespace aomalloc {
@@ -54,7 +56,17 @@ void Arena::Unmark(size_t start, size_t count) {
 
 // To be called when units were unmarked, or shown to be mapped.
 void Arena::BecameFree(size_t start, size_t count) {
+  BarrierAfterUpdate();
   free_runs_.BecameFree(start, count);
+  for (size_t at = start; at < start + count;) {
+    const size_t group = at / FreeHints::kGroupUnits;
+    const size_t behind = (group + 1) * FreeHints::kGroupUnits;
+    const size_t end = behind < start + count ? behind : start + count;
+    if (CountDirty(at, end - at) != 0) {
+      hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
+    }
+    at = end;
+  }
   if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
 }
 
@@ -328,34 +340,68 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   return purged == bits;
 }
 
+// The dirty units of a word that are not in use.
+AO_t Arena::FreeDirtyIn(size_t word) const {
+  return LoadRelaxed(&dirty_[word]) & ~LoadRelaxed(&used_[word]);
+}
+
+// Looks whether a group has dirty free units, and lowers its hint if not.
+void Arena::LowerDirtyHint(size_t group) {
+  const AO_t begun = hints_.BeginLowering(group, FreeHints::kDirty);
+  if (begun == 0) return;
+  const size_t first = group * FreeHints::kGroupWords;
+  const size_t most = first + FreeHints::kGroupWords;
+  const size_t there = WordsUpTo(this->end());
+  const size_t end = most < there ? most : there;
+  AO_t dirty = 0;
+  for (size_t word = first; word < end; ++word) dirty |= FreeDirtyIn(word);
+  hints_.Lower(group, FreeHints::kDirty, begun,
+               dirty == 0 ? 0 : FreeHints::kMost);
+}
+
+// Purges the dirty free units of a word, until the system has refused
+// `*refusals` times.
+void Arena::PurgeWord(size_t word, int* refusals) {
+  // A few units at a time: if this operation stops here, they are lost.
+  for (size_t unit = 0; unit<kWordBits&& * refusals> 0; unit += kPurgeUnits) {
+    const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
+    const AO_t used = LoadRelaxed(&used_[word]);
+    const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
+    // Acquire: as in Mark. The purge comes after what the last user wrote.
+    if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
+    if (!PurgeUnits(word, bits)) --*refusals;
+    // Release: as in Unmark. The next user comes after the purge, and sees
+    // the `dirty` bits that it cleared.
+    ClearBitsRelease(&used_[word], bits);
+    BecameFree(word * kWordBits + unit, kPurgeUnits);
+    NoteClean(word);
+  }
+}
+
 void Arena::PurgeExcess(size_t allowed, bool insists) {
   if (!mapped_) return;
   // If the system refuses to purge some units, for example locked ones, the
   // rest is still tried. After a few refusals it is of little use: the next
   // call continues from there.
-  constexpr int kManyRefusals = 4;
-  int refusals = 0;
+  int refusals = insists ? INT_MAX : 4;
   const size_t top = WordsUpTo(end());
   const size_t from = LoadRelaxed(&purge_from_);
-  for (size_t word = from != 0 && from < top ? from : top; word-- > 0;) {
-    if (dirty_units() <= allowed) break;
-    // A few units at a time: if this operation stops here, they are lost.
-    for (size_t unit = 0; unit < kWordBits; unit += kPurgeUnits) {
-      const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
-      const AO_t used = LoadRelaxed(&used_[word]);
-      const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
-      // Acquire: as in Mark. The purge comes after what the last user wrote.
-      if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
-      const bool purged = PurgeUnits(word, bits);
-      // Release: as in Unmark. The next user comes after the purge, and sees
-      // the `dirty` bits that it cleared.
-      ClearBitsRelease(&used_[word], bits);
-      BecameFree(word * kWordBits + unit, kPurgeUnits);
-      NoteClean(word);
-      if (!purged && ++refusals == kManyRefusals && !insists) {
-        return StoreRelaxed(&purge_from_, word);
-      }
+  size_t word = from != 0 && from < top ? from : top;
+  size_t purged = kNone;  // the last group in which there was something
+  while (word > 0 && dirty_units() > allowed) {
+    const size_t group = (word - 1) / FreeHints::kGroupWords;
+    const size_t first = group * FreeHints::kGroupWords;
+    if (hints_.Most(group, FreeHints::kDirty) == 0) {
+      word = first;
+      continue;
     }
+    --word;
+    if (FreeDirtyIn(word) != 0) {
+      purged = group;
+      PurgeWord(word, &refusals);
+      if (refusals == 0) return StoreRelaxed(&purge_from_, word);
+    }
+    if (word == first && purged != group) LowerDirtyHint(group);
   }
   if (from != 0) StoreRelaxed(&purge_from_, 0);
 }

@@ -56,7 +56,7 @@ class Arena {
 
   // The words of hints that so many units take.
   static constexpr size_t HintsFor(size_t units) {
-    return FreeHints::GroupsFor(units);
+    return FreeHints::WordsFor(units);
   }
 
   struct Taken {
@@ -188,6 +188,7 @@ class Arena {
         dirty_(dirty),
         growth_(growth),
         end_(end),
+        hints_(hints),
         free_runs_(base, unit_shift, used, hints, &end_, growth) {}
 
   // True if the units of a word of bits are mapped.
@@ -222,6 +223,9 @@ class Arena {
   void SetDirtyBits(size_t start, size_t count);
   void ClearDirtyBits(size_t start, size_t count);
   void AddToCounts(size_t used, size_t dirty);
+  AO_t FreeDirtyIn(size_t word) const;
+  void LowerDirtyHint(size_t group);
+  void PurgeWord(size_t word, int* refusals);
   bool PurgeUnits(size_t word, AO_t units);
 
   char* const base_;
@@ -233,6 +237,7 @@ class Arena {
   AtomicWord* const dirty_;
   Growth* const growth_;
   AtomicWord end_;  // see end()
+  FreeHints hints_;
   FreeRuns free_runs_;
   AtomicWord first_free_ = 0;  // hint: units below it are in use
   // Hint: the system refused to purge units of the words from here on; 0: none.

@@ -1,16 +1,20 @@
-// Hints that spare a search for free units most of an arena.
+// Hints that spare a search for units most of an arena.
 //
-// A group is 64 words of an arena's bits, 4,096 units. A hint is a word for
-// each group. It says that no run of more than `most` free units begins there.
-// Runs count as far as 64 units, also those that reach into the next group. A
-// hint is derived from the bits, and may only err upwards: what is free is
-// found by it, and what was taken meanwhile is found to be so by a look at the
-// bits. Whoever looks at all of a group in vain lowers its hint.
+// A group is 64 words of an arena's bits, 4,096 units. It has eight hints, a
+// word each. Seven are about free runs, one for each alignment of 1, 2, 4 .. 64
+// units: no run of more than `most` free units begins in the group at a unit
+// that is so aligned. Runs count as far as 64 units, also into the next group.
+// The eighth is about purging: if its `most` is 0, the group has no free unit
+// that is dirty.
+//
+// A hint is derived from the bits, and may only err upwards: what there is is
+// found, and what was taken meanwhile is found to be so by a look at the bits.
+// Whoever looks at all of a group in vain lowers its hint.
 //
 // Who touches what: any thread and handler may call anything at any time.
 //
 // How a hint stays high enough: who makes units free does so first, then reads
-// the hint (Raise). Who lowers it makes it odd first (BeginLowering), then
+// the hints (Raise). Who lowers it makes it odd first (BeginLowering), then
 // reads the bits, and commits with a compare-and-swap from that value
 // (Lower). There is a barrier between the two steps of both. So either the
 // second reads the bits that are free, or the first reads a hint that is odd,
@@ -37,30 +41,35 @@ class FreeHints {
  public:
   static constexpr size_t kGroupWords = 64;
   static constexpr size_t kGroupUnits = kGroupWords * Bitmap::kWordBits;
+
+  // The hints of a group: those about runs, by the logarithm of the alignment,
+  // and that about dirty units. They are one line of a processor's cache.
+  static constexpr size_t kAlignments = 7;
+  static constexpr size_t kDirty = kAlignments;
+  static constexpr size_t kHints = kAlignments + 1;
+
   // Runs count as far as this.
-  static constexpr size_t kMost = Bitmap::kWordBits;
+  static constexpr size_t kMost = size_t{1} << (kAlignments - 1);
 
-  // The groups that `units` take.
-  static constexpr size_t GroupsFor(size_t units) {
-    return (units + kGroupUnits - 1) / kGroupUnits;
+  // The words of hints that `units` take. Zero excludes nothing.
+  static constexpr size_t WordsFor(size_t units) {
+    return (units + kGroupUnits - 1) / kGroupUnits * kHints;
   }
 
-  // One word for each group. Zero says nothing about the group.
-  constexpr explicit FreeHints(AtomicWord* hints) : hints_(hints) {}
+  constexpr explicit FreeHints(AtomicWord* words) : words_(words) {}
 
-  // No longer run begins in the group, but see kMost.
-  size_t Most(size_t group) const {
-    return MostOf(LoadRelaxed(&hints_[group]));
+  size_t Most(size_t group, size_t hint) const {
+    return MostOf(LoadRelaxed(At(group, hint)));
   }
 
-  // To be called after units became free, and after BarrierAfterUpdate: a run
-  // of `most` units begins in the group.
-  void Raise(size_t group, size_t most);
+  // To be called after units became free, and after BarrierAfterUpdate: `most`
+  // begin in the group.
+  void Raise(size_t group, size_t hint, size_t most);
 
   // To lower a hint: BeginLowering, then a look at all bits that matter, then
   // Lower with what was seen and what BeginLowering returned; 0: it failed.
-  AO_t BeginLowering(size_t group);
-  void Lower(size_t group, AO_t begun, size_t most);
+  AO_t BeginLowering(size_t group, size_t hint);
+  void Lower(size_t group, size_t hint, AO_t begun, size_t most);
 
  private:
   // Of a hint. kMost minus the longest run is kept, so that zero excludes
@@ -79,7 +88,11 @@ class FreeHints {
     return (hint & ~(kVersion - 1)) + kVersion + ((kMost - most) << kLessShift);
   }
 
-  AtomicWord* const hints_;
+  AtomicWord* At(size_t group, size_t hint) const {
+    return &words_[group * kHints + hint];
+  }
+
+  AtomicWord* const words_;
 };
 
 }  // namespace aomalloc

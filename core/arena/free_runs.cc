@@ -56,6 +56,14 @@ AO_t FreeRuns::AlignedIn(size_t word, size_t alignment) const {
   return ~AO_t{0} / ((AO_t{1} << step) - 1) << offset;
 }
 
+size_t FreeRuns::HintFor(size_t alignment) const {
+  size_t hint = 0;
+  while (hint + 1 < FreeHints::kAlignments && AlignmentOf(hint) < alignment) {
+    ++hint;
+  }
+  return hint;
+}
+
 size_t FreeRuns::FindRun(size_t from, size_t count, size_t alignment,
                          bool by_hints) {
   const size_t at_once = Least(count, FreeHints::kMost);
@@ -73,12 +81,13 @@ size_t FreeRuns::FindRun(size_t from, size_t count, size_t alignment,
 size_t FreeRuns::FindStart(size_t from, size_t count, size_t alignment,
                            bool by_hints) {
   const size_t words = Bitmap::WordsUpTo(LoadRelaxed(end_));
+  const size_t hint = HintFor(alignment);
   size_t word = from / kWordBits;
   AO_t mask = ~AO_t{0} << from % kWordBits;
   while (word < words) {
     const size_t group = word / kGroupWords;
     const size_t behind = Least((group + 1) * kGroupWords, words);
-    if (by_hints && hints_.Most(group) < count) {
+    if (by_hints && hints_.Most(group, hint) < count) {
       word = behind;
       mask = ~AO_t{0};
       continue;
@@ -87,17 +96,18 @@ size_t FreeRuns::FindStart(size_t from, size_t count, size_t alignment,
     bool seen = word % kGroupWords != 0 || mask != ~AO_t{0};
     for (AO_t free = FreeIn(word); word < behind; ++word) {
       const AO_t next = FreeIn(word + 1);
-      const AO_t starts = Starts(free, next, count) & mask;
+      AO_t starts = Starts(free, next, count) & mask;
       free = next;
       mask = ~AO_t{0};
+      if (starts != 0) starts &= AlignedIn(word, AlignmentOf(hint));
       if (starts == 0) continue;
       seen = true;
-      const AO_t aligned = starts & AlignedIn(word, alignment);
-      if (aligned != 0) {
-        return word * kWordBits + Bitmap::CountTrailingZeros(aligned);
+      starts &= AlignedIn(word, alignment);
+      if (starts != 0) {
+        return word * kWordBits + Bitmap::CountTrailingZeros(starts);
       }
     }
-    if (by_hints && !seen) LowerHint(group);
+    if (by_hints && !seen) LowerHint(group, hint);
   }
   return kNone;
 }
@@ -136,29 +146,35 @@ size_t FreeRuns::FreeFrom(size_t unit) const {
 }
 
 void FreeRuns::BecameFree(size_t start, size_t count) {
-  BarrierAfterUpdate();
   const size_t first = start - FreeBefore(start);
   const size_t end = start + count;
   const size_t behind = end + FreeFrom(end);
-  for (size_t group = first / kGroupUnits; group * kGroupUnits < end; ++group) {
-    const size_t begin = group * kGroupUnits;
-    const size_t most = behind - (begin < first ? first : begin);
-    hints_.Raise(group, Least(most, FreeHints::kMost));
+  for (size_t hint = 0; hint < FreeHints::kAlignments; ++hint) {
+    size_t at = first;
+    while ((at = AlignedUnit(at, AlignmentOf(hint))) < end) {
+      const size_t group = at / kGroupUnits;
+      hints_.Raise(group, hint, Least(behind - at, FreeHints::kMost));
+      at = (group + 1) * kGroupUnits;
+    }
   }
 }
 
-void FreeRuns::LowerHint(size_t group) {
-  const AO_t begun = hints_.BeginLowering(group);
+void FreeRuns::LowerHint(size_t group, size_t hint) {
+  const AO_t begun = hints_.BeginLowering(group, hint);
   if (begun == 0) return;
   const size_t first = group * kGroupWords;
   size_t most = 0;
   AO_t free = FreeIn(first);
   for (size_t word = first; word < first + kGroupWords; ++word) {
     const AO_t next = FreeIn(word + 1);
-    while (most < FreeHints::kMost && Starts(free, next, most + 1) != 0) ++most;
+    const AO_t aligned = AlignedIn(word, AlignmentOf(hint));
+    while (most < FreeHints::kMost &&
+           (Starts(free, next, most + 1) & aligned) != 0) {
+      ++most;
+    }
     free = next;
   }
-  hints_.Lower(group, begun, most);
+  hints_.Lower(group, hint, begun, most);
 }
 
 }  // namespace aomalloc

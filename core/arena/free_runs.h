@@ -9,8 +9,8 @@
 // Cost: a search looks at the hint of each group of 4,096 units, and at the 64
 // words of bits of a group whose hint does not exclude it. If that was in vain,
 // it lowers the hint. A hint that is raised costs one look more at its group.
-// What no hint excludes is looked at each time: a group with a run that is long
-// enough, but not aligned; and one with 64 free units, if more are wanted.
+// What no hint excludes is looked at each time: a group with a run of 64 units
+// if more are wanted, or if they have to be aligned by more.
 #ifndef AOMALLOC_CORE_ARENA_FREE_RUNS_H_
 #define AOMALLOC_CORE_ARENA_FREE_RUNS_H_
 
@@ -25,9 +25,9 @@ class FreeRuns {
  public:
   static constexpr size_t kNone = ~size_t{0};
 
-  // Of the arena at `base`: `used` has its bits, and `hints` a word for each
-  // group. Units from `*end` on cannot be accessed, nor those of chunks that
-  // are not mapped, if there is a `growth`.
+  // Of the arena at `base`: `used` has its bits, and `hints` are the
+  // words of its hints. Units from `*end` on cannot be accessed, nor those of
+  // chunks that are not mapped, if there is a `growth`.
   constexpr FreeRuns(const char* base, int unit_shift, const AtomicWord* used,
                      AtomicWord* hints, const AtomicWord* end,
                      const Growth* growth)
@@ -61,12 +61,17 @@ class FreeRuns {
 
   AO_t FreeIn(size_t word) const;
   AO_t AlignedIn(size_t word, size_t alignment) const;
+  // The hint about runs that are so aligned, and the alignment that is about.
+  size_t HintFor(size_t alignment) const;
+  size_t AlignmentOf(size_t hint) const {
+    return size_t{1} << (unit_shift_ + hint);
+  }
   size_t FindRun(size_t from, size_t count, size_t alignment, bool by_hints);
   size_t FindStart(size_t from, size_t count, size_t alignment, bool by_hints);
   size_t FreeUpTo(size_t from, size_t end) const;
   size_t FreeBefore(size_t unit) const;
   size_t FreeFrom(size_t unit) const;
-  void LowerHint(size_t group);
+  void LowerHint(size_t group, size_t hint);
 
   const char* const base_;
   const int unit_shift_;

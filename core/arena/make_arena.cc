@@ -35,7 +35,7 @@ struct Layout {
 constexpr size_t kHuge = size_t{2} << 20;
 
 // What of the primary arena is mapped at first.
-struct Primary {
+struct alignas(64) Primary {
   Arena arena;
   Growth growth;
 };
