@@ -20,7 +20,9 @@ struct TestArena {
   Descriptor table[kUnits] = {};
   AtomicWord used[4] = {};
   AtomicWord dirty[4] = {};
-  Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty, kUnits};
+  AtomicWord hints[Arena::HintsFor(kUnits)] = {};
+  Arena arena{memory_of_arena, kUnits, kShift, table, used,
+              dirty,           hints,  kUnits};
 };
 
 // Runs in one word of bits, and in two.

@@ -32,7 +32,9 @@ struct TestArena {
   Run table[kUnits] = {};
   AtomicWord used[kWords] = {};
   AtomicWord dirty[kWords] = {};
-  Arena arena{memory_of_arena, kUnits, kShift, table, used, dirty, kUnits};
+  AtomicWord hints[Arena::HintsFor(kUnits)] = {};
+  Arena arena{memory_of_arena, kUnits, kShift, table, used,
+              dirty,           hints,  kUnits};
 
   size_t Index(const Descriptor* run) const {
     return static_cast<size_t>(run - table);

@@ -35,7 +35,7 @@ struct Growing {
     growth = new (growth_space)
         Growth(base, memory::kMappedUnitShift, table, kUnits, claimed, mapped);
     arena = new (arena_space) Arena(base, kUnits, memory::kMappedUnitShift,
-                                    table, used, dirty, growth);
+                                    table, used, dirty, hints, growth);
   }
   // What others have mapped behind stays.
   ~Growing() {
@@ -66,6 +66,7 @@ struct Growing {
   AtomicWord mapped[kWords / 64] = {};
   AtomicWord used[kWords] = {};
   AtomicWord dirty[kWords] = {};
+  AtomicWord hints[Arena::HintsFor(kUnits)] = {};
   alignas(Growth) char growth_space[sizeof(Growth)];
   alignas(Arena) char arena_space[sizeof(Arena)];
   Growth* growth;

@@ -1,5 +1,7 @@
 #include "core/arena/arena.h"
 
+#include <climits>
+
 #include "core/base/os_memory.h"
 #include "core/base/probe.h"
 
@@ -24,50 +26,6 @@ size_t PopCount(AO_t bits) {
 
 }  // namespace
 
-// The first unit in use in [from, end), or `end`.
-size_t Arena::NextUsed(size_t from, size_t end) const {
-  for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
-    const AO_t used = IsThere(word) ? LoadRelaxed(&used_[word]) : ~AO_t{0};
-    const AO_t bits = used & MaskIn(word, from, end);
-    if (bits != 0) {
-      return word * kWordBits + CountTrailingZeros(bits);
-    }
-  }
-  return end;
-}
-
-// The first free unit in [from, end), or `end`.
-size_t Arena::NextFree(size_t from, size_t end) const {
-  for (size_t word = from / kWordBits; word < WordsUpTo(end); ++word) {
-    const AO_t bits = ~LoadRelaxed(&used_[word]) & MaskIn(word, from, end);
-    if (bits != 0 && IsThere(word)) {
-      return word * kWordBits + CountTrailingZeros(bits);
-    }
-  }
-  return end;
-}
-
-// The first unit at or above `unit` whose address is a multiple of `alignment`.
-size_t Arena::AlignedUnit(size_t unit, size_t alignment) const {
-  const uintptr_t address =
-      reinterpret_cast<uintptr_t>(base_) + (unit << unit_shift_);
-  return unit + (((~address + 1) & (alignment - 1)) >> unit_shift_);
-}
-
-// The lowest run of free units at or above `from`, or kNone. It is a guess
-// until it is marked.
-size_t Arena::FindFree(size_t from, size_t count, size_t alignment) const {
-  const size_t end = this->end();
-  size_t start = from;
-  while (true) {
-    start = AlignedUnit(NextFree(start, end), alignment);
-    if (start >= end || count > end - start) return kNone;
-    const size_t used = NextUsed(start, start + count);
-    if (used == start + count) return start;
-    start = used + 1;
-  }
-}
-
 size_t Arena::NextInaccessible(size_t unit) const {
   const size_t end = this->end();
   while (unit < end && IsUnitThere(unit)) {
@@ -85,12 +43,32 @@ bool Arena::AreThere(size_t start, size_t end) const {
   return true;
 }
 
+// Marks the units if all are free.
 bool Arena::Mark(size_t start, size_t count) {
-  return Bitmap(used_).Mark(start, count);
+  const size_t end = Bitmap(used_).MarkUpTo(start, count);
+  if (end == start + count) return true;
+  if (end != start) Unmark(start, end - start);
+  return false;
 }
 
 void Arena::Unmark(size_t start, size_t count) {
   Bitmap(used_).Clear(start, count);
+  BecameFree(start, count);
+}
+
+// To be called when units were unmarked, or shown to be mapped.
+void Arena::BecameFree(size_t start, size_t count) {
+  BarrierAfterUpdate();
+  free_runs_.BecameFree(start, count);
+  for (size_t at = start; at < start + count;) {
+    const size_t group = at / FreeHints::kGroupUnits;
+    const size_t behind = (group + 1) * FreeHints::kGroupUnits;
+    const size_t end = behind < start + count ? behind : start + count;
+    if (CountDirty(at, end - at) != 0) {
+      hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
+    }
+    at = end;
+  }
   if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
 }
 
@@ -98,6 +76,7 @@ void Arena::Unmark(size_t start, size_t count) {
 void Arena::Publish(const Growth::Piece& piece) {
   RaiseTo(&end_, piece.end);
   growth_->Publish(piece);
+  BecameFree(piece.start, piece.end - piece.start);
 }
 
 size_t Arena::FreeTail(size_t there) const {
@@ -133,7 +112,7 @@ size_t Arena::Grow(size_t count, size_t alignment) {
   if (growth_ == nullptr || count > units_) return kNone;
   // Where memory ends, so that what is free there does not lie idle.
   const size_t there = end();
-  const size_t tail = AlignedUnit(FreeTail(there), alignment);
+  const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
   if (tail < there && count > there - tail && Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count)) return tail;
     Unmark(tail, there - tail);
@@ -145,7 +124,7 @@ size_t Arena::Grow(size_t count, size_t alignment) {
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
   const Growth::Piece piece = growth_->Map(least, Step());
   if (piece.start == piece.end) return kNone;
-  const size_t start = AlignedUnit(piece.start, alignment);
+  const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
   Publish(piece);
   return start;
@@ -190,7 +169,7 @@ bool Arena::MarkChunk(size_t word) {
   // It may have been unmapped and mapped again meanwhile, and is not published
   // yet.
   const bool is_there = IsThere(word);
-  if (!is_there) ClearBitsRelease(&used_[word], ~AO_t{0});
+  if (!is_there) Unmark(word * kWordBits, kWordBits);
   return is_there;
 }
 
@@ -288,7 +267,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
   size_t from = LoadRelaxed(&first_free_);
   size_t start;
   while (true) {
-    start = FindFree(from, count, alignment);
+    start = free_runs_.Find(from, count, alignment);
     if (start == kNone && (from != 0 || GrowFirst(count))) {
       from = 0;  // The hint may be wrong: search everything before growing.
       continue;
@@ -297,7 +276,12 @@ Arena::Taken Arena::Take(size_t count, size_t alignment) {
     from = start;
   }
   if (start == kNone) start = Grow(count, alignment);
-  if (start == kNone) return taken;
+  // Other hints may be wrong as well, if a thread has stopped.
+  while (start == kNone) {
+    const size_t found = free_runs_.FindWithoutHints(count, alignment);
+    if (found == kNone) return taken;
+    if (Mark(found, count)) start = found;
+  }
   if (count == 1 && alignment <= unit_bytes()) {
     StoreRelaxed(&first_free_, start + 1);
   }
@@ -376,36 +360,68 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   return purged == bits;
 }
 
+// The dirty units of a word that are not in use.
+AO_t Arena::FreeDirtyIn(size_t word) const {
+  return LoadRelaxed(&dirty_[word]) & ~LoadRelaxed(&used_[word]);
+}
+
+// Looks whether a group has dirty free units, and lowers its hint if not.
+void Arena::LowerDirtyHint(size_t group) {
+  const AO_t begun = hints_.BeginLowering(group, FreeHints::kDirty);
+  if (begun == 0) return;
+  const size_t first = group * FreeHints::kGroupWords;
+  const size_t most = first + FreeHints::kGroupWords;
+  const size_t there = WordsUpTo(this->end());
+  const size_t end = most < there ? most : there;
+  AO_t dirty = 0;
+  for (size_t word = first; word < end; ++word) dirty |= FreeDirtyIn(word);
+  hints_.Lower(group, FreeHints::kDirty, begun,
+               dirty == 0 ? 0 : FreeHints::kMost);
+}
+
+// Purges the dirty free units of a word, until the system has refused
+// `*refusals` times.
+void Arena::PurgeWord(size_t word, int* refusals) {
+  // A few units at a time: if this operation stops here, they are lost.
+  for (size_t unit = 0; unit<kWordBits&& * refusals> 0; unit += kPurgeUnits) {
+    const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
+    const AO_t used = LoadRelaxed(&used_[word]);
+    const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
+    // Acquire: as in Mark. The purge comes after what the last user wrote.
+    if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
+    if (!PurgeUnits(word, bits)) --*refusals;
+    // Release: as in Unmark. The next user comes after the purge, and sees
+    // the `dirty` bits that it cleared.
+    ClearBitsRelease(&used_[word], bits);
+    BecameFree(word * kWordBits + unit, kPurgeUnits);
+    NoteClean(word);
+  }
+}
+
 void Arena::PurgeExcess(size_t allowed, bool insists) {
   if (!mapped_) return;
   // If the system refuses to purge some units, for example locked ones, the
   // rest is still tried. After a few refusals it is of little use: the next
   // call continues from there.
-  constexpr int kManyRefusals = 4;
-  int refusals = 0;
+  int refusals = insists ? INT_MAX : 4;
   const size_t top = WordsUpTo(end());
   const size_t from = LoadRelaxed(&purge_from_);
-  for (size_t word = from != 0 && from < top ? from : top; word-- > 0;) {
-    if (dirty_units() <= allowed) break;
-    // A few units at a time: if this operation stops here, they are lost.
-    for (size_t unit = 0; unit < kWordBits; unit += kPurgeUnits) {
-      const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
-      const AO_t used = LoadRelaxed(&used_[word]);
-      const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
-      // Acquire: as in Mark. The purge comes after what the last user wrote.
-      if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
-      const bool purged = PurgeUnits(word, bits);
-      // Release: as in Unmark. The next user comes after the purge, and sees
-      // the `dirty` bits that it cleared.
-      ClearBitsRelease(&used_[word], bits);
-      NoteClean(word);
-      if (word * kWordBits < LoadRelaxed(&first_free_)) {
-        StoreRelaxed(&first_free_, word * kWordBits);
-      }
-      if (!purged && ++refusals == kManyRefusals && !insists) {
-        return StoreRelaxed(&purge_from_, word);
-      }
+  size_t word = from != 0 && from < top ? from : top;
+  size_t purged = kNone;  // the last group in which there was something
+  while (word > 0 && dirty_units() > allowed) {
+    const size_t group = (word - 1) / FreeHints::kGroupWords;
+    const size_t first = group * FreeHints::kGroupWords;
+    if (hints_.Most(group, FreeHints::kDirty) == 0) {
+      word = first;
+      continue;
     }
+    --word;
+    if (FreeDirtyIn(word) != 0) {
+      purged = group;
+      PurgeWord(word, &refusals);
+      if (refusals == 0) return StoreRelaxed(&purge_from_, word);
+    }
+    if (word == first && purged != group) LowerDirtyHint(group);
   }
   if (from != 0) StoreRelaxed(&purge_from_, 0);
 }

@@ -27,6 +27,7 @@
 #define AOMALLOC_CORE_ARENA_ARENA_H_
 
 #include "core/arena/bitmap.h"
+#include "core/arena/free_runs.h"
 #include "core/arena/growth.h"
 #include "core/arena/run.h"
 #include "core/base/atomics.h"
@@ -35,20 +36,28 @@ namespace aomalloc {
 
 class Arena {
  public:
-  // An arena over memory that was mapped, and reads as zero. `table` and the
-  // bitmaps read as zero too. A bitmap has a bit for each unit, in whole words.
-  // All of the memory is there, unless there is a `growth`: then `units` is the
-  // most that there may be, and none is there at first.
+  // An arena over memory that was mapped, and reads as zero. `table`, the
+  // bitmaps and `hints` read as zero too. A bitmap has a bit for each unit, in
+  // whole words; `hints` has HintsFor(units) words. All of the memory is there,
+  // unless there is a `growth`: then `units` is the most that there may be, and
+  // none is there at first.
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
-                  AtomicWord* used, AtomicWord* dirty, Growth* growth = nullptr)
-      : Arena(base, units, unit_shift, table, used, dirty, growth, true,
+                  AtomicWord* used, AtomicWord* dirty, AtomicWord* hints,
+                  Growth* growth = nullptr)
+      : Arena(base, units, unit_shift, table, used, dirty, hints, growth, true,
               growth != nullptr ? 0 : units) {}
 
   // An arena over static memory. Its first `end` units may be used.
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
-                  AtomicWord* used, AtomicWord* dirty, size_t end)
-      : Arena(base, units, unit_shift, table, used, dirty, nullptr, false,
-              end) {}
+                  AtomicWord* used, AtomicWord* dirty, AtomicWord* hints,
+                  size_t end)
+      : Arena(base, units, unit_shift, table, used, dirty, hints, nullptr,
+              false, end) {}
+
+  // The words of hints that so many units take.
+  static constexpr size_t HintsFor(size_t units) {
+    return FreeHints::WordsFor(units);
+  }
 
   // Begins with some memory, for an arena that grows. To be called before
   // others know of the arena.
@@ -68,6 +77,7 @@ class Arena {
   // over static memory, and before there are other threads.
   void UseOnly(size_t count) {
     StoreRelaxed(&end_, count < units_ ? count : units_);
+    BecameFree(0, end());
   }
 
   // Gives a run back. `dirty`: its memory may be other than zero.
@@ -169,13 +179,13 @@ class Arena {
 
   static constexpr size_t kWordBits = Bitmap::kWordBits;
   static_assert(kWordBits == Growth::kChunkUnits);
-  static constexpr size_t kNone = ~size_t{0};
+  static constexpr size_t kNone = FreeRuns::kNone;
   // How many chunks, 32 MiB, one system call unmaps.
   static constexpr size_t kMostUnmapped = 8;
 
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
-                  AtomicWord* used, AtomicWord* dirty, Growth* growth,
-                  bool mapped, size_t end)
+                  AtomicWord* used, AtomicWord* dirty, AtomicWord* hints,
+                  Growth* growth, bool mapped, size_t end)
       : base_(base),
         units_(units),
         unit_shift_(unit_shift),
@@ -184,7 +194,9 @@ class Arena {
         used_(used),
         dirty_(dirty),
         growth_(growth),
-        end_(end) {}
+        end_(end),
+        hints_(hints),
+        free_runs_(base, unit_shift, used, hints, &end_, growth) {}
 
   // True if the units of a word of bits are mapped, those that are free at
   // least.
@@ -195,12 +207,9 @@ class Arena {
     return growth_ == nullptr || growth_->IsUnitMapped(unit);
   }
   bool AreThere(size_t start, size_t end) const;
-  size_t FindFree(size_t from, size_t count, size_t alignment) const;
-  size_t NextUsed(size_t from, size_t end) const;
-  size_t NextFree(size_t from, size_t end) const;
-  size_t AlignedUnit(size_t unit, size_t alignment) const;
   bool Mark(size_t start, size_t count);
   void Unmark(size_t start, size_t count);
+  void BecameFree(size_t start, size_t count);
   // How much to grow by: a tenth, to keep system calls rare.
   size_t Step() const {
     constexpr size_t kMost = 4096;  // units, 256 MiB
@@ -225,6 +234,9 @@ class Arena {
   void SetDirtyBits(size_t start, size_t count);
   void ClearDirtyBits(size_t start, size_t count);
   void AddToCounts(size_t used, size_t dirty);
+  AO_t FreeDirtyIn(size_t word) const;
+  void LowerDirtyHint(size_t group);
+  void PurgeWord(size_t word, int* refusals);
   bool PurgeUnits(size_t word, AO_t units);
 
   char* const base_;
@@ -235,7 +247,9 @@ class Arena {
   AtomicWord* const used_;
   AtomicWord* const dirty_;
   Growth* const growth_;
-  AtomicWord end_;             // see end()
+  AtomicWord end_;  // see end()
+  FreeHints hints_;
+  FreeRuns free_runs_;
   AtomicWord first_free_ = 0;  // hint: units below it are in use
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;

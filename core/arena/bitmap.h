@@ -59,6 +59,15 @@ class Bitmap {
   // Sets the bits [start, start + count) if none of them is set; else sets
   // none.
   bool Mark(size_t start, size_t count) {
+    const size_t end = MarkUpTo(start, count);
+    if (end == start + count) return true;
+    Clear(start, end - start);
+    return false;
+  }
+
+  // Sets the bits from `start` on up to the first word in which one of [start,
+  // start + count) is set. The bits below what it returns are set.
+  size_t MarkUpTo(size_t start, size_t count) {
     const size_t end = start + count;
     for (size_t at = start / kWordBits; at < WordsUpTo(end); ++at) {
       const AO_t mask = MaskIn(at, start, end);
@@ -66,15 +75,13 @@ class Bitmap {
       do {
         old = LoadRelaxed(word(at));
         if ((old & mask) != 0) {
-          const size_t marked_end = at * kWordBits;
-          if (marked_end > start) Clear(start, marked_end - start);
-          return false;
+          return at * kWordBits > start ? at * kWordBits : start;
         }
         // Acquire: pairs with the release in Clear. What the last owner did
         // comes before what we do.
       } while (!CasAcquire(word(at), old, old | mask));
     }
-    return true;
+    return end;
   }
 
   // Sets bits that nobody else sets or clears meanwhile. Release: what we did

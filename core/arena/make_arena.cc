@@ -13,16 +13,19 @@ constexpr size_t RoundUp(size_t value, size_t to) {
 }
 
 // The parts of a mapped arena before its first block: the header, which is
-// `start` and has a bit for each unit in each of two bitmaps; and the table of
-// descriptors, which ends kTableGap before the blocks.
+// `start`, has a bit for each unit in each of two bitmaps, and hints; and the
+// table of descriptors, which ends kTableGap before the blocks.
 struct Layout {
+  size_t hint_bytes;
   size_t bitmap_bytes;
   size_t base;   // from the start
   size_t table;  // likewise
 
   constexpr Layout(size_t header_bytes, size_t units, size_t alignment)
-      : bitmap_bytes(RoundUp(units, 64) / 8),
-        base(RoundUp(RoundUp(header_bytes + 2 * bitmap_bytes, alignof(Run)) +
+      : hint_bytes(Arena::HintsFor(units) * sizeof(AO_t)),
+        bitmap_bytes(RoundUp(units, 64) / 8),
+        base(RoundUp(RoundUp(header_bytes + hint_bytes + 2 * bitmap_bytes,
+                             alignof(Run)) +
                          units * sizeof(Run) + kTableGap,
                      alignment)),
         table(base - kTableGap - units * sizeof(Run)) {}
@@ -37,6 +40,7 @@ struct Whole {
   char* start;
   char* base = nullptr;
   Run* table = nullptr;
+  AtomicWord* hints = nullptr;
   AtomicWord* used = nullptr;
   AtomicWord* dirty = nullptr;
 
@@ -50,7 +54,8 @@ struct Whole {
     // Between the table and the blocks is a guard.
     const size_t gap = kTableGap & ~(os::PageSize() - 1);
     os::Forbid(base - gap, gap);
-    used = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+    hints = reinterpret_cast<AtomicWord*>(start + sizeof(Arena));
+    used = hints + layout.hint_bytes / sizeof(AO_t);
     dirty = used + layout.bitmap_bytes / sizeof(AO_t);
     table = reinterpret_cast<Run*>(start + layout.table);
   }
@@ -63,9 +68,10 @@ constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
 static_assert(kPrimaryUnits % Growth::kLargeTableUnits == 0);
 constexpr size_t kChunkWords =
     RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 64;
-struct Primary {
+struct alignas(64) Primary {
   Arena arena;
   Growth growth;
+  AtomicWord hints[Arena::HintsFor(kPrimaryUnits)];
   AtomicWord claimed[kChunkWords];
   AtomicWord mapped[kChunkWords];
 };
@@ -94,8 +100,9 @@ Arena* MakePrimaryAt(char* start, os::Filled* filled) {
     os::Unmap(start, PrimaryHeaderBytes());
     return nullptr;
   }
-  Arena* arena = new (&primary->arena)
-      Arena(base, kPrimaryUnits, kMappedUnitShift, table, used, dirty, growth);
+  Arena* arena =
+      new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift, table,
+                                  used, dirty, primary->hints, growth);
   arena->Begin();
   return arena;
 }
@@ -115,15 +122,17 @@ Arena* MakePiece(size_t data_bytes) {
   const size_t alignment = data_bytes >= 16 * kHuge ? kHuge : kMappedUnitBytes;
   const Whole whole(units, kMappedUnitShift, alignment);
   if (whole.start == nullptr) return nullptr;
-  return new (whole.start) Arena(whole.base, units, kMappedUnitShift,
-                                 whole.table, whole.used, whole.dirty);
+  return new (whole.start)
+      Arena(whole.base, units, kMappedUnitShift, whole.table, whole.used,
+            whole.dirty, whole.hints);
 }
 
 Arena* MakeStaticRest(size_t units) {
   const Whole whole(units, kStaticUnitShift, os::PageSize());
   if (whole.start == nullptr) return nullptr;
-  return new (whole.start) Arena(whole.base, units, kStaticUnitShift,
-                                 whole.table, whole.used, whole.dirty, units);
+  return new (whole.start)
+      Arena(whole.base, units, kStaticUnitShift, whole.table, whole.used,
+            whole.dirty, whole.hints, units);
 }
 
 void UnmakePiece(Arena* piece) {

@@ -17,11 +17,12 @@ constexpr size_t kStaticWords = (kArrayUnits + 63) / 64;
 AtomicWord static_used[kStaticWords];
 AtomicWord static_dirty[kStaticWords];
 constexpr size_t kUnitsAtFirst = AOMALLOC_STATIC_HEAP_BYTES / kStaticUnitBytes;
+AtomicWord static_hints[Arena::HintsFor(kArrayUnits)];
 
 }  // namespace
 
 Arena static_arena(static_array, kArrayUnits, kStaticUnitShift, static_table,
-                   static_used, static_dirty,
+                   static_used, static_dirty, static_hints,
                    kUnitsAtFirst < kArrayUnits ? kUnitsAtFirst : kArrayUnits);
 AtomicWord static_rest;
 AtomicWord mapped_arenas[kMaxMapped];

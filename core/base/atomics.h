@@ -37,9 +37,10 @@
 //                  block that was free at some time during the fork.
 //   a handler      It runs on its thread: CompilerBarrier is enough.
 //
-// No thread stores and then loads, relying on another thread's load that comes
-// after that thread's own store (as in Dekker's algorithm). So nothing needs a
-// barrier between a store and a load.
+// In one place threads store and then load, relying on another thread's load
+// that comes after that thread's own store (as in Dekker's algorithm): where
+// hints are raised and lowered (core/arena/free_hints.h). BarrierAfterUpdate is
+// between the two.
 #ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
 #define AOMALLOC_CORE_BASE_ATOMICS_H_
 
@@ -105,6 +106,18 @@ inline bool CasFull(AtomicWord* word, AO_t expected, AO_t desired) {
 // that only a thread and its own handlers change.
 inline bool CasRelaxed(AtomicWord* word, AO_t expected, AO_t desired) {
   return AO_compare_and_swap(word, expected, desired) != 0;
+}
+
+// Keeps later loads behind the caller's last atomic update: a compare-and-swap
+// that succeeded, or a function that sets or clears bits. Of two threads that
+// each update a word, call this, and read the other's word, one at least sees
+// the other's update.
+inline void BarrierAfterUpdate() {
+#if defined(__x86_64__)
+  AO_compiler_barrier();  // such an update is a barrier itself
+#else
+  AO_nop_full();
+#endif
 }
 
 // Adds to a counter; a wrapped value subtracts. Orders nothing: counters are
