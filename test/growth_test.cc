@@ -275,7 +275,7 @@ TEST(GrowthTest, ALargeRunLeavesTheFirstChunkAlone) {
   ASSERT_EQ(TakeAndUse(test, 3), test.table);
   EXPECT_EQ(TakeAndUse(test, kChunk + 1), test.table + kChunk);
   EXPECT_EQ(test.arena->accessible_units(), kFirst + 2 * kChunk);
-  EXPECT_EQ(TakeAndUse(test, kChunk - 3), test.table + 3);
+  EXPECT_EQ(TakeAndUse(test, kFirst - 3), test.table + 3);
 }
 
 // Then the rest of the chunk is in use by nobody, and is not ours.
@@ -453,7 +453,7 @@ TEST(GrowthTest, StoppedWhileTheFirstChunkGrowsItKeepsTheRest) {
     test.arena->Begin();
     ASSERT_EQ(test.arena->Take(kFirst, 1).run, test.table);
     abandoned = Stepper::Abandon([&] { test.arena->Take(1, 1); },
-                                 limit += Stepper::kStride);
+                                 limit += 3 * Stepper::kStride);
     for (int i = 0; i < 2; ++i) {
       Descriptor* other = test.arena->Take(1, 1).run;
       ASSERT_NE(other, nullptr);
@@ -468,7 +468,7 @@ TEST(GrowthTest, StoppedWhileTheFirstChunkGrowsItKeepsTheRest) {
 
 TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
   int steps = 1;
-  for (int at = 1; at <= steps; at += Stepper::kStride) {
+  for (int at = 1; at <= steps; at += 3 * Stepper::kStride) {
     SCOPED_TRACE(at);
     Growing test;
     test.arena->Begin();

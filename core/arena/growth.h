@@ -38,7 +38,7 @@ class Growth {
  public:
   static constexpr size_t kChunkUnits = 64;
   // So much of the first chunk is mapped at a time, if not all of it.
-  static constexpr size_t kFirstUnits = 16;
+  static constexpr size_t kFirstUnits = 8;
   // So much of the table is mapped at a time, and so much of a large one.
   static constexpr size_t kTableUnits = size_t{1 << 17} / sizeof(Run);
   static constexpr size_t kLargeTableUnits = 8 * kTableUnits;

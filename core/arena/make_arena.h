@@ -32,7 +32,7 @@ Arena* MakePiece(size_t data_bytes);
 Arena* MakeStaticRest(size_t units);
 
 // Makes the arena that grows where it is, up to kPrimaryBytes. It begins with
-// 1 MiB of memory, if the system grants it, and as much for itself. Null if
+// 512 KiB of memory, if the system grants it, and less for itself. Null if
 // there is no place for it.
 Arena* MakePrimary();
 
