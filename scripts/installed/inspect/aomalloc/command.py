@@ -123,7 +123,8 @@ def what(arguments):
 
 
 def main(arguments):
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     commands = {"top": top, "report": report, "what": what}
     try:
         if not arguments or arguments[0] not in commands:

@@ -86,7 +86,7 @@ def heaps_of(heap, sums, totals):
         for first in one.inbox:
             for _ in heap.batches(first):
                 waiting += 1
-                if waiting == MOST_WAITING:
+                if waiting >= MOST_WAITING:
                     break
         totals["sent"] += one.sent
         totals["raided"] += one.raided
@@ -132,8 +132,7 @@ def count(heap, occasion="seen from outside"):
     arrived = totals["raided"] + sum(c["remote_frees"] * c["size"] for c in classes)
     away = totals["here"] + max(0, totals["sent"] - arrived)
     in_use = sum(c["blocks"] * c["size"] for c in classes) + sums.bytes["span"]
-    arenas, accessible, descriptors = heap.arenas, 0, 0
-    reserved = 0
+    arenas, accessible, reserved, descriptors = heap.arenas, 0, 0, 0
     for arena in arenas:
         units = sum(end - start for start, end in arena.stretches())
         accessible += units * arena.unit_bytes

@@ -250,10 +250,10 @@ class Heap:
         target = (link - self.seal(block)) & ALL_ONES
         return target if target >> 48 == 0 else None
 
-    def chain(self, block):
+    def chain(self, block, most=MOST_BLOCKS):
         """The blocks of a list."""
         seen = set()
-        while block and block not in seen and len(seen) < MOST_BLOCKS:
+        while block and block not in seen and len(seen) < most:
             if block % GRANULE or not any(arena.contains(block) for arena in self.arenas):
                 return
             seen.add(block)
@@ -315,7 +315,7 @@ class Heap:
         text += f", heap {run.owner:#x}: "
         if index >= run.carved:
             return text + "never allocated"
-        if block in self.chain(run.free):
+        if block in self.chain(run.free, run.capacity):
             return text + "free"
         for freed, where in self.away():
             if freed == block:

@@ -3,6 +3,7 @@
 import curses
 import os
 import signal
+import sys
 import time
 
 from aomalloc import figures, text
@@ -114,19 +115,20 @@ def loop(window, view, delay):
                 going = view.press(key)
 
 
+def end(number, _frame):
+    sys.exit(128 + number)
+
+
 def show(heap, delay):
     if not os.isatty(0) or not os.isatty(1):
         raise Refused("the live view needs a terminal; --once prints it once")
     view = View(heap)
     view.read()
     # These end the view in order, so that the terminal is restored.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     try:
         curses.setupterm()
     except curses.error:
         raise Refused("this terminal is not known (TERM); --once prints it once") from None
-    try:
-        curses.wrapper(loop, view, delay)
-    except KeyboardInterrupt:
-        pass
+    curses.wrapper(loop, view, delay)
