@@ -122,7 +122,7 @@ try 127 no-such-program
 sleep 1000 &
 sleeper=$!
 LD_PRELOAD=$root/lib/libaomalloc.so AO_MALLOC_ENABLE_MMAP=1 \
-  /usr/bin/python3 -Ic 'print("ready", flush=True); input()' < <(exec sleep 1000) >ready &
+  /usr/bin/python3 -Ic 'import time; print("ready", flush=True); time.sleep(1000)' >ready &
 watched=$!
 until grep -q ready ready; do sleep 0.05; done
 try 0 top --once "$watched"
@@ -159,7 +159,8 @@ done
 diff offered listed || fail 'completion and --help differ'
 
 "$scripts/install" --prefix "$root" --uninstall
-left=$(find "$root" -type f -o -path "*/include/aomalloc" -o -path "*/cmake/aomalloc")
+left=$(find "$root" -type f -o -path "*/include/aomalloc" -o -path "*/cmake/aomalloc" \
+  -o -path "*/share/aomalloc")
 [[ ! $left ]] || fail "left behind: $left"
 
 package=$("$scripts/package" . 2>package.log) || fail "scripts/package: $(<package.log)"
