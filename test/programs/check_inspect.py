@@ -173,6 +173,15 @@ class Torn(Memory):
 
 def check_torn(core, watched):
     """Whatever is read, there is an answer, and soon."""
+    heap = Heap(Core(core))
+    one, other = int(watched.pointers["live"], 0), int(watched.pointers["freed"], 0)
+    outside = int(watched.pointers["of_program"], 0)
+    heap.next = {one: other, other: one}.get
+    assert list(heap.chain(one)) == [one, other], "a list that leads into itself"
+    heap.next = {one: outside}.get
+    assert list(heap.chain(one)) == [one], "a list that leads out of the heap"
+    heap.next = {one: other + 1}.get
+    assert list(heap.chain(one)) == [one], "a list that leads between blocks"
     for seed in range(60):
         memory = Torn(Core(core), seed)
         heap = Heap(memory)
