@@ -76,6 +76,8 @@ class Sampler {
   static constexpr int32_t kRationBlocks = 32;
 
  private:
+  friend struct Layout;  // for debuggers (preload/layout.cc)
+
   size_t Distance();
 
   FreeList rations_[kNumClasses] = {};

@@ -1,6 +1,18 @@
-# Completion for aomalloc(1): its options, then the program and its own.
+# Completion for aomalloc(1): its options, then the program and its own; or what
+# looks into a process.
 _aomalloc() {
   local word=${COMP_WORDS[COMP_CWORD]} i
+  if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} =~ ^(top|report|what)$ ]]; then
+    if [[ $word == -* ]]; then
+      mapfile -t COMPREPLY < <(compgen -W '--once --json --delay --help' -- "$word")
+    else
+      mapfile -t COMPREPLY < <(
+        cd /proc && compgen -W "$(printf '%s ' [0-9]*)" -- "$word"
+        compgen -f -- "$word"
+      )
+    fi
+    return
+  fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
       --limit) ((++i)) ;;
@@ -21,7 +33,7 @@ _aomalloc() {
         mapfile -t COMPREPLY < <(compgen -W \
           '--static --hardened --stats --limit --help --version' -- "$word")
       else
-        mapfile -t COMPREPLY < <(compgen -c -- "$word")
+        mapfile -t COMPREPLY < <(compgen -c -W 'top report what' -- "$word")
       fi
       ;;
   esac

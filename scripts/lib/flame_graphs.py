@@ -4,128 +4,19 @@ They are those of COMMAND and of the processes that it started, which
 scripts/profile had write them, each to a file with its process id for a name.
 """
 
-import bisect
 import collections
 import html
-import math
 import os
 import re
-import subprocess
 import sys
 import zlib
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from heap_profile import Profile, size_text  # noqa: E402
+
 MOST = 12  # profiles that are drawn, of the processes that allocated most
 WIDTH, ROW, FONT, MARGIN = 1200, 17, 11, 10
-
-
-def size_text(size):
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-
-
-def output(*arguments):
-    run = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
-                         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
-    return run.stdout.decode(errors="replace")
-
-
-class Binary:
-    """The functions of a file.
-
-    pprof takes the next symbol below an address, however far; what is in none is given
-    the file's name here.
-    """
-
-    def __init__(self, path):
-        self.name = os.path.basename(path)
-        self.loads = []
-        for line in output("readelf", "-lW", path).splitlines():
-            word = line.split()
-            if word[:1] == ["LOAD"]:
-                offset, address, _, size = (int(w, 16) for w in word[1:5])
-                self.loads.append((offset, size, address - offset))
-        files = [(path,), ("-D", path)]
-        build = re.search(r"Build ID: ([0-9a-f]{2})([0-9a-f]+)", output("readelf", "-nW", path))
-        if build:
-            files.append((f"/usr/lib/debug/.build-id/{build[1]}/{build[2]}.debug",))
-        functions = {}
-        for file in files:
-            for line in output("nm", "-SC", "--defined-only", *file).splitlines():
-                word = line.split(None, 3)
-                if len(word) == 4 and word[2] in "TtWwi":
-                    functions[int(word[0], 16)] = (int(word[1], 16), word[3].split("@")[0])
-        self.starts = sorted(functions)
-        self.functions = functions
-
-    def name_at(self, offset):
-        for start, size, distance in self.loads:
-            if start <= offset < start + size:
-                address = offset + distance
-                i = bisect.bisect(self.starts, address) - 1
-                size, name = self.functions[self.starts[i]] if i >= 0 else (0, "")
-                if i >= 0 and address < self.starts[i] + size:
-                    return name
-        return f"[{self.name}]"
-
-
-binaries = {}
-
-
-class Profile:
-    def __init__(self, path):
-        self.process = os.path.basename(path)
-        self.stacks = []  # allocated and live bytes, addresses
-        self.maps = []
-        self.program = None
-        self.names = {}
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            header = re.search(r"heap_v2/(\d+)$", next(lines, ""))
-            if not header:
-                return
-            rate = int(header[1])
-            for line in lines:
-                counts = re.match(r"(\d+): (\d+) \[(\d+): (\d+)\] @(.*)", line)
-                mapping = re.match(
-                    r"([0-9a-f]+)-([0-9a-f]+) (....) ([0-9a-f]+) \S+ \S+ +(/.*)", line)
-                if counts:
-                    live, live_bytes, all_, all_bytes = map(int, counts.groups()[:4])
-                    self.stacks.append((self.estimate(all_, all_bytes, rate),
-                                        self.estimate(live, live_bytes, rate), all_,
-                                        [int(a, 16) for a in counts[5].split()]))
-                elif mapping:
-                    # The program itself is what is mapped first.
-                    self.program = self.program or os.path.basename(mapping[5])
-                    if "x" in mapping[3]:
-                        start, end, offset = (int(mapping[i], 16) for i in (1, 2, 4))
-                        self.maps.append((start, end, offset, mapping[5]))
-        self.samples = sum(s[2] for s in self.stacks)
-        self.bytes = sum(s[0] for s in self.stacks)
-
-    @staticmethod
-    def estimate(count, size, rate):
-        return size / -math.expm1(-size / count / rate) if size else 0
-
-    def name_at(self, address):
-        if address not in self.names:
-            self.names[address] = "[unknown]"
-            for start, end, offset, path in self.maps:
-                if start <= address < end:
-                    if path not in binaries:
-                        binaries[path] = Binary(path)
-                    self.names[address] = binaries[path].name_at(address - start + offset)
-        return self.names[address]
-
-    def calls(self, addresses):
-        """Names of the functions, outermost first; one for neighbours in a stripped file."""
-        names = []
-        for i, address in reversed(list(enumerate(addresses))):
-            # All but the innermost are where a call returns to.
-            name = self.name_at(address - (1 if i else 0))
-            if not (names and name.startswith("[") and names[-1] == name):
-                names.append(name)
-        return names
 
 
 class Frame:
@@ -187,13 +78,14 @@ def graph(root, title, top):
 def draw_all(drawn):
     """The flame graphs of some profiles, below each other; and their lower edge."""
     svg, y = [], 44
-    for kind, what in enumerate(("allocated, in all", "live at the end")):
+    for kind, what in (("bytes", "allocated, in all"), ("live_bytes", "live at the end")):
         total = Frame()
         for profile in drawn:
             process = f"{profile.program} (process {profile.process})"
             for stack in profile.stacks:
-                calls = profile.calls(stack[3])
-                total.add([process, *calls] if len(drawn) > 1 else calls, stack[kind])
+                calls = profile.calls(stack.addresses)
+                total.add([process, *calls] if len(drawn) > 1 else calls,
+                          getattr(stack, kind))
         part, y = graph(total, f"{what}: {size_text(total.bytes)}", y)
         svg += part
         y += 26
@@ -214,19 +106,25 @@ def main(picture, folder, command):
     samples = sum(p.samples for p in drawn)
     more = len(profiles) - MOST
     others = f"; {more} more processes are not shown" if more > 0 else ""
-    note = (f"estimated from {samples:,} samples{others}. A bar is a function: as wide as the "
-            "bytes that it and what it calls (the bars on it) asked for; [FILE] has no names.")
-    short = command if len(command) < 120 else command[:119] + "…"
+    write(picture, f"Heap profile of {command}", f"estimated from {samples:,} samples{others}. ",
+          svg, y)
+    print(f"aomalloc: {picture}; profiles in {folder}", file=sys.stderr)
+
+
+def write(picture, title, note, svg, y):
+    """Writes flame graphs that end at `y` with what is to be said above them."""
+    note += ("A bar is a function: as wide as the bytes that it and what it calls (the bars on "
+             "it) asked for; [FILE] has no names.")
+    title = title if len(title) < 135 else title[:134] + "…"
     with open(picture, "w", encoding="utf-8") as file:
         file.write("\n".join([
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" '
             f'viewBox="0 0 {WIDTH} {y}" font-family="DejaVu Sans, Verdana, sans-serif" '
             f'font-size="{FONT}">',
             f'<rect width="{WIDTH}" height="{y}" fill="white"/>',
-            f'<text x="{MARGIN}" y="20" font-size="15">Heap profile of {html.escape(short)}</text>',
+            f'<text x="{MARGIN}" y="20" font-size="15">{html.escape(title)}</text>',
             f'<text x="{MARGIN}" y="36" fill="#555">{html.escape(note)}</text>',
             *svg, "</svg>\n"]))
-    print(f"aomalloc: {picture}; profiles in {folder}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,30 @@ try 0 --version
 try 42 sh -c 'exit 42'
 try 127 no-such-program
 [[ $errors == *no-such-program* ]] || fail "not named: $errors"
+
+# What looks into processes; and a program of the same name.
+sleep 1000 &
+sleeper=$!
+LD_PRELOAD=$root/lib/libaomalloc.so AO_MALLOC_ENABLE_MMAP=1 \
+  /usr/bin/python3 -Ic 'import time; print("ready", flush=True); time.sleep(1000)' >ready &
+watched=$!
+until grep -q ready ready; do sleep 0.05; done
+try 0 top --once "$watched"
+[[ $output == "aomalloc top: process $watched (python3"*'), mmap'* ]] || fail "top: $output"
+try 0 report "$watched"
+[[ $output == *'in live blocks'* ]] || fail "report: $output"
+try 0 what "$watched" 0x1000
+[[ $output == '0x1000: not an address of aomalloc' ]] || fail "what: $output"
+try 1 top --once "$sleeper"
+[[ $errors == "aomalloc: process $sleeper (sleep) has no aomalloc" ]] || fail "sleep: $errors"
+kill "$sleeper" "$watched"
+[[ ! $(find "$root" -name __pycache__) ]] || fail 'compiled Python is left beside it'
+mkdir bin
+printf '#!/bin/sh\necho "a program, ${LD_PRELOAD##*/}"\n' >bin/top
+chmod +x bin/top
+PATH=$PWD/bin:$PATH try 0 -- top
+[[ $output == 'a program, libaomalloc.so' ]] || fail "a program called top: $output"
+
 for wrong in --no-such-option --limit ''; do
   # shellcheck disable=SC2086
   try 2 $wrong
@@ -135,7 +159,8 @@ done
 diff offered listed || fail 'completion and --help differ'
 
 "$scripts/install" --prefix "$root" --uninstall
-left=$(find "$root" -type f -o -path "*/include/aomalloc" -o -path "*/cmake/aomalloc")
+left=$(find "$root" -type f -o -path "*/include/aomalloc" -o -path "*/cmake/aomalloc" \
+  -o -path "*/share/aomalloc")
 [[ ! $left ]] || fail "left behind: $left"
 
 package=$("$scripts/package" . 2>package.log) || fail "scripts/package: $(<package.log)"
@@ -144,6 +169,7 @@ lintian --fail-on error,warning "$package" ||
 dpkg-deb -x "$package" unpacked
 for file in usr/bin/aomalloc usr/lib/*/libaomalloc.so usr/lib/*/libaomalloc-hardened.so usr/share/man/man1/aomalloc.1.gz \
   usr/share/gdb/auto-load/usr/lib/*/libaomalloc{,-hardened}.so-gdb.py \
+  usr/share/aomalloc/__main__.py usr/share/aomalloc/aomalloc/screen.py \
   usr/include/aomalloc/atomic_ops_malloc.h usr/lib/*/pkgconfig/aomalloc.pc; do
   # shellcheck disable=SC2086
   ls unpacked/$file >/dev/null || fail "the package lacks $file"

@@ -57,6 +57,43 @@ told running 10 10
 [[ ! -e running.3 ]] || fail "more snapshots than signals"
 unset "${!AO_MALLOC_@}"
 
+# In text, the most first. leaks FILE FUNCTION MIB: it is said to have so much, within
+# 10 per cent.
+leaks() {
+  awk -v name="$2" -v mib="$3" '
+    /^[0-9.]+ MiB \(/ { size = $1 }
+    $1 == name && NF == 1 { found = size }
+    END { exit !(found >= mib * 0.9 && found <= mib * 1.1) }' "$1" ||
+    fail "$1 does not tell about $3 MiB of $2: $(<"$1")"
+}
+"$profile" --show --output shown.svg running >shown 2>errors || fail "--show: $(<errors)"
+leaks shown leak_small 100
+leaks shown leak_large 100
+leaks shown leak_more 30
+! grep -qE 'churn|grow|aomalloc' shown || fail "what was freed is live: $(<shown)"
+head -n 3 shown | grep -qE '^1?[0-9]{2}\.[0-9] MiB \(4' || fail "the largest is not first: $(<shown)"
+[[ $(grep -oE 'leak_(small|large|more)' shown | tail -n 1) == leak_more ]] || fail "not last: $(<shown)"
+grep -q 'leak_small (' shown.svg && ! grep -q 'churn (' shown.svg || fail "not what is live is drawn"
+"$profile" --diff --output more.svg running.2 running >more 2>errors || fail "--diff: $(<errors)"
+leaks more leak_more 30
+! grep -qE 'leak_(small|large)' more more.svg || fail "what was live before: $(<more)"
+"$profile" --diff running.1 running.2 >more 2>errors || fail "--diff: $(<errors)"
+[[ $(<more) == 'more is live: nothing that was sampled' ]] || fail "nothing came: $(<more)"
+"$profile" --leaks --rate 64K --output leaks.svg bash -c "'$helpers/profiled'; exit 3" >leaks \
+  2>errors && fail "status 0"
+[[ $? == 3 ]] || fail "--leaks: status $?: $(<errors)"
+leaks leaks leak_small 100
+grep -q 'profiled (process' leaks.svg || fail "the process is not named"
+for wrong in /nonexistent report errors; do
+  ! "$profile" --show "$wrong" >nothing 2>errors || fail "shown: $wrong"
+  [[ $(<errors) == 'aomalloc: '* && $(wc -l <errors) == 1 && ! -s nothing ]] || fail "of $wrong: $(<errors)"
+done
+for wrong in '--show' '--diff running' '--leaks' '--leaks --diff a b'; do
+  # shellcheck disable=SC2086
+  "$profile" $wrong >nothing 2>errors && fail "not refused: $wrong"
+  grep -q usage: errors || fail "of $wrong: $(<errors)"
+done
+
 # said LINE VARIABLE...: what the program says on stderr with the variables set.
 said() {
   local line=$1

@@ -1,5 +1,6 @@
 // Allocates what profile_test knows: leaks of two kinds, and much that is
-// freed. With an argument it then waits for a line, holding what it leaks.
+// freed. With an argument it then waits for a line, holding what it leaks, and
+// leaks more.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,12 @@ __attribute__((noipa)) static void* leak_small(void) {
 }
 
 __attribute__((noipa)) static void* leak_large(void) {
+  void* block = malloc(1 << 20);
+  NOT_A_TAIL_CALL;
+  return block;
+}
+
+__attribute__((noipa)) static void* leak_more(void) {
   void* block = malloc(1 << 20);
   NOT_A_TAIL_CALL;
   return block;
@@ -44,6 +51,7 @@ int main(int argc, char** argv) {
     puts("ready");
     fflush(stdout);
     getchar();
+    for (int i = 0; i < 30; ++i) leak_more();
   }
   return 0;
 }
