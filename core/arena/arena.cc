@@ -60,14 +60,12 @@ void Arena::Unmark(size_t start, size_t count) {
 void Arena::BecameFree(size_t start, size_t count) {
   BarrierAfterUpdate();
   free_runs_.BecameFree(start, count);
-  for (size_t at = start; at < start + count;) {
-    const size_t group = at / FreeHints::kGroupUnits;
-    const size_t behind = (group + 1) * FreeHints::kGroupUnits;
-    const size_t end = behind < start + count ? behind : start + count;
-    if (CountDirty(at, end - at) != 0) {
-      hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
-    }
-    at = end;
+  for (size_t word = start / kWordBits; word < WordsUpTo(start + count);
+       ++word) {
+    if (FreeDirtyIn(word) == 0) continue;
+    const size_t group = word / FreeHints::kGroupWords;
+    hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
+    word = (group + 1) * FreeHints::kGroupWords - 1;  // the next group follows
   }
   if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
 }

@@ -2,16 +2,14 @@
 
 namespace aomalloc {
 
-void FreeHints::Raise(size_t group, size_t hint, size_t most) {
+void FreeHints::RaiseFrom(size_t group, size_t hint, AO_t seen, size_t most) {
   AtomicWord* word = At(group, hint);
-  AO_t seen;
   do {
-    // Acquire: if it was lowered meanwhile, what the one who did so knew of.
+    // Release: who begins to lower it now reads that the units are free.
+    const AO_t raised = Next(seen, (seen & kLowering) != 0 ? kMost : most);
+    if (CasRelease(word, seen, raised)) return;
     seen = LoadAcquire(word);
-    if ((seen & kLowering) == 0 && MostOf(seen) >= most) return;
-    if ((seen & kLowering) != 0) most = kMost;
-    // Release: who reads this before the bits, reads that they are free.
-  } while (!CasRelease(word, seen, Next(seen, most)));
+  } while (IsLow(seen, most));
 }
 
 AO_t FreeHints::BeginLowering(size_t group, size_t hint) {

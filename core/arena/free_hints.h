@@ -63,8 +63,11 @@ class FreeHints {
   }
 
   // To be called after units became free, and after BarrierAfterUpdate: `most`
-  // begin in the group.
-  void Raise(size_t group, size_t hint, size_t most);
+  // begin in the group. Acquire: pairs with Lower.
+  void Raise(size_t group, size_t hint, size_t most) {
+    const AO_t seen = LoadAcquire(At(group, hint));
+    if (IsLow(seen, most)) RaiseFrom(group, hint, seen, most);
+  }
 
   // To lower a hint: BeginLowering, then a look at all bits that matter, then
   // Lower with what was seen and what BeginLowering returned; 0: it failed.
@@ -83,11 +86,16 @@ class FreeHints {
   static size_t MostOf(AO_t hint) {
     return kMost - ((hint & kLessMask) >> kLessShift);
   }
+  // True if it excludes a run of `most`, or may do so soon.
+  static bool IsLow(AO_t hint, size_t most) {
+    return (hint & kLowering) != 0 || MostOf(hint) < most;
+  }
   // What follows `hint`, with another `most`.
   static AO_t Next(AO_t hint, size_t most) {
     return (hint & ~(kVersion - 1)) + kVersion + ((kMost - most) << kLessShift);
   }
 
+  void RaiseFrom(size_t group, size_t hint, AO_t seen, size_t most);
   AtomicWord* At(size_t group, size_t hint) const {
     return &words_[group * kHints + hint];
   }

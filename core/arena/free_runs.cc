@@ -36,15 +36,6 @@ size_t FreeRuns::AlignedUnit(size_t unit, size_t alignment) const {
   return unit + (((~address + 1) & (alignment - 1)) >> unit_shift_);
 }
 
-// The free units of a word of bits. What cannot be accessed is not free.
-AO_t FreeRuns::FreeIn(size_t word) const {
-  const size_t end = LoadRelaxed(end_);
-  if (word * kWordBits >= end) return 0;
-  const AO_t free = ~LoadRelaxed(&used_[word]) & Bitmap::MaskIn(word, 0, end);
-  if (free == 0 || growth_ == nullptr || growth_->IsMapped(word)) return free;
-  return 0;
-}
-
 // The units of a word whose addresses are multiples of `alignment`.
 AO_t FreeRuns::AlignedIn(size_t word, size_t alignment) const {
   const size_t first = word * kWordBits;
@@ -150,11 +141,12 @@ void FreeRuns::BecameFree(size_t start, size_t count) {
   const size_t end = start + count;
   const size_t behind = end + FreeFrom(end);
   for (size_t hint = 0; hint < FreeHints::kAlignments; ++hint) {
-    size_t at = first;
-    while ((at = AlignedUnit(at, AlignmentOf(hint))) < end) {
+    size_t at = AlignedUnit(first, AlignmentOf(hint));
+    if (at >= end) return;  // then no unit is aligned by more, either
+    while (at < end) {
       const size_t group = at / kGroupUnits;
       hints_.Raise(group, hint, Least(behind - at, FreeHints::kMost));
-      at = (group + 1) * kGroupUnits;
+      at = AlignedUnit((group + 1) * kGroupUnits, AlignmentOf(hint));
     }
   }
 }
@@ -163,15 +155,19 @@ void FreeRuns::LowerHint(size_t group, size_t hint) {
   const AO_t begun = hints_.BeginLowering(group, hint);
   if (begun == 0) return;
   const size_t first = group * kGroupWords;
+  const size_t behind =
+      Least(first + kGroupWords, Bitmap::WordsUpTo(LoadRelaxed(end_)));
   size_t most = 0;
   AO_t free = FreeIn(first);
-  for (size_t word = first; word < first + kGroupWords; ++word) {
+  for (size_t word = first; word < behind; ++word) {
     const AO_t next = FreeIn(word + 1);
-    const AO_t aligned = AlignedIn(word, AlignmentOf(hint));
-    while (most < FreeHints::kMost &&
-           (Starts(free, next, most + 1) & aligned) != 0) {
-      ++most;
+    AO_t starts = Starts(free, next, most + 1);
+    if (starts != 0) starts &= AlignedIn(word, AlignmentOf(hint));
+    while (starts != 0 && ++most < FreeHints::kMost) {
+      // Those behind whose run there is one more.
+      starts &= free >> most | next << (kWordBits - most);
     }
+    if (most == FreeHints::kMost) break;
     free = next;
   }
   hints_.Lower(group, hint, begun, most);

@@ -59,7 +59,17 @@ class FreeRuns {
  private:
   static constexpr size_t kWordBits = Bitmap::kWordBits;
 
-  AO_t FreeIn(size_t word) const;
+  // The free units of a word of bits. What cannot be accessed is not free.
+  AO_t FreeIn(size_t word) const {
+    const size_t first = word * kWordBits;
+    const size_t end = LoadRelaxed(end_);
+    if (first >= end) return 0;
+    AO_t free = ~LoadRelaxed(&used_[word]);
+    if (end - first < kWordBits) free &= ~(~AO_t{0} << (end - first));
+    const bool is_there =
+        free == 0 || growth_ == nullptr || growth_->IsMapped(word);
+    return is_there ? free : 0;
+  }
   AO_t AlignedIn(size_t word, size_t alignment) const;
   // The hint about runs that are so aligned, and the alignment that is about.
   size_t HintFor(size_t alignment) const;
