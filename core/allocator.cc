@@ -94,7 +94,7 @@ void ReturnSpan(Run* run) {
 // The address of a new span, or null when there is no memory. `size` is at most
 // PTRDIFF_MAX. Sets `*zeroed` to true if all of the span is known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
-  const memory::Grant grant = memory::Take({size, size, alignment});
+  const memory::Grant grant = memory::Take({size, size, alignment, /*dense=*/true});
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kSpan;
   *zeroed = grant.zeroed;

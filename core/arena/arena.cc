@@ -5,8 +5,6 @@
 namespace aomalloc {
 namespace {
 
-constexpr size_t kPurgeUnits = 4;
-
 AO_t MaskIn(size_t word, size_t start, size_t end) {
   return Bitmap::MaskIn(word, start, end);
 }
@@ -327,67 +325,6 @@ Run* Arena::Cut(Run* run, size_t count) {
   tail->base = AddressOf(tail);
   Commit(&run->units, static_cast<uint32_t>(count));
   return tail;
-}
-
-// Purges the units `bits` of a word, which the caller has marked. False if the
-// system refused some.
-bool Arena::PurgeUnits(size_t word, AO_t bits) {
-  AO_t rest = bits;
-  AO_t purged = 0;
-  while (rest != 0) {
-    const size_t first = CountTrailingZeros(rest);
-    const size_t length = CountTrailingZeros(~(rest >> first));
-    const AO_t mask = MaskIn(0, first, first + length);
-    const size_t unit = word * kWordBits + first;
-    if (os::Purge(base_ + (unit << unit_shift_), length << unit_shift_)) {
-      purged |= mask;
-      AddRelaxed(&purges_, 1);
-      AddRelaxed(&purged_, length);
-    }
-    rest &= ~mask;
-  }
-  // Other threads may have taken some of the units, and purged or cleared them,
-  // before the caller marked them: these are not dirty any more.
-  const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
-  // Its release is not needed: PurgeExcess publishes the bits when it lets the
-  // units go.
-  ClearBitsRelease(&dirty_[word], dirty);
-  AddToCounts(0, ~PopCount(dirty) + 1);
-  return purged == bits;
-}
-
-void Arena::PurgeExcess(size_t allowed, bool insists) {
-  if (!mapped_) return;
-  // If the system refuses to purge some units, for example locked ones, the
-  // rest is still tried. After a few refusals it is of little use: the next
-  // call continues from there.
-  constexpr int kManyRefusals = 4;
-  int refusals = 0;
-  const size_t top = WordsUpTo(end());
-  const size_t from = LoadRelaxed(&purge_from_);
-  for (size_t word = from != 0 && from < top ? from : top; word-- > 0;) {
-    if (dirty_units() <= allowed) break;
-    // A few units at a time: if this operation stops here, they are lost.
-    for (size_t unit = 0; unit < kWordBits; unit += kPurgeUnits) {
-      const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
-      const AO_t used = LoadRelaxed(&used_[word]);
-      const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
-      // Acquire: as in Mark. The purge comes after what the last user wrote.
-      if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
-      const bool purged = PurgeUnits(word, bits);
-      // Release: as in Unmark. The next user comes after the purge, and sees
-      // the `dirty` bits that it cleared.
-      ClearBitsRelease(&used_[word], bits);
-      NoteClean(word);
-      if (word * kWordBits < LoadRelaxed(&first_free_)) {
-        StoreRelaxed(&first_free_, word * kWordBits);
-      }
-      if (!purged && ++refusals == kManyRefusals && !insists) {
-        return StoreRelaxed(&purge_from_, word);
-      }
-    }
-  }
-  if (from != 0) StoreRelaxed(&purge_from_, 0);
 }
 
 }  // namespace aomalloc

@@ -84,7 +84,12 @@ class Arena {
   // `allowed`. Units that the system refuses to purge stay dirty, and others
   // are purged instead. After a few refusals it stops, unless the caller
   // insists, and the next call continues there.
-  void PurgeExcess(size_t allowed, bool insists = false);
+  //
+  // Huge pages that are free go first, then those that are mostly free, which
+  // are broken; then fuller ones, but for kEasy only while more units than
+  // `allowed` and a quarter of those in use are free and dirty.
+  enum class Effort { kEasy, kBreak, kInsist };
+  void PurgeExcess(size_t allowed, Effort effort = Effort::kEasy);
 
   // Gives the addresses of free chunks back while more than `allowed` units are
   // mapped, the highest first. A chunk with dirty units stays until it is
@@ -124,6 +129,19 @@ class Arena {
   bool IsAccessible(size_t unit) const {
     return unit < end() && IsThere(unit / kWordBits);
   }
+  // The kernel is to give the pages of a run, which are new, the size that
+  // others around them have.
+  void SizePages(const Run* run) const {
+    if (growth_ == nullptr) return;
+    growth_->huge_pages()->AskAgain(static_cast<size_t>(run - table_),
+                                    run->units);
+  }
+  // The units for which it was asked for huge pages.
+  size_t huge_units() const {
+    if (growth_ == nullptr) return 0;
+    const size_t end = Bitmap::WordsUpTo(this->end()) * kWordBits;
+    return growth_->huge_pages()->Count(end) * HugePages::kUnits;
+  }
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
@@ -145,6 +163,13 @@ class Arena {
   size_t accessible_units() const {
     return growth_ == nullptr ? end() : growth_->mapped_units();
   }
+  // Dirty units that the last call of PurgeExcess found in huge pages which it
+  // was not to break.
+  size_t spared_units() const {
+    const size_t most = used_units() / kSparedFraction;
+    const size_t spared = LoadRelaxed(&spared_);
+    return spared < most ? spared : most;
+  }
   size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
   size_t purges() const { return LoadRelaxed(&purges_); }
   size_t purged_units() const { return LoadRelaxed(&purged_); }
@@ -165,6 +190,9 @@ class Arena {
   static constexpr size_t kNone = ~size_t{0};
   // How many chunks, 32 MiB, one system call unmaps.
   static constexpr size_t kMostUnmapped = 8;
+  // How much may stay free and dirty in huge pages that are not mostly free:
+  // one part in so many of what is in use.
+  static constexpr size_t kSparedFraction = 4;
 
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
                   AtomicWord* used, AtomicWord* dirty, Growth* growth,
@@ -214,7 +242,24 @@ class Arena {
   void SetDirtyBits(size_t start, size_t count);
   void ClearDirtyBits(size_t start, size_t count);
   void AddToCounts(size_t used, size_t dirty);
-  bool PurgeUnits(size_t word, AO_t units);
+  // A sweep over the arena that purges.
+  struct Sweep {
+    static constexpr int kManyRefusals = 4;
+    bool GivesUp() const { return refusals >= kManyRefusals && !insists; }
+
+    size_t allowed = 0;    // it stops when no more are free and dirty
+    size_t fullest = 0;    // it breaks huge pages with so many units in use
+    bool insists = false;  // whatever is refused
+    bool all = false;      // units that are resident and not dirty, too
+    int refusals = 0;
+    bool left = false;  // there were fuller pages
+  };
+  bool PurgeUnits(size_t word, AO_t bits);
+  void LetGo(size_t word, AO_t bits);
+  void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);
+  void PurgeFreeOfHuge(size_t word, AO_t used, AO_t page, Sweep* sweep);
+  void PurgePage(size_t word, AO_t page, Sweep* sweep);
+  void PurgeAll(Sweep* sweep);
 
   char* const base_;
   const size_t units_;
@@ -235,6 +280,7 @@ class Arena {
   // from this bit on the units that are free and dirty.
   static constexpr int kCountBits = 32;
   AtomicWord counts_ = 0;
+  AtomicWord spared_ = 0;  // see spared_units()
   // For reports: the most units that were in use, the number of purges, and the
   // number of units that were purged.
   AtomicWord peak_used_ = 0;

@@ -93,7 +93,7 @@ Growth::Piece Growth::Map(size_t least, size_t wanted) {
     }
     if (!claimed_.Mark(first, chunks)) continue;  // another thread was faster
     const Piece piece = {first * kChunkUnits, (first + chunks) * kChunkUnits};
-    const os::Filled filled = Fill(piece);
+    const os::Filled filled = Fill(piece, least);
     if (filled == os::Filled::kDone) {
       RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
       return piece;
@@ -117,7 +117,7 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
   while (true) {
     const Piece piece = {start, start + chunks * kChunkUnits};
     if (piece.end <= most_ && claimed_.Mark(first, chunks)) {
-      if (Fill(piece) == os::Filled::kDone) return piece;
+      if (Fill(piece, least) == os::Filled::kDone) return piece;
       LetGo(piece);
     }
     if (chunks == least_chunks) return Piece();
@@ -125,7 +125,8 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
   }
 }
 
-os::Filled Growth::Fill(const Piece& piece) {
+// Maps a piece, because `least` units of it are wanted.
+os::Filled Growth::Fill(const Piece& piece, size_t least) {
   char* start = base_ + (piece.start << unit_shift_);
   const size_t bytes = (piece.end - piece.start) << unit_shift_;
   // The memory first: where that is refused, no table is needed for it.
@@ -136,6 +137,7 @@ os::Filled Growth::Fill(const Piece& piece) {
     return os::Filled::kRefused;
   }
   os::Name(start, bytes, os::kHeapName);
+  huge_pages_->Ask(piece.start, piece.end, least, mapped_units());
   return filled;
 }
 

@@ -22,6 +22,7 @@
 #define AOMALLOC_CORE_ARENA_GROWTH_H_
 
 #include "core/arena/bitmap.h"
+#include "core/arena/huge_pages.h"
 #include "core/arena/run.h"
 #include "core/base/atomics.h"
 #include "core/base/os_memory.h"
@@ -38,13 +39,14 @@ class Growth {
   // which kTableUnits have their descriptors. The bitmaps are zero, and have a
   // bit for each chunk.
   Growth(char* base, int unit_shift, Run* table, size_t most,
-         AtomicWord* claimed, AtomicWord* mapped)
+         AtomicWord* claimed, AtomicWord* mapped, HugePages* huge_pages)
       : base_(base),
         unit_shift_(unit_shift),
         table_(table),
         most_(most),
         claimed_(claimed),
-        mapped_(mapped) {}
+        mapped_(mapped),
+        huge_pages_(huge_pages) {}
 
   // The units that have descriptors, which read as zero at first.
   size_t units() const { return LoadAcquire(&units_); }
@@ -54,6 +56,8 @@ class Growth {
 
   // Acquire: the memory is there.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
+
+  HugePages* huge_pages() const { return huge_pages_; }
 
   // Units from `start` to `end`, whole chunks, that nobody else sees.
   struct Piece {
@@ -96,7 +100,7 @@ class Growth {
   void PassBy(size_t first, size_t count);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
-  os::Filled Fill(const Piece& piece);
+  os::Filled Fill(const Piece& piece, size_t least);
 
   char* const base_;
   const int unit_shift_;
@@ -109,6 +113,7 @@ class Growth {
   AtomicWord unmap_failures_ = 0;
   Bitmap claimed_;
   Bitmap mapped_;
+  HugePages* const huge_pages_;
 };
 
 }  // namespace aomalloc

@@ -29,18 +29,23 @@ struct Layout {
 };
 
 // Huge pages can form where the data begins on such a boundary.
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kHuge = HugePages::kBytes;
 
 // What of the primary arena is mapped at first.
 struct Primary {
   Arena arena;
   Growth growth;
+  HugePages huge_pages;
 };
 constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
 static_assert(kPrimaryUnits % Growth::kTableUnits == 0);
+static_assert(Growth::kChunkUnits * kMappedUnitBytes == 2 * kHuge);
 constexpr size_t kChunkBitmapBytes =
     RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 8;
-constexpr Layout kPrimary(sizeof(Primary) + 2 * kChunkBitmapBytes,
+constexpr size_t kHugeBitmapBytes =
+    RoundUp(kPrimaryUnits / HugePages::kUnits, 64) / 8;
+constexpr Layout kPrimary(sizeof(Primary) + 3 * kChunkBitmapBytes +
+                              kHugeBitmapBytes,
                           kPrimaryUnits, kHuge);
 size_t PrimaryHeadBytes() {
   return RoundUp(kPrimary.table + Growth::kTableUnits * sizeof(Run),
@@ -105,12 +110,15 @@ Arena* MakePrimary() {
   auto* primary = reinterpret_cast<Primary*>(start);
   auto* claimed = reinterpret_cast<AtomicWord*>(primary + 1);
   auto* mapped = claimed + kChunkBitmapBytes / sizeof(AO_t);
-  auto* used = mapped + kChunkBitmapBytes / sizeof(AO_t);
+  auto* asked = mapped + kChunkBitmapBytes / sizeof(AO_t);
+  auto* huge = asked + kChunkBitmapBytes / sizeof(AO_t);
+  auto* used = huge + kHugeBitmapBytes / sizeof(AO_t);
   auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
   auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
   char* base = start + kPrimary.base;
-  new (&primary->growth)
-      Growth(base, kMappedUnitShift, table, kPrimaryUnits, claimed, mapped);
+  new (&primary->huge_pages) HugePages(base, asked, huge);
+  new (&primary->growth) Growth(base, kMappedUnitShift, table, kPrimaryUnits,
+                                claimed, mapped, &primary->huge_pages);
   return new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift,
                                      table, used, dirty, &primary->growth);
 }

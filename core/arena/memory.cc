@@ -137,7 +137,9 @@ void PurgeForCeiling() {
   for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
     const size_t room = ceiling::Room() / kMappedUnitBytes;
     const size_t allowed = room > kept ? room - kept : 0;
-    if (MappedAt(i)->dirty_units() > allowed) MappedAt(i)->PurgeExcess(allowed);
+    if (MappedAt(i)->dirty_units() > allowed) {
+      MappedAt(i)->PurgeExcess(allowed, Arena::Effort::kBreak);
+    }
     kept += MappedAt(i)->dirty_units();
   }
 }
@@ -177,6 +179,7 @@ bool RenewPages(const Arena* arena, Run* run, bool* dirty) {
   os::Mark(run->base);
   const size_t bytes = run->units * arena->unit_bytes();
   *dirty = !os::Renew(run->base, bytes);
+  if (!*dirty) arena->SizePages(run);
   return !*dirty || os::IsMarked(run->base);
 }
 
@@ -236,6 +239,7 @@ Grant Take(const Request& request) {
   if (MmapEnabled()) {
     const size_t bytes =
         RoundUp(request.mapped_bytes, kMappedUnitBytes) + kGuardBytes;
+    HugePages::NoteTaken(request.dense);
     if (Reserve(bytes)) {
       const Grant grant = TakeMapped(bytes, request.alignment);
       if (grant.run != nullptr) {
@@ -301,7 +305,7 @@ bool Trim(size_t keep) {
   for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
     Arena* arena = MappedAt(i);
     const size_t purged = arena->purged_units();
-    arena->PurgeExcess(keep / arena->unit_bytes(), /*insists=*/true);
+    arena->PurgeExcess(keep / arena->unit_bytes(), Arena::Effort::kInsist);
     trimmed |= arena->purged_units() != purged;
     purge::Addresses(arena);
   }

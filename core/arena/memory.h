@@ -117,7 +117,8 @@ void Exhausted();
 struct Request {
   size_t mapped_bytes;
   size_t static_bytes;
-  size_t alignment;  // a power of two
+  size_t alignment;    // a power of two
+  bool dense = false;  // it is likely that all of it will be used
 };
 
 struct Grant {

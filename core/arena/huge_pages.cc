@@ -1,0 +1,127 @@
+#include "core/arena/huge_pages.h"
+
+#include "core/arena/ceiling.h"
+#include "core/base/hardening.h"
+#include "core/base/os_memory.h"
+
+namespace aomalloc {
+namespace {
+
+AtomicWord choice;  // a Choice
+
+// How dense the runs are that were taken of late: a dense one adds 1, another
+// takes 1 off, within bounds.
+AtomicWord density;
+constexpr AO_t kMostDensity = 16;
+
+// Where small and huge pages meet, the kernel has two mappings, of which a
+// process may have some 65,530.
+constexpr size_t kMostMappings = 8192;
+
+size_t PopCount(AO_t bits) {
+  return static_cast<size_t>(__builtin_popcountl(bits));
+}
+
+// The hardened build has its guards in what would be huge pages. Where pages
+// are larger than 4 KiB, huge ones are larger than a chunk.
+bool MayAsk() { return !hardening::kOn && os::PageSize() == 4096; }
+
+bool IsWanted(size_t least, size_t there) {
+  switch (static_cast<HugePages::Choice>(LoadRelaxed(&choice))) {
+    case HugePages::Choice::kNever:
+      return false;
+    case HugePages::Choice::kAlways:
+      return true;
+    case HugePages::Choice::kAuto:
+      break;
+  }
+  return least <= there && LoadRelaxed(&density) > kMostDensity / 2 &&
+         !ceiling::IsSet();
+}
+
+bool IsNever() {
+  return LoadRelaxed(&choice) == static_cast<AO_t>(HugePages::Choice::kNever);
+}
+
+}  // namespace
+
+void HugePages::Choose(Choice wanted) {
+  StoreRelaxed(&choice, static_cast<AO_t>(wanted));
+}
+
+void HugePages::NoteTaken(bool dense) {
+  const AO_t seen = LoadRelaxed(&density);
+  if (dense) {
+    if (seen < kMostDensity) StoreRelaxed(&density, seen + 1);
+  } else {
+    if (seen > 0) StoreRelaxed(&density, seen - 1);
+  }
+}
+
+void HugePages::Ask(size_t start, size_t end, size_t least, size_t there) {
+  if (!MayAsk()) return;
+  const bool huge = IsWanted(least, there);
+  const size_t pages = (end - start) / kUnits;
+  // The bits may still be those of chunks that were unmapped.
+  asked_.Clear(start / kChunkUnits, (end - start) / kChunkUnits);
+  huge_.Clear(start / kUnits, pages);
+  if (!huge && !IsNever()) return;
+  asked_.Set(start / kChunkUnits, (end - start) / kChunkUnits);
+  if (huge) {
+    huge_.Set(start / kUnits, pages);
+    os::UseHugePages(PageOf(start), pages * kBytes);
+  } else {
+    os::KeepPagesSmall(PageOf(start), pages * kBytes);
+  }
+}
+
+void HugePages::AskAgain(size_t start, size_t count) const {
+  const size_t end = start + count;
+  constexpr size_t kUnitBytes = kBytes / kUnits;
+  for (size_t unit = start; unit < end;) {
+    const size_t next = (unit / kUnits + 1) * kUnits;
+    char* from = base_ + unit * kUnitBytes;
+    const size_t bytes = ((next < end ? next : end) - unit) * kUnitBytes;
+    if (IsHuge(unit)) {
+      os::UseHugePages(from, bytes);
+    } else if (IsBroken(unit)) {
+      os::KeepPagesSmall(from, bytes);
+    }
+    unit = next;
+  }
+}
+
+// True if the kernel has so many mappings for the pages of [0, end) already
+// that no more should be made.
+bool HugePages::HasManyMappings(size_t end) const {
+  size_t borders = 0;
+  AO_t carry = 0;
+  for (size_t word = 0; word < Bitmap::WordsUpTo(end / kUnits); ++word) {
+    const AO_t bits = LoadRelaxed(huge_.word(word));
+    borders += PopCount(bits ^ (bits << 1 | carry));
+    carry = bits >> (Bitmap::kWordBits - 1);
+  }
+  return borders > kMostMappings;
+}
+
+void HugePages::Break(size_t unit, size_t end) {
+  const bool many = HasManyMappings(end);
+  huge_.Clear(unit / kUnits, 1);
+  if (!many) os::KeepPagesSmall(PageOf(unit), kBytes);
+}
+
+void HugePages::Mend(size_t unit) {
+  if (IsNever()) return;
+  if (os::UseHugePages(PageOf(unit), kBytes)) huge_.Set(unit / kUnits, 1);
+}
+
+size_t HugePages::Count(size_t end) const {
+  size_t count = 0;
+  for (size_t word = 0; word < Bitmap::WordsUpTo(end / kUnits); ++word) {
+    count += PopCount(LoadRelaxed(huge_.word(word)) &
+                      Bitmap::MaskIn(word, 0, end / kUnits));
+  }
+  return count;
+}
+
+}  // namespace aomalloc
