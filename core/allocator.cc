@@ -94,7 +94,8 @@ void ReturnSpan(Run* run) {
 // The address of a new span, or null when there is no memory. `size` is at most
 // PTRDIFF_MAX. Sets `*zeroed` to true if all of the span is known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
-  const memory::Grant grant = memory::Take({size, size, alignment, /*dense=*/true});
+  const memory::Grant grant =
+      memory::Take({size, size, alignment, /*dense=*/true});
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kSpan;
   *zeroed = grant.zeroed;
@@ -229,9 +230,12 @@ void* MoveSpan(Run* run, size_t size) {
   size_t bytes = old_bytes;
   if (run->moved_units != 0) bytes = run->moved_units * memory::UnitBytes(run);
   // The new place may be in the static heap, where a unit may be smaller than a
-  // page.
+  // page. And where small pages are moved from or to, no huge ones can be: so
+  // less than one is copied.
+  const bool breaks_huge =
+      bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
   const auto outcome =
-      memory::IsMapped(to)
+      memory::IsMapped(to) && !breaks_huge
           ? move::Pages(run, bytes, to, hardened_spans::Bytes(to))
           : move::Outcome::kRefused;
   if (outcome == move::Outcome::kLost) return nullptr;

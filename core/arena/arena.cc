@@ -256,6 +256,7 @@ void Arena::AddToCounts(size_t used, size_t dirty) {
 
 // Counts units that the caller has marked. True if none is dirty.
 bool Arena::BeginUse(size_t start, size_t count) {
+  if (growth_ != nullptr) growth_->huge_pages()->NoteUse(start + count);
   const size_t dirty = CountDirty(start, count);
   AddToCounts(count, ~dirty + 1);
   RaiseTo(&peak_used_, used_units());

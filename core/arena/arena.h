@@ -136,6 +136,14 @@ class Arena {
     growth_->huge_pages()->AskAgain(static_cast<size_t>(run - table_),
                                     run->units);
   }
+  // True if a run begins or ends in a page for which it was asked for a huge
+  // one.
+  bool IsHuge(const Run* run) const {
+    if (growth_ == nullptr) return false;
+    const HugePages* pages = growth_->huge_pages();
+    const auto first = static_cast<size_t>(run - table_);
+    return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
+  }
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
     if (growth_ == nullptr) return 0;

@@ -58,35 +58,46 @@ void HugePages::NoteTaken(bool dense) {
   }
 }
 
+void HugePages::AskFor(size_t first, size_t pages) {
+  asked_.Set(first, pages);
+  huge_.Set(first, pages);
+  os::UseHugePages(PageOf(first * kUnits), pages * kBytes);
+}
+
 void HugePages::Ask(size_t start, size_t end, size_t least, size_t there) {
   if (!MayAsk()) return;
-  const bool huge = IsWanted(least, there);
+  const size_t first = start / kUnits;
   const size_t pages = (end - start) / kUnits;
   // The bits may still be those of chunks that were unmapped.
-  asked_.Clear(start / kChunkUnits, (end - start) / kChunkUnits);
-  huge_.Clear(start / kUnits, pages);
-  if (!huge && !IsNever()) return;
-  asked_.Set(start / kChunkUnits, (end - start) / kChunkUnits);
-  if (huge) {
-    huge_.Set(start / kUnits, pages);
-    os::UseHugePages(PageOf(start), pages * kBytes);
-  } else {
+  asked_.Clear(first, pages);
+  huge_.Clear(first, pages);
+  if (IsNever()) {
+    asked_.Set(first, pages);
     os::KeepPagesSmall(PageOf(start), pages * kBytes);
+  } else if (IsWanted(least, there)) {
+    AskFor(first, pages);
   }
+}
+
+void HugePages::AskForSecond() {
+  if (!CasRelaxed(&second_is_used_, 0, 1)) return;
+  if (MayAsk() && !IsAsked(kUnits) && IsWanted(0, 0)) AskFor(1, 1);
 }
 
 void HugePages::AskAgain(size_t start, size_t count) const {
   const size_t end = start + count;
   constexpr size_t kUnitBytes = kBytes / kUnits;
   for (size_t unit = start; unit < end;) {
-    const size_t next = (unit / kUnits + 1) * kUnits;
+    const bool huge = IsHuge(unit);
+    const bool broken = IsBroken(unit);
+    size_t next = unit;
+    do {
+      next = (next / kUnits + 1) * kUnits;
+    } while (next < end && IsHuge(next) == huge && IsBroken(next) == broken);
     char* from = base_ + unit * kUnitBytes;
     const size_t bytes = ((next < end ? next : end) - unit) * kUnitBytes;
-    if (IsHuge(unit)) {
-      os::UseHugePages(from, bytes);
-    } else if (IsBroken(unit)) {
-      os::KeepPagesSmall(from, bytes);
-    }
+    if (huge) os::UseHugePages(from, bytes);
+    if (broken) os::KeepPagesSmall(from, bytes);
     unit = next;
   }
 }

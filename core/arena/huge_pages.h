@@ -31,6 +31,7 @@
 
 #include "core/arena/bitmap.h"
 #include "core/base/atomics.h"
+#include "core/base/likely.h"
 
 namespace aomalloc {
 
@@ -53,7 +54,7 @@ class HugePages {
   static void NoteTaken(bool dense);
 
   // Of an arena whose chunks are two huge pages. The bitmaps are zero. `asked`
-  // has a bit for each chunk, `huge` for each huge page.
+  // and `huge` have a bit for each huge page.
   constexpr HugePages(char* base, AtomicWord* asked, AtomicWord* huge)
       : base_(base), asked_(asked), huge_(huge) {}
 
@@ -61,6 +62,14 @@ class HugePages {
   // of `least` units was wanted where there were `there`. For the thread that
   // has claimed the chunks, before it publishes them.
   void Ask(size_t start, size_t end, size_t least, size_t there);
+
+  // To be called when a run that ends at `end` was taken. The second page of
+  // the arena is asked for when it is first used.
+  void NoteUse(size_t end) {
+    if (Unlikely(end > kUnits && LoadRelaxed(&second_is_used_) == 0)) {
+      AskForSecond();
+    }
+  }
 
   // The same once more for units whose pages were replaced by new ones. For who
   // has marked them.
@@ -83,13 +92,14 @@ class HugePages {
   size_t Count(size_t end) const;
 
  private:
-  static constexpr size_t kChunkUnits = 2 * kUnits;
-
-  bool IsAsked(size_t unit) const { return asked_.IsSet(unit / kChunkUnits); }
+  bool IsAsked(size_t unit) const { return asked_.IsSet(unit / kUnits); }
+  void AskFor(size_t first, size_t pages);
+  void AskForSecond();
   char* PageOf(size_t unit) const { return base_ + unit / kUnits * kBytes; }
   bool HasManyMappings(size_t end) const;
 
   char* const base_;
+  AtomicWord second_is_used_ = 0;
   Bitmap asked_;
   Bitmap huge_;
 };

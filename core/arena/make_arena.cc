@@ -44,8 +44,8 @@ constexpr size_t kChunkBitmapBytes =
     RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 8;
 constexpr size_t kHugeBitmapBytes =
     RoundUp(kPrimaryUnits / HugePages::kUnits, 64) / 8;
-constexpr Layout kPrimary(sizeof(Primary) + 3 * kChunkBitmapBytes +
-                              kHugeBitmapBytes,
+constexpr Layout kPrimary(sizeof(Primary) + 2 * kChunkBitmapBytes +
+                              2 * kHugeBitmapBytes,
                           kPrimaryUnits, kHuge);
 size_t PrimaryHeadBytes() {
   return RoundUp(kPrimary.table + Growth::kTableUnits * sizeof(Run),
@@ -111,7 +111,7 @@ Arena* MakePrimary() {
   auto* claimed = reinterpret_cast<AtomicWord*>(primary + 1);
   auto* mapped = claimed + kChunkBitmapBytes / sizeof(AO_t);
   auto* asked = mapped + kChunkBitmapBytes / sizeof(AO_t);
-  auto* huge = asked + kChunkBitmapBytes / sizeof(AO_t);
+  auto* huge = asked + kHugeBitmapBytes / sizeof(AO_t);
   auto* used = huge + kHugeBitmapBytes / sizeof(AO_t);
   auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
   auto* table = reinterpret_cast<Run*>(start + kPrimary.table);

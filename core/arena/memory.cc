@@ -111,13 +111,27 @@ bool AddArena(int slot, size_t bytes) {
   return true;
 }
 
+// The alignment of a run that may consist of huge pages: it begins with one, if
+// little of its last one is left.
+size_t HugeAlignment(size_t bytes, size_t alignment) {
+  const size_t left = (~bytes + 1) & (HugePages::kBytes - 1);
+  const bool fits = left <= bytes / 8 && alignment < HugePages::kBytes;
+  return fits ? HugePages::kBytes : alignment;
+}
+
 Grant TakeMapped(size_t bytes, size_t alignment) {
   while (true) {
     int slot = 0;
     for (; slot < kMaxMapped; ++slot) {
       Arena* arena = MappedAt(slot);
       if (arena == nullptr) break;
-      const Arena::Taken taken = arena->Take(arena->UnitsFor(bytes), alignment);
+      const size_t units = arena->UnitsFor(bytes);
+      const size_t huge = HugeAlignment(bytes, alignment);
+      Arena::Taken taken;
+      if (arena->grows()) taken = arena->Take(units, huge);
+      if (taken.run == nullptr && (!arena->grows() || huge != alignment)) {
+        taken = arena->Take(units, alignment);
+      }
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
         if (arena->grows()) PlacePrimary(arena);
@@ -270,6 +284,8 @@ bool Extend(Run* run, size_t bytes) {
   ceiling::Release(more);
   return false;
 }
+
+bool IsHuge(const Run* run) { return ArenaOfRun(run)->IsHuge(run); }
 
 void Shrink(Run* run, size_t bytes) {
   Arena* arena = ArenaOfRun(run);

@@ -140,6 +140,9 @@ bool Extend(Run* run, size_t bytes);
 // Gives back the units that a run of `bytes`, which is not 0, does not need.
 void Shrink(Run* run, size_t bytes);
 
+// True if the run begins or ends in a huge page.
+bool IsHuge(const Run* run);
+
 // Gives a run back, and purges what is due. `dirty`: its memory may be other
 // than zero. If the run's pages cannot be made usable again (guards, moved
 // pages), the run stays in use for ever.
