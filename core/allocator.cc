@@ -240,6 +240,7 @@ void* MoveSpan(Run* run, size_t size) {
           : move::Outcome::kRefused;
   if (outcome == move::Outcome::kLost) return nullptr;
   const size_t moved = outcome == move::Outcome::kMoved ? bytes : 0;
+  if (moved != 0) memory::SizePages(to);
   move::Copy(run->base + moved, place + moved, old_bytes - moved,
              moved != 0 || (zeroed && outcome == move::Outcome::kRefused));
   samples::OnFree(run);
@@ -249,17 +250,29 @@ void* MoveSpan(Run* run, size_t size) {
   return place;
 }
 
-// Changes the size of a span in place, or moves it if it is large. Null if it
-// has to be copied, or if there is no memory to move it.
+// Makes a span larger, in place or elsewhere. Null if it has to be copied, or
+// if there is no memory to move it.
+void* GrowSpan(Run* run, size_t size) {
+  if (memory::BelongsInHuge(run, size)) {
+    if (void* place = MoveSpan(run, size)) return place;
+  }
+  if (memory::Extend(run, size)) {
+    samples::OnResize(run, size);
+    return run->base;
+  }
+  const bool is_large = hardened_spans::Bytes(run) >= move::kLeastBytes;
+  return is_large && memory::IsMapped(run) ? MoveSpan(run, size) : nullptr;
+}
+
+// Changes the size of a span. Null as above.
 void* ResizeSpan(Run* run, size_t size) {
   const size_t old_bytes = hardened_spans::Bytes(run);
   if (!hardened_spans::kAreReused) {
     if (!ResizeInPlace(run, run->base, old_bytes, size)) return nullptr;
   } else if (size <= old_bytes) {
     memory::Shrink(run, size);
-  } else if (!memory::Extend(run, size)) {
-    if (!memory::IsMapped(run) || old_bytes < move::kLeastBytes) return nullptr;
-    return MoveSpan(run, size);
+  } else {
+    return GrowSpan(run, size);
   }
   samples::OnResize(run, size);
   return run->base;

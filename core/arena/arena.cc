@@ -87,7 +87,7 @@ bool Arena::Mark(size_t start, size_t count) {
 
 void Arena::Unmark(size_t start, size_t count) {
   Bitmap(used_).Clear(start, count);
-  if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+  NoteFree(start);
 }
 
 // Lets others see what was mapped, some of which is marked.
@@ -256,31 +256,43 @@ void Arena::AddToCounts(size_t used, size_t dirty) {
 
 // Counts units that the caller has marked. True if none is dirty.
 bool Arena::BeginUse(size_t start, size_t count) {
-  if (growth_ != nullptr) growth_->huge_pages()->NoteUse(start + count);
   const size_t dirty = CountDirty(start, count);
   AddToCounts(count, ~dirty + 1);
   RaiseTo(&peak_used_, used_units());
   return dirty == 0;
 }
 
-Arena::Taken Arena::Take(size_t count, size_t alignment) {
+// Where to look for a run of `count` units first: a dense one in huge pages, if
+// the heap is not too small for them, so that small pages are left to others.
+size_t Arena::LowestFor(size_t count, bool dense) const {
+  const size_t used = used_units();
+  const bool huge = dense && growth_ != nullptr && used >= HugePages::kUnits &&
+                    HugePages::AreWanted(count, used);
+  return huge ? kWordBits : 0;
+}
+
+Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   Taken taken;
-  size_t from = LoadRelaxed(&first_free_);
+  const size_t lowest = LowestFor(count, dense);
+  AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
+  size_t from = LoadRelaxed(hint);
+  if (from < lowest) from = lowest;
   size_t start;
   while (true) {
     start = FindFree(from, count, alignment);
-    if (start == kNone && from != 0) {
-      from = 0;  // The hint may be wrong: search everything before growing.
+    if (start == kNone && from != lowest) {
+      from =
+          lowest;  // The hint may be wrong: search everything before growing.
       continue;
     }
     if (start == kNone || Mark(start, count)) break;
     from = start;
   }
   if (start == kNone) start = Grow(count, alignment);
-  if (start == kNone) return taken;
-  if (count == 1 && alignment <= unit_bytes()) {
-    StoreRelaxed(&first_free_, start + 1);
+  if (start == kNone) {
+    return lowest == 0 ? taken : Take(count, alignment, /*dense=*/false);
   }
+  if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
   taken.zeroed = BeginUse(start, count);
   taken.run = table_ + start;
   taken.run->units = static_cast<uint32_t>(count);

@@ -56,8 +56,9 @@ class Arena {
   };
 
   // Takes `count` > 0 units whose address is a multiple of `alignment` (a power
-  // of two). Sets only `units` and `base` of the descriptor.
-  Taken Take(size_t count, size_t alignment);
+  // of two). Sets only `units` and `base` of the descriptor. `dense`: it is
+  // likely that all of the run will be used.
+  Taken Take(size_t count, size_t alignment, bool dense = false);
 
   // From now on only the first `count` units may be used, or all if there are
   // fewer. Units above that are in use already stay in use. Only for an arena
@@ -144,6 +145,12 @@ class Arena {
     const auto first = static_cast<size_t>(run - table_);
     return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
   }
+  // True if a run lies in small pages, and one of `count` units would be taken
+  // in huge ones, and fill half of one.
+  bool BelongsInHuge(const Run* run, size_t count) const {
+    return count >= HugePages::kUnits / 2 && !IsHuge(run) &&
+           static_cast<size_t>(run - table_) < LowestFor(count, true);
+  }
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
     if (growth_ == nullptr) return 0;
@@ -224,7 +231,15 @@ class Arena {
   size_t NextUsed(size_t from, size_t end) const;
   size_t NextFree(size_t from, size_t end) const;
   size_t AlignedUnit(size_t unit, size_t alignment) const;
+  size_t LowestFor(size_t count, bool dense) const;
   bool Mark(size_t start, size_t count);
+  // To be called when units from `start` on were unmarked.
+  void NoteFree(size_t start) {
+    if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+    if (start < LoadRelaxed(&first_free_dense_)) {
+      StoreRelaxed(&first_free_dense_, start);
+    }
+  }
   void Unmark(size_t start, size_t count);
   // How much to grow by: a tenth, to keep system calls rare.
   size_t Step() const {
@@ -279,6 +294,8 @@ class Arena {
   Growth* const growth_;
   AtomicWord end_;             // see end()
   AtomicWord first_free_ = 0;  // hint: units below it are in use
+  // Hint: units below it are in use, except those of the first chunk.
+  AtomicWord first_free_dense_ = 0;
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;
   // Hint: where the next search for chunks to unmap begins, downwards; 0: at

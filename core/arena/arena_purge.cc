@@ -51,9 +51,7 @@ void Arena::LetGo(size_t word, AO_t bits) {
   // `dirty` bits that it cleared.
   ClearBitsRelease(&used_[word], bits);
   NoteClean(word);
-  if (word * kWordBits < LoadRelaxed(&first_free_)) {
-    StoreRelaxed(&first_free_, word * kWordBits);
-  }
+  NoteFree(word * kWordBits);
 }
 
 // Purges free units of a word, which were not in use when `used` was read.

@@ -26,19 +26,6 @@ size_t PopCount(AO_t bits) {
 // are larger than 4 KiB, huge ones are larger than a chunk.
 bool MayAsk() { return !hardening::kOn && os::PageSize() == 4096; }
 
-bool IsWanted(size_t least, size_t there) {
-  switch (static_cast<HugePages::Choice>(LoadRelaxed(&choice))) {
-    case HugePages::Choice::kNever:
-      return false;
-    case HugePages::Choice::kAlways:
-      return true;
-    case HugePages::Choice::kAuto:
-      break;
-  }
-  return least <= there && LoadRelaxed(&density) > kMostDensity / 2 &&
-         !ceiling::IsSet();
-}
-
 bool IsNever() {
   return LoadRelaxed(&choice) == static_cast<AO_t>(HugePages::Choice::kNever);
 }
@@ -49,6 +36,20 @@ void HugePages::Choose(Choice wanted) {
   StoreRelaxed(&choice, static_cast<AO_t>(wanted));
 }
 
+bool HugePages::AreWanted(size_t least, size_t there) {
+  if (!MayAsk()) return false;
+  switch (static_cast<HugePages::Choice>(LoadRelaxed(&choice))) {
+    case Choice::kNever:
+      return false;
+    case Choice::kAlways:
+      return true;
+    case Choice::kAuto:
+      break;
+  }
+  return least <= there && LoadRelaxed(&density) > kMostDensity / 2 &&
+         !ceiling::IsSet();
+}
+
 void HugePages::NoteTaken(bool dense) {
   const AO_t seen = LoadRelaxed(&density);
   if (dense) {
@@ -56,12 +57,6 @@ void HugePages::NoteTaken(bool dense) {
   } else {
     if (seen > 0) StoreRelaxed(&density, seen - 1);
   }
-}
-
-void HugePages::AskFor(size_t first, size_t pages) {
-  asked_.Set(first, pages);
-  huge_.Set(first, pages);
-  os::UseHugePages(PageOf(first * kUnits), pages * kBytes);
 }
 
 void HugePages::Ask(size_t start, size_t end, size_t least, size_t there) {
@@ -74,14 +69,11 @@ void HugePages::Ask(size_t start, size_t end, size_t least, size_t there) {
   if (IsNever()) {
     asked_.Set(first, pages);
     os::KeepPagesSmall(PageOf(start), pages * kBytes);
-  } else if (IsWanted(least, there)) {
-    AskFor(first, pages);
+  } else if (AreWanted(least, there)) {
+    asked_.Set(first, pages);
+    huge_.Set(first, pages);
+    os::UseHugePages(PageOf(start), pages * kBytes);
   }
-}
-
-void HugePages::AskForSecond() {
-  if (!CasRelaxed(&second_is_used_, 0, 1)) return;
-  if (MayAsk() && !IsAsked(kUnits) && IsWanted(0, 0)) AskFor(1, 1);
 }
 
 void HugePages::AskAgain(size_t start, size_t count) const {

@@ -31,7 +31,6 @@
 
 #include "core/arena/bitmap.h"
 #include "core/base/atomics.h"
-#include "core/base/likely.h"
 
 namespace aomalloc {
 
@@ -53,6 +52,10 @@ class HugePages {
   // it will be used.
   static void NoteTaken(bool dense);
 
+  // Whether the kernel is to be asked for the memory of a run of `least` units,
+  // where `there` are in use or can be used.
+  static bool AreWanted(size_t least, size_t there);
+
   // Of an arena whose chunks are two huge pages. The bitmaps are zero. `asked`
   // and `huge` have a bit for each huge page.
   constexpr HugePages(char* base, AtomicWord* asked, AtomicWord* huge)
@@ -62,14 +65,6 @@ class HugePages {
   // of `least` units was wanted where there were `there`. For the thread that
   // has claimed the chunks, before it publishes them.
   void Ask(size_t start, size_t end, size_t least, size_t there);
-
-  // To be called when a run that ends at `end` was taken. The second page of
-  // the arena is asked for when it is first used.
-  void NoteUse(size_t end) {
-    if (Unlikely(end > kUnits && LoadRelaxed(&second_is_used_) == 0)) {
-      AskForSecond();
-    }
-  }
 
   // The same once more for units whose pages were replaced by new ones. For who
   // has marked them.
@@ -93,13 +88,10 @@ class HugePages {
 
  private:
   bool IsAsked(size_t unit) const { return asked_.IsSet(unit / kUnits); }
-  void AskFor(size_t first, size_t pages);
-  void AskForSecond();
   char* PageOf(size_t unit) const { return base_ + unit / kUnits * kBytes; }
   bool HasManyMappings(size_t end) const;
 
   char* const base_;
-  AtomicWord second_is_used_ = 0;
   Bitmap asked_;
   Bitmap huge_;
 };

@@ -119,7 +119,7 @@ size_t HugeAlignment(size_t bytes, size_t alignment) {
   return fits ? HugePages::kBytes : alignment;
 }
 
-Grant TakeMapped(size_t bytes, size_t alignment) {
+Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
   while (true) {
     int slot = 0;
     for (; slot < kMaxMapped; ++slot) {
@@ -128,9 +128,9 @@ Grant TakeMapped(size_t bytes, size_t alignment) {
       const size_t units = arena->UnitsFor(bytes);
       const size_t huge = HugeAlignment(bytes, alignment);
       Arena::Taken taken;
-      if (arena->grows()) taken = arena->Take(units, huge);
+      if (arena->grows()) taken = arena->Take(units, huge, dense);
       if (taken.run == nullptr && (!arena->grows() || huge != alignment)) {
-        taken = arena->Take(units, alignment);
+        taken = arena->Take(units, alignment, dense);
       }
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
@@ -255,7 +255,7 @@ Grant Take(const Request& request) {
         RoundUp(request.mapped_bytes, kMappedUnitBytes) + kGuardBytes;
     HugePages::NoteTaken(request.dense);
     if (Reserve(bytes)) {
-      const Grant grant = TakeMapped(bytes, request.alignment);
+      const Grant grant = TakeMapped(bytes, request.alignment, request.dense);
       if (grant.run != nullptr) {
         GuardEnd(grant.run);
         return grant;
@@ -286,6 +286,13 @@ bool Extend(Run* run, size_t bytes) {
 }
 
 bool IsHuge(const Run* run) { return ArenaOfRun(run)->IsHuge(run); }
+
+void SizePages(const Run* run) { ArenaOfRun(run)->SizePages(run); }
+
+bool BelongsInHuge(const Run* run, size_t bytes) {
+  const Arena* arena = ArenaOfRun(run);
+  return arena->BelongsInHuge(run, arena->UnitsFor(bytes));
+}
 
 void Shrink(Run* run, size_t bytes) {
   Arena* arena = ArenaOfRun(run);

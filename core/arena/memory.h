@@ -143,6 +143,14 @@ void Shrink(Run* run, size_t bytes);
 // True if the run begins or ends in a huge page.
 bool IsHuge(const Run* run);
 
+// True if the run lies in small pages, and one of `bytes` is better taken in
+// huge ones.
+bool BelongsInHuge(const Run* run, size_t bytes);
+
+// To be called when other pages were put in a mapped run: the kernel is to give
+// them the size that others there have.
+void SizePages(const Run* run);
+
 // Gives a run back, and purges what is due. `dirty`: its memory may be other
 // than zero. If the run's pages cannot be made usable again (guards, moved
 // pages), the run stays in use for ever.
