@@ -107,13 +107,16 @@ size_t Arena::FreeTail(size_t there) const {
   return words * kWordBits;
 }
 
-// Maps memory for `count` units and marks them; kNone when there is none.
-size_t Arena::Grow(size_t count, size_t alignment) {
+// Maps memory for `count` units, from `lowest` on, and marks them; kNone when
+// there is none.
+size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   if (growth_ == nullptr || count > units_) return kNone;
   // Where memory ends, so that what is free there does not lie idle.
   const size_t there = end();
   const size_t tail = AlignedUnit(FreeTail(there), alignment);
-  if (tail < there && count > there - tail && Mark(tail, there - tail)) {
+  const bool is_near = HugePages::InOneArea(lowest, tail);
+  if (is_near && tail < there && count > there - tail &&
+      Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count)) return tail;
     Unmark(tail, there - tail);
   }
@@ -122,7 +125,7 @@ size_t Arena::Grow(size_t count, size_t alignment) {
       reinterpret_cast<uintptr_t>(base_) | kWordBits << unit_shift_;
   const bool is_aligned = (chunk & (alignment - 1)) == 0;
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
-  const Growth::Piece piece = growth_->Map(least, Step());
+  const Growth::Piece piece = growth_->Map(least, Step(), lowest);
   if (piece.start == piece.end) return kNone;
   const size_t start = AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
@@ -262,13 +265,18 @@ bool Arena::BeginUse(size_t start, size_t count) {
   return dirty == 0;
 }
 
-// Where to look for a run of `count` units first: a dense one in huge pages, if
-// the heap is not too small for them, so that small pages are left to others.
+// Where to look for a run of `count` units: a dense one among huge pages, if
+// the heap is large enough for them.
 size_t Arena::LowestFor(size_t count, bool dense) const {
-  const size_t used = used_units();
-  const bool huge = dense && growth_ != nullptr && used >= HugePages::kUnits &&
-                    HugePages::AreWanted(count, used);
-  return huge ? kWordBits : 0;
+  if (!dense || growth_ == nullptr) return 0;
+  return HugePages::FirstUnit(count, used_units());
+}
+
+// True if a run that is not dense may be at `start`. It leaves huge pages to
+// dense ones, unless it finds a unit that is resident anyway.
+bool Arena::IsGoodFor(size_t start, bool dense) const {
+  return dense || growth_ == nullptr || !growth_->huge_pages()->IsHuge(start) ||
+         IsDirty(start);
 }
 
 Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
@@ -285,13 +293,23 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
           lowest;  // The hint may be wrong: search everything before growing.
       continue;
     }
-    if (start == kNone || Mark(start, count)) break;
+    if (start == kNone) {
+      start = Grow(count, alignment, lowest);
+      break;
+    }
+    if (!IsGoodFor(start, dense)) {
+      const size_t grown = Grow(count, alignment, 0);
+      if (grown != kNone) {
+        start = grown;
+        break;
+      }
+      dense = true;
+    }
+    if (Mark(start, count)) break;
     from = start;
   }
-  if (start == kNone) start = Grow(count, alignment);
-  if (start == kNone) {
-    return lowest == 0 ? taken : Take(count, alignment, /*dense=*/false);
-  }
+  if (start == kNone && lowest != 0) return Take(count, alignment, false);
+  if (start == kNone) return taken;
   if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
   taken.zeroed = BeginUse(start, count);
   taken.run = table_ + start;

@@ -232,6 +232,7 @@ class Arena {
   size_t NextFree(size_t from, size_t end) const;
   size_t AlignedUnit(size_t unit, size_t alignment) const;
   size_t LowestFor(size_t count, bool dense) const;
+  bool IsGoodFor(size_t start, bool dense) const;
   bool Mark(size_t start, size_t count);
   // To be called when units from `start` on were unmarked.
   void NoteFree(size_t start) {
@@ -248,7 +249,7 @@ class Arena {
     return tenth < kMost ? tenth : kMost;
   }
   size_t FreeTail(size_t there) const;
-  size_t Grow(size_t count, size_t alignment);
+  size_t Grow(size_t count, size_t alignment, size_t lowest);
   bool GrowAt(size_t start, size_t end);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
   void UnmapFree(size_t allowed, size_t looks);
@@ -294,7 +295,7 @@ class Arena {
   Growth* const growth_;
   AtomicWord end_;             // see end()
   AtomicWord first_free_ = 0;  // hint: units below it are in use
-  // Hint: units below it are in use, except those of the first chunk.
+  // Hint: units below it are in use, except those below the huge pages.
   AtomicWord first_free_dense_ = 0;
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;

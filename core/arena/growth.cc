@@ -79,12 +79,14 @@ void Growth::LetGo(const Piece& piece) {
   if (first < LoadRelaxed(&from_)) StoreRelaxed(&from_, first);
 }
 
-Growth::Piece Growth::Map(size_t least, size_t wanted) {
+Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest) {
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);
   size_t stride = 1;
   for (int i = 0; i < kMostTries; ++i) {
-    size_t first = FindUnclaimed(LoadRelaxed(&from_), chunks);
+    const size_t hint = LoadRelaxed(&from_);
+    const size_t from = lowest / kChunkUnits;
+    size_t first = FindUnclaimed(hint > from ? hint : from, chunks);
     if (first == kNone) first = FindUnclaimed(0, chunks);
     if (first == kNone) {
       if (chunks == least_chunks) break;
@@ -93,7 +95,7 @@ Growth::Piece Growth::Map(size_t least, size_t wanted) {
     }
     if (!claimed_.Mark(first, chunks)) continue;  // another thread was faster
     const Piece piece = {first * kChunkUnits, (first + chunks) * kChunkUnits};
-    const os::Filled filled = Fill(piece, least);
+    const os::Filled filled = Fill(piece);
     if (filled == os::Filled::kDone) {
       RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
       return piece;
@@ -117,7 +119,7 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
   while (true) {
     const Piece piece = {start, start + chunks * kChunkUnits};
     if (piece.end <= most_ && claimed_.Mark(first, chunks)) {
-      if (Fill(piece, least) == os::Filled::kDone) return piece;
+      if (Fill(piece) == os::Filled::kDone) return piece;
       LetGo(piece);
     }
     if (chunks == least_chunks) return Piece();
@@ -125,8 +127,7 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
   }
 }
 
-// Maps a piece, because `least` units of it are wanted.
-os::Filled Growth::Fill(const Piece& piece, size_t least) {
+os::Filled Growth::Fill(const Piece& piece) {
   char* start = base_ + (piece.start << unit_shift_);
   const size_t bytes = (piece.end - piece.start) << unit_shift_;
   // The memory first: where that is refused, no table is needed for it.
@@ -137,7 +138,7 @@ os::Filled Growth::Fill(const Piece& piece, size_t least) {
     return os::Filled::kRefused;
   }
   os::Name(start, bytes, os::kHeapName);
-  huge_pages_->Ask(piece.start, piece.end, least, mapped_units());
+  huge_pages_->Ask(piece.start, piece.end);
   return filled;
 }
 

@@ -65,9 +65,10 @@ class Growth {
     size_t end = 0;  // `start` if there are none
   };
 
-  // Maps chunks that have `least` units, or as many as `wanted`. An empty piece
+  // Maps chunks that have `least` units, or as many as `wanted`, from the unit
+  // `lowest` on if there is room. An empty piece
   // when the system has no memory to promise, or there is no room.
-  Piece Map(size_t least, size_t wanted);
+  Piece Map(size_t least, size_t wanted, size_t lowest = 0);
 
   // The same, just at `start`, where a chunk begins.
   Piece MapAt(size_t start, size_t least, size_t wanted);
@@ -100,7 +101,7 @@ class Growth {
   void PassBy(size_t first, size_t count);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
-  os::Filled Fill(const Piece& piece, size_t least);
+  os::Filled Fill(const Piece& piece);
 
   char* const base_;
   const int unit_shift_;

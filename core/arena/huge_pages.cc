@@ -9,10 +9,8 @@ namespace {
 
 AtomicWord choice;  // a Choice
 
-// How dense the runs are that were taken of late: a dense one adds 1, another
-// takes 1 off, within bounds.
-AtomicWord density;
-constexpr AO_t kMostDensity = 16;
+// A heap that has less in use stays on small pages.
+constexpr size_t kLeastUnits = 40;
 
 // Where small and huge pages meet, the kernel has two mappings, of which a
 // process may have some 65,530.
@@ -26,9 +24,11 @@ size_t PopCount(AO_t bits) {
 // are larger than 4 KiB, huge ones are larger than a chunk.
 bool MayAsk() { return !hardening::kOn && os::PageSize() == 4096; }
 
-bool IsNever() {
-  return LoadRelaxed(&choice) == static_cast<AO_t>(HugePages::Choice::kNever);
+bool Is(HugePages::Choice wanted) {
+  return LoadRelaxed(&choice) == static_cast<AO_t>(wanted);
 }
+bool IsAuto() { return Is(HugePages::Choice::kAuto); }
+bool IsNever() { return Is(HugePages::Choice::kNever); }
 
 }  // namespace
 
@@ -36,30 +36,16 @@ void HugePages::Choose(Choice wanted) {
   StoreRelaxed(&choice, static_cast<AO_t>(wanted));
 }
 
-bool HugePages::AreWanted(size_t least, size_t there) {
-  if (!MayAsk()) return false;
-  switch (static_cast<HugePages::Choice>(LoadRelaxed(&choice))) {
-    case Choice::kNever:
-      return false;
-    case Choice::kAlways:
-      return true;
-    case Choice::kAuto:
-      break;
-  }
-  return least <= there && LoadRelaxed(&density) > kMostDensity / 2 &&
-         !ceiling::IsSet();
+size_t HugePages::FirstUnit(size_t count, size_t used) {
+  const bool large = used >= kLeastUnits && count <= used;
+  return large && IsAuto() && MayAsk() && !ceiling::IsSet() ? kFirstUnit : 0;
 }
 
-void HugePages::NoteTaken(bool dense) {
-  const AO_t seen = LoadRelaxed(&density);
-  if (dense) {
-    if (seen < kMostDensity) StoreRelaxed(&density, seen + 1);
-  } else {
-    if (seen > 0) StoreRelaxed(&density, seen - 1);
-  }
+bool HugePages::AreWanted(size_t start) {
+  return IsAuto() ? start >= kFirstUnit && !ceiling::IsSet() : !IsNever();
 }
 
-void HugePages::Ask(size_t start, size_t end, size_t least, size_t there) {
+void HugePages::Ask(size_t start, size_t end) {
   if (!MayAsk()) return;
   const size_t first = start / kUnits;
   const size_t pages = (end - start) / kUnits;
@@ -69,7 +55,7 @@ void HugePages::Ask(size_t start, size_t end, size_t least, size_t there) {
   if (IsNever()) {
     asked_.Set(first, pages);
     os::KeepPagesSmall(PageOf(start), pages * kBytes);
-  } else if (AreWanted(least, there)) {
+  } else if (AreWanted(start)) {
     asked_.Set(first, pages);
     huge_.Set(first, pages);
     os::UseHugePages(PageOf(start), pages * kBytes);

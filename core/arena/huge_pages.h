@@ -48,23 +48,25 @@ class HugePages {
   };
   static void Choose(Choice choice);
 
-  // To be called for each run that is taken. `dense`: it is likely that all of
-  // it will be used.
-  static void NoteTaken(bool dense);
+  // Where to look for a dense run of `count` units in an arena of which `used`
+  // are in use.
+  static size_t FirstUnit(size_t count, size_t used);
 
-  // Whether the kernel is to be asked for the memory of a run of `least` units,
-  // where `there` are in use or can be used.
-  static bool AreWanted(size_t least, size_t there);
+  // Below this unit pages are small. It leaves 256 MiB of addresses.
+  static constexpr size_t kFirstUnit = 4096;
+  static bool InOneArea(size_t unit, size_t other) {
+    return (unit < kFirstUnit) == (other < kFirstUnit);
+  }
 
   // Of an arena whose chunks are two huge pages. The bitmaps are zero. `asked`
   // and `huge` have a bit for each huge page.
   constexpr HugePages(char* base, AtomicWord* asked, AtomicWord* huge)
       : base_(base), asked_(asked), huge_(huge) {}
 
-  // Asks for the chunks of [start, end), which were just mapped because a run
-  // of `least` units was wanted where there were `there`. For the thread that
-  // has claimed the chunks, before it publishes them.
-  void Ask(size_t start, size_t end, size_t least, size_t there);
+  // Asks for the chunks of [start, end), which were just mapped, if they are to
+  // be huge. For the thread that has claimed the chunks, before it publishes
+  // them.
+  void Ask(size_t start, size_t end);
 
   // The same once more for units whose pages were replaced by new ones. For who
   // has marked them.
@@ -89,6 +91,7 @@ class HugePages {
  private:
   bool IsAsked(size_t unit) const { return asked_.IsSet(unit / kUnits); }
   char* PageOf(size_t unit) const { return base_ + unit / kUnits * kBytes; }
+  static bool AreWanted(size_t start);
   bool HasManyMappings(size_t end) const;
 
   char* const base_;

@@ -253,7 +253,6 @@ Grant Take(const Request& request) {
   if (MmapEnabled()) {
     const size_t bytes =
         RoundUp(request.mapped_bytes, kMappedUnitBytes) + kGuardBytes;
-    HugePages::NoteTaken(request.dense);
     if (Reserve(bytes)) {
       const Grant grant = TakeMapped(bytes, request.alignment, request.dense);
       if (grant.run != nullptr) {
