@@ -91,11 +91,18 @@ void ReturnSpan(Run* run) {
   memory::Return(run, /*dirty=*/true);
 }
 
+// True if a span takes most of its units, as one that a little of many units is
+// used of keeps more memory resident in huge pages.
+bool IsDense(size_t size) {
+  const size_t last = size % memory::kMappedUnitBytes;
+  return last == 0 || memory::kMappedUnitBytes - last <= size / 5;
+}
+
 // The address of a new span, or null when there is no memory. `size` is at most
 // PTRDIFF_MAX. Sets `*zeroed` to true if all of the span is known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
   const memory::Grant grant =
-      memory::Take({size, size, alignment, /*dense=*/true});
+      memory::Take({size, size, alignment, IsDense(size)});
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kSpan;
   *zeroed = grant.zeroed;

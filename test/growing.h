@@ -10,6 +10,7 @@
 
 #include "core/arena/arena.h"
 #include "core/arena/growth.h"
+#include "core/arena/huge_pages.h"
 #include "core/arena/make_arena.h"
 #include "core/base/os_memory.h"
 
@@ -31,8 +32,9 @@ struct Growing {
     base = place + kTables * kTableBytes;
     os::Renew(place, kTableBytes);
     os::Unmap(place + kTableBytes, bytes - kTableBytes);
-    growth = new (growth_space)
-        Growth(base, memory::kMappedUnitShift, table, kUnits, claimed, mapped);
+    huge_pages = new (huge_pages_space) HugePages(base, asked, huge);
+    growth = new (growth_space) Growth(base, memory::kMappedUnitShift, table,
+                                       kUnits, claimed, mapped, huge_pages);
     arena = new (arena_space) Arena(base, kUnits, memory::kMappedUnitShift,
                                     table, used, dirty, growth);
   }
@@ -63,10 +65,14 @@ struct Growing {
   Run* table;
   AtomicWord claimed[kWords / 64] = {};
   AtomicWord mapped[kWords / 64] = {};
+  AtomicWord asked[kWords / 32] = {};
+  AtomicWord huge[kWords / 32] = {};
   AtomicWord used[kWords] = {};
   AtomicWord dirty[kWords] = {};
+  alignas(HugePages) char huge_pages_space[sizeof(HugePages)];
   alignas(Growth) char growth_space[sizeof(Growth)];
   alignas(Arena) char arena_space[sizeof(Arena)];
+  HugePages* huge_pages;
   Growth* growth;
   Arena* arena;
 };

@@ -114,8 +114,8 @@ size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   // Where memory ends, so that what is free there does not lie idle.
   const size_t there = end();
   const size_t tail = AlignedUnit(FreeTail(there), alignment);
-  const bool is_near = HugePages::InOneArea(lowest, tail);
-  if (is_near && tail < there && count > there - tail &&
+  const bool is_here = HugePages::AreInOneArea(lowest, tail);
+  if (is_here && tail < there && count > there - tail &&
       Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count)) return tail;
     Unmark(tail, there - tail);
@@ -125,7 +125,7 @@ size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
       reinterpret_cast<uintptr_t>(base_) | kWordBits << unit_shift_;
   const bool is_aligned = (chunk & (alignment - 1)) == 0;
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
-  const Growth::Piece piece = growth_->Map(least, Step(), lowest);
+  const Growth::Piece piece = growth_->Map(least, Step(), lowest, lowest != 0);
   if (piece.start == piece.end) return kNone;
   const size_t start = AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
@@ -265,23 +265,21 @@ bool Arena::BeginUse(size_t start, size_t count) {
   return dirty == 0;
 }
 
-// Where to look for a run of `count` units: a dense one among huge pages, if
-// the heap is large enough for them.
-size_t Arena::LowestFor(size_t count, bool dense) const {
+size_t Arena::PlaceFor(size_t count, bool dense) const {
   if (!dense || growth_ == nullptr) return 0;
-  return HugePages::FirstUnit(count, used_units());
+  return HugePages::PlaceForDense(count, used_units());
 }
 
-// True if a run that is not dense may be at `start`. It leaves huge pages to
-// dense ones, unless it finds a unit that is resident anyway.
-bool Arena::IsGoodFor(size_t start, bool dense) const {
-  return dense || growth_ == nullptr || !growth_->huge_pages()->IsHuge(start) ||
-         IsDirty(start);
+// True if a sparse run should not be at `start`. A dirty unit is resident
+// anyway.
+bool Arena::IsTooGood(size_t start) const {
+  return growth_ != nullptr && growth_->huge_pages()->AreTooGoodFor(start) &&
+         !IsDirty(start);
 }
 
 Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   Taken taken;
-  const size_t lowest = LowestFor(count, dense);
+  const size_t lowest = PlaceFor(count, dense);
   AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
   size_t from = LoadRelaxed(hint);
   if (from < lowest) from = lowest;
@@ -289,27 +287,18 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   while (true) {
     start = FindFree(from, count, alignment);
     if (start == kNone && from != lowest) {
-      from =
-          lowest;  // The hint may be wrong: search everything before growing.
+      // The hint may be wrong: search everything before growing.
+      from = lowest;
       continue;
     }
-    if (start == kNone) {
-      start = Grow(count, alignment, lowest);
-      break;
-    }
-    if (!IsGoodFor(start, dense)) {
-      const size_t grown = Grow(count, alignment, 0);
-      if (grown != kNone) {
-        start = grown;
-        break;
-      }
-      dense = true;
-    }
-    if (Mark(start, count)) break;
+    const bool grows = start == kNone || (!dense && IsTooGood(start));
+    const size_t grown = grows ? Grow(count, alignment, lowest) : kNone;
+    if (grown != kNone) start = grown;
+    if (start == kNone || start == grown || Mark(start, count)) break;
     from = start;
   }
-  if (start == kNone && lowest != 0) return Take(count, alignment, false);
-  if (start == kNone) return taken;
+  if (start == kNone)
+    return lowest == 0 ? taken : Take(count, alignment, false);
   if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
   taken.zeroed = BeginUse(start, count);
   taken.run = table_ + start;

@@ -149,7 +149,7 @@ class Arena {
   // in huge ones, and fill half of one.
   bool BelongsInHuge(const Run* run, size_t count) const {
     return count >= HugePages::kUnits / 2 && !IsHuge(run) &&
-           static_cast<size_t>(run - table_) < LowestFor(count, true);
+           static_cast<size_t>(run - table_) < PlaceFor(count, /*dense=*/true);
   }
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
@@ -207,7 +207,7 @@ class Arena {
   static constexpr size_t kMostUnmapped = 8;
   // How much may stay free and dirty in huge pages that are not mostly free:
   // one part in so many of what is in use.
-  static constexpr size_t kSparedFraction = 4;
+  static constexpr size_t kSparedFraction = 16;
 
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
                   AtomicWord* used, AtomicWord* dirty, Growth* growth,
@@ -231,8 +231,8 @@ class Arena {
   size_t NextUsed(size_t from, size_t end) const;
   size_t NextFree(size_t from, size_t end) const;
   size_t AlignedUnit(size_t unit, size_t alignment) const;
-  size_t LowestFor(size_t count, bool dense) const;
-  bool IsGoodFor(size_t start, bool dense) const;
+  size_t PlaceFor(size_t count, bool dense) const;
+  bool IsTooGood(size_t start) const;
   bool Mark(size_t start, size_t count);
   // To be called when units from `start` on were unmarked.
   void NoteFree(size_t start) {
@@ -295,7 +295,7 @@ class Arena {
   Growth* const growth_;
   AtomicWord end_;             // see end()
   AtomicWord first_free_ = 0;  // hint: units below it are in use
-  // Hint: units below it are in use, except those below the huge pages.
+  // The same, except for those below the huge pages.
   AtomicWord first_free_dense_ = 0;
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;

@@ -79,7 +79,8 @@ void Growth::LetGo(const Piece& piece) {
   if (first < LoadRelaxed(&from_)) StoreRelaxed(&from_, first);
 }
 
-Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest) {
+Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest,
+                          bool huge) {
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);
   size_t stride = 1;
@@ -95,7 +96,7 @@ Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest) {
     }
     if (!claimed_.Mark(first, chunks)) continue;  // another thread was faster
     const Piece piece = {first * kChunkUnits, (first + chunks) * kChunkUnits};
-    const os::Filled filled = Fill(piece);
+    const os::Filled filled = Fill(piece, huge);
     if (filled == os::Filled::kDone) {
       RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
       return piece;
@@ -113,13 +114,15 @@ Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest) {
 }
 
 Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
+  const bool huge = start != 0 && (huge_pages_->IsHuge(start - 1) ||
+                                   huge_pages_->IsBroken(start - 1));
   const size_t first = start / kChunkUnits;
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);
   while (true) {
     const Piece piece = {start, start + chunks * kChunkUnits};
     if (piece.end <= most_ && claimed_.Mark(first, chunks)) {
-      if (Fill(piece) == os::Filled::kDone) return piece;
+      if (Fill(piece, huge) == os::Filled::kDone) return piece;
       LetGo(piece);
     }
     if (chunks == least_chunks) return Piece();
@@ -127,7 +130,7 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
   }
 }
 
-os::Filled Growth::Fill(const Piece& piece) {
+os::Filled Growth::Fill(const Piece& piece, bool huge) {
   char* start = base_ + (piece.start << unit_shift_);
   const size_t bytes = (piece.end - piece.start) << unit_shift_;
   // The memory first: where that is refused, no table is needed for it.
@@ -138,7 +141,7 @@ os::Filled Growth::Fill(const Piece& piece) {
     return os::Filled::kRefused;
   }
   os::Name(start, bytes, os::kHeapName);
-  huge_pages_->Ask(piece.start, piece.end);
+  huge_pages_->Ask(piece.start, piece.end, huge);
   return filled;
 }
 

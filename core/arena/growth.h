@@ -66,11 +66,12 @@ class Growth {
   };
 
   // Maps chunks that have `least` units, or as many as `wanted`, from the unit
-  // `lowest` on if there is room. An empty piece
+  // `lowest` on if there is room, and of huge pages if `huge`. An empty piece
   // when the system has no memory to promise, or there is no room.
-  Piece Map(size_t least, size_t wanted, size_t lowest = 0);
+  Piece Map(size_t least, size_t wanted, size_t lowest = 0, bool huge = false);
 
-  // The same, just at `start`, where a chunk begins.
+  // The same, just at `start`, where a chunk begins. Its pages are like those
+  // before it.
   Piece MapAt(size_t start, size_t least, size_t wanted);
 
   // Lets everybody see a piece.
@@ -101,7 +102,7 @@ class Growth {
   void PassBy(size_t first, size_t count);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
-  os::Filled Fill(const Piece& piece);
+  os::Filled Fill(const Piece& piece, bool huge);
 
   char* const base_;
   const int unit_shift_;

@@ -27,8 +27,6 @@ bool MayAsk() { return !hardening::kOn && os::PageSize() == 4096; }
 bool Is(HugePages::Choice wanted) {
   return LoadRelaxed(&choice) == static_cast<AO_t>(wanted);
 }
-bool IsAuto() { return Is(HugePages::Choice::kAuto); }
-bool IsNever() { return Is(HugePages::Choice::kNever); }
 
 }  // namespace
 
@@ -36,26 +34,34 @@ void HugePages::Choose(Choice wanted) {
   StoreRelaxed(&choice, static_cast<AO_t>(wanted));
 }
 
-size_t HugePages::FirstUnit(size_t count, size_t used) {
-  const bool large = used >= kLeastUnits && count <= used;
-  return large && IsAuto() && MayAsk() && !ceiling::IsSet() ? kFirstUnit : 0;
+size_t HugePages::PlaceForDense(size_t count, size_t used) {
+  const bool is_large = used >= kLeastUnits && count <= used;
+  return is_large && Is(Choice::kAuto) && MayAsk() && !ceiling::IsSet()
+             ? kFirstUnit
+             : 0;
 }
 
-bool HugePages::AreWanted(size_t start) {
-  return IsAuto() ? start >= kFirstUnit && !ceiling::IsSet() : !IsNever();
+bool HugePages::AreTooGoodFor(size_t unit) const {
+  return Is(Choice::kAuto) && IsHuge(unit);
 }
 
-void HugePages::Ask(size_t start, size_t end) {
+void HugePages::AskForPiece(void* start, size_t bytes) {
+  if (!MayAsk()) return;
+  if (Is(Choice::kNever)) os::KeepPagesSmall(start, bytes);
+  if (Is(Choice::kAlways)) os::UseHugePages(start, bytes);
+}
+
+void HugePages::Ask(size_t start, size_t end, bool huge) {
   if (!MayAsk()) return;
   const size_t first = start / kUnits;
   const size_t pages = (end - start) / kUnits;
   // The bits may still be those of chunks that were unmapped.
   asked_.Clear(first, pages);
   huge_.Clear(first, pages);
-  if (IsNever()) {
+  if (Is(Choice::kNever)) {
     asked_.Set(first, pages);
     os::KeepPagesSmall(PageOf(start), pages * kBytes);
-  } else if (AreWanted(start)) {
+  } else if (huge || Is(Choice::kAlways)) {
     asked_.Set(first, pages);
     huge_.Set(first, pages);
     os::UseHugePages(PageOf(start), pages * kBytes);
@@ -100,7 +106,7 @@ void HugePages::Break(size_t unit, size_t end) {
 }
 
 void HugePages::Mend(size_t unit) {
-  if (IsNever()) return;
+  if (Is(Choice::kNever)) return;
   if (os::UseHugePages(PageOf(unit), kBytes)) huge_.Set(unit / kUnits, 1);
 }
 

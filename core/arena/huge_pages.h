@@ -1,29 +1,27 @@
 // Huge pages: for which memory of an arena that grows the kernel is asked for
 // them.
 //
-// A huge page takes one page fault and one entry of the TLB instead of 512. But
-// all of it is resident as soon as one byte of it was touched. So the kernel is
-// asked only where an arena grows, and not
+// A huge page takes one page fault, and one entry of the TLB, instead of 512.
+// But all of it is resident as soon as one byte of it was touched. So the arena
+// has two areas. Below kFirstUnit pages are small: for small heaps, for runs
+// that are larger than all else that is in use, and for sparse runs, of which a
+// little may be used: a slab that does not follow a full one, a span that does
+// not need most of its units. Each of many threads has some of these. From
+// kFirstUnit on dense runs are taken, and the arena grows by huge pages. With a
+// ceiling, which counts what is resident, there are none.
 //
-//   - for its first chunks, and where a run is wanted that is larger than all
-//     that there is: small heaps stay on small pages, and so does a large block
-//     of which little may ever be touched
-//   - while most runs that are taken are sparse: a slab of which a block or two
-//     may be used, as each of many threads has some
-//   - below a ceiling: then it counts what is resident.
-//
-// A purge gives whole huge pages back. To purge a part of one it breaks the
-// page: from then on the kernel is asked for small ones there. (Otherwise the
-// kernel would fill the page again, in the background.) When all units of a
-// broken page are free, it is purged as a whole, and becomes huge again.
+// A purge gives whole huge pages back. Before it gives back a part of one it
+// breaks the page: it tells the kernel to use small ones there, or the kernel
+// would fill the page again in the background. When all units of a broken page
+// are free, it is purged as a whole, and made huge again.
 //
 // Who touches what: any thread and handler may call anything at any time, as
-// far as nothing else is said below. The bits are hints: a thread that reads
-// one too early or too late breaks a page too many or too few.
+// far as nothing else is said below. The bits are hints: who reads one too
+// early or too late breaks a page too many or too few.
 //
-// Interruption: a thread that stops between the bit of a page and the system
-// call leaves a page that is not what its bit says. Then the kernel uses a huge
-// page where small ones were wanted, or the reverse.
+// Interruption: stopped between the bit of a page and the system call, a thread
+// leaves a page that is not what its bit says: the kernel uses a huge one where
+// small ones were wanted, or the reverse. The same holds if it refuses a call.
 #ifndef AOMALLOC_CORE_ARENA_HUGE_PAGES_H_
 #define AOMALLOC_CORE_ARENA_HUGE_PAGES_H_
 
@@ -42,31 +40,37 @@ class HugePages {
 
   // What the user wants.
   enum class Choice : AO_t {
-    kAuto,    // what is said above
-    kNever,   // none, also where the system gives them to everybody
-    kAlways,  // wherever an arena grows
+    kAuto,    // what is said above, if the system gives them to those that ask
+    kNever,   // none, also if the system gives them to everybody
+    kAlways,  // everywhere
   };
   static void Choose(Choice choice);
 
-  // Where to look for a dense run of `count` units in an arena of which `used`
-  // are in use.
-  static size_t FirstUnit(size_t count, size_t used);
-
-  // Below this unit pages are small. It leaves 256 MiB of addresses.
+  // Where huge pages begin. Below it are 256 MiB of addresses.
   static constexpr size_t kFirstUnit = 4096;
-  static bool InOneArea(size_t unit, size_t other) {
+  static bool AreInOneArea(size_t unit, size_t other) {
     return (unit < kFirstUnit) == (other < kFirstUnit);
   }
+
+  // Where to look for a dense run of `count` units, of an arena that has `used`
+  // in use: at kFirstUnit, or at 0.
+  static size_t PlaceForDense(size_t count, size_t used);
+
+  // True if a sparse run should not be at `unit`, if there is another place.
+  bool AreTooGoodFor(size_t unit) const;
+
+  // Asks for the memory of a piece, which was just mapped.
+  static void AskForPiece(void* start, size_t bytes);
 
   // Of an arena whose chunks are two huge pages. The bitmaps are zero. `asked`
   // and `huge` have a bit for each huge page.
   constexpr HugePages(char* base, AtomicWord* asked, AtomicWord* huge)
       : base_(base), asked_(asked), huge_(huge) {}
 
-  // Asks for the chunks of [start, end), which were just mapped, if they are to
-  // be huge. For the thread that has claimed the chunks, before it publishes
-  // them.
-  void Ask(size_t start, size_t end);
+  // Asks for the chunks of [start, end), which were just mapped, as the user
+  // has chosen; `huge` is for kAuto. For the thread that has claimed the
+  // chunks, before it publishes them.
+  void Ask(size_t start, size_t end, bool huge);
 
   // The same once more for units whose pages were replaced by new ones. For who
   // has marked them.
@@ -74,7 +78,7 @@ class HugePages {
 
   // True if the kernel was asked for a huge page for the unit.
   bool IsHuge(size_t unit) const { return huge_.IsSet(unit / kUnits); }
-  // True if the page of the unit is broken.
+  // True if it was, and the page is broken.
   bool IsBroken(size_t unit) const { return IsAsked(unit) && !IsHuge(unit); }
 
   // Breaks the page of `unit`. For a thread that has marked some of its units,
@@ -91,7 +95,6 @@ class HugePages {
  private:
   bool IsAsked(size_t unit) const { return asked_.IsSet(unit / kUnits); }
   char* PageOf(size_t unit) const { return base_ + unit / kUnits * kBytes; }
-  static bool AreWanted(size_t start);
   bool HasManyMappings(size_t end) const;
 
   char* const base_;

@@ -71,6 +71,7 @@ Arena* MakePiece(size_t data_bytes) {
   if (start == nullptr) return nullptr;
   os::Name(start, layout.base + data_bytes, os::kHeapName);
   char* base = start + layout.base;
+  HugePages::AskForPiece(base, data_bytes);
   // Between the table and the blocks is a guard.
   const size_t gap = kTableGap & ~(os::PageSize() - 1);
   os::Forbid(base - gap, gap);

@@ -111,12 +111,17 @@ bool AddArena(int slot, size_t bytes) {
   return true;
 }
 
-// The alignment of a run that may consist of huge pages: it begins with one, if
-// little of its last one is left.
-size_t HugeAlignment(size_t bytes, size_t alignment) {
+// Takes a run of an arena. One of huge pages begins with one, if little of its
+// last one is left over.
+Arena::Taken TakeFrom(Arena* arena, size_t bytes, size_t alignment,
+                      bool dense) {
+  const size_t units = arena->UnitsFor(bytes);
   const size_t left = (~bytes + 1) & (HugePages::kBytes - 1);
-  const bool fits = left <= bytes / 8 && alignment < HugePages::kBytes;
-  return fits ? HugePages::kBytes : alignment;
+  if (arena->grows() && left <= bytes / 8 && alignment < HugePages::kBytes) {
+    const Arena::Taken taken = arena->Take(units, HugePages::kBytes, dense);
+    if (taken.run != nullptr) return taken;
+  }
+  return arena->Take(units, alignment, dense);
 }
 
 Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
@@ -125,13 +130,7 @@ Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
     for (; slot < kMaxMapped; ++slot) {
       Arena* arena = MappedAt(slot);
       if (arena == nullptr) break;
-      const size_t units = arena->UnitsFor(bytes);
-      const size_t huge = HugeAlignment(bytes, alignment);
-      Arena::Taken taken;
-      if (arena->grows()) taken = arena->Take(units, huge, dense);
-      if (taken.run == nullptr && (!arena->grows() || huge != alignment)) {
-        taken = arena->Take(units, alignment, dense);
-      }
+      const Arena::Taken taken = TakeFrom(arena, bytes, alignment, dense);
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
         if (arena->grows()) PlacePrimary(arena);
