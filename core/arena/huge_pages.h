@@ -46,8 +46,8 @@ class HugePages {
   };
   static void Choose(Choice choice);
 
-  // Where huge pages begin. Below it are 256 MiB of addresses.
-  static constexpr size_t kFirstUnit = 4096;
+  // Where huge pages begin. Below it are 128 MiB of addresses.
+  static constexpr size_t kFirstUnit = 2048;
   static bool AreInOneArea(size_t unit, size_t other) {
     return (unit < kFirstUnit) == (other < kFirstUnit);
   }
