@@ -369,13 +369,13 @@ TEST(HugeBlocksTest, BlocksKeepTheirContentsWhenTheyMoveToHugePages) {
   InChild([] {
     memory::EnableMmap();
     std::vector<char*> fill;
-    for (int i = 0; i < 64; ++i) {
+    for (int i = 0; i < 320; ++i) {
       fill.push_back(static_cast<char*>(Allocate(kUnit)));
     }
     size_t bytes = kUnit;
     auto* block = static_cast<char*>(Allocate(bytes));
     memset(block, 1, bytes);
-    while (bytes < size_t{32} << 20) {
+    while (bytes < size_t{16} << 20) {
       Allocate(kUnit);  // behind it
       block = static_cast<char*>(Reallocate(block, 2 * bytes, "test"));
       ASSERT_NE(block, nullptr);
