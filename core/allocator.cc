@@ -92,10 +92,18 @@ void ReturnSpan(Run* run) {
   memory::Return(run, /*dirty=*/true);
 }
 
+// True if a span takes most of its units, as one that a little of many units is
+// used of keeps more memory resident in huge pages.
+bool IsDense(size_t size) {
+  const size_t last = size % memory::kMappedUnitBytes;
+  return last == 0 || memory::kMappedUnitBytes - last <= size / 5;
+}
+
 // The address of a new span, or null when there is no memory. `size` is at most
 // PTRDIFF_MAX. Sets `*zeroed` to true if all of the span is known to be zero.
 char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
-  const memory::Grant grant = memory::Take({size, size, alignment});
+  const memory::Grant grant =
+      memory::Take({size, size, alignment, IsDense(size)});
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kSpan;
   *zeroed = grant.zeroed;
@@ -231,13 +239,17 @@ void* MoveSpan(Run* run, size_t size) {
   size_t bytes = old_bytes;
   if (run->moved_units != 0) bytes = run->moved_units * memory::UnitBytes(run);
   // The new place may be in the static heap, where a unit may be smaller than a
-  // page.
+  // page. And where small pages are moved from or to, no huge ones can be: so
+  // less than one is copied.
+  const bool breaks_huge =
+      bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
   const auto outcome =
-      memory::IsMapped(to)
+      memory::IsMapped(to) && !breaks_huge
           ? move::Pages(run, bytes, to, hardened_spans::Bytes(to))
           : move::Outcome::kRefused;
   if (outcome == move::Outcome::kLost) return nullptr;
   const size_t moved = outcome == move::Outcome::kMoved ? bytes : 0;
+  if (moved != 0) memory::SizePages(to);
   move::Copy(run->base + moved, place + moved, old_bytes - moved,
              moved != 0 || (zeroed && outcome == move::Outcome::kRefused));
   samples::OnFree(run);
@@ -247,17 +259,29 @@ void* MoveSpan(Run* run, size_t size) {
   return place;
 }
 
-// Changes the size of a span in place, or moves it if it is large. Null if it
-// has to be copied, or if there is no memory to move it.
+// Makes a span larger, in place or elsewhere. Null if it has to be copied, or
+// if there is no memory to move it.
+void* GrowSpan(Run* run, size_t size) {
+  if (memory::BelongsInHuge(run, size)) {
+    if (void* place = MoveSpan(run, size)) return place;
+  }
+  if (memory::Extend(run, size)) {
+    samples::OnResize(run, size);
+    return run->base;
+  }
+  const bool is_large = hardened_spans::Bytes(run) >= move::kLeastBytes;
+  return is_large && memory::IsMapped(run) ? MoveSpan(run, size) : nullptr;
+}
+
+// Changes the size of a span. Null as above.
 void* ResizeSpan(Run* run, size_t size) {
   const size_t old_bytes = hardened_spans::Bytes(run);
   if (!hardened_spans::kAreReused) {
     if (!ResizeInPlace(run, run->base, old_bytes, size)) return nullptr;
   } else if (size <= old_bytes) {
     memory::Shrink(run, size);
-  } else if (!memory::Extend(run, size)) {
-    if (!memory::IsMapped(run) || old_bytes < move::kLeastBytes) return nullptr;
-    return MoveSpan(run, size);
+  } else {
+    return GrowSpan(run, size);
   }
   samples::OnResize(run, size);
   return run->base;

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/arena/huge_pages.h"
 #include "core/arena/memory.h"
 #include "core/base/line.h"
 #include "core/base/os.h"
@@ -89,6 +90,20 @@ bool SetOnError(const char* value) {
   return true;
 }
 
+bool SetHugePages(const char* value) {
+  using aomalloc::HugePages;
+  HugePages::Choice choice = HugePages::Choice::kAuto;
+  if (aomalloc::preload::IsWord(value, "never")) {
+    choice = HugePages::Choice::kNever;
+  } else if (aomalloc::preload::IsWord(value, "always")) {
+    choice = HugePages::Choice::kAlways;
+  } else if (!aomalloc::preload::IsWord(value, "auto")) {
+    return false;
+  }
+  HugePages::Choose(choice);
+  return true;
+}
+
 constexpr char kBools[] = "one of 1, true, yes, on, 0, false, no, off";
 
 // One row for each variable. `set` gets a value that is not empty; an empty one
@@ -97,7 +112,8 @@ constexpr char kBools[] = "one of 1, true, yes, on, 0, false, no, off";
 // The order of the rows matters: they are read from first to last, and some
 // need the effect of others.
 //
-//   AO_MALLOC_NAME_MAPPINGS  comes before there is a mapping
+//   AO_MALLOC_NAME_MAPPINGS, AO_MALLOC_HUGE_PAGES  come before there is a
+//                          mapping
 //   AO_MALLOC_DUMP_SIGNAL  chooses stderr unless AO_MALLOC_STATS has set a path
 //   AO_MALLOC_PROFILE      starts with the rate of AO_MALLOC_PROFILE_RATE, and
 //                          only if AO_MALLOC_ENABLE_MMAP has enabled mmap
@@ -108,6 +124,7 @@ struct Option {
 };
 constexpr Option kOptions[] = {
     {"AO_MALLOC_NAME_MAPPINGS", SetBool<aomalloc::os::NameMappings>, kBools},
+    {"AO_MALLOC_HUGE_PAGES", SetHugePages, "one of auto, never, always"},
     {"AO_MALLOC_ENABLE_MMAP", SetBool<memory::EnableMmap>, kBools},
     {"AO_MALLOC_STATIC_HEAP", SetStaticHeap,
      "a size from 4K that the system grants, such as 512K"},

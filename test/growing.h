@@ -10,6 +10,7 @@
 
 #include "core/arena/arena.h"
 #include "core/arena/growth.h"
+#include "core/arena/huge_pages.h"
 #include "core/arena/make_arena.h"
 #include "core/base/os_memory.h"
 
@@ -32,8 +33,9 @@ struct Growing {
     base = place + kUnits * sizeof(Run);
     os::Renew(place, kTableBytes);
     os::Unmap(place + kTableBytes, bytes - kTableBytes);
-    growth = new (growth_space)
-        Growth(base, memory::kMappedUnitShift, table, kUnits, claimed, mapped);
+    huge_pages = new (huge_pages_space) HugePages(base, asked, huge);
+    growth = new (growth_space) Growth(base, memory::kMappedUnitShift, table,
+                                       kUnits, claimed, mapped, huge_pages);
     arena = new (arena_space) Arena(base, kUnits, memory::kMappedUnitShift,
                                     table, used, dirty, hints, growth);
   }
@@ -64,11 +66,15 @@ struct Growing {
   Run* table;
   AtomicWord claimed[kWords / 64] = {};
   AtomicWord mapped[kWords / 64] = {};
+  AtomicWord asked[kWords / 32] = {};
+  AtomicWord huge[kWords / 32] = {};
   AtomicWord used[kWords] = {};
   AtomicWord dirty[kWords] = {};
   AtomicWord hints[Arena::HintsFor(kUnits)] = {};
+  alignas(HugePages) char huge_pages_space[sizeof(HugePages)];
   alignas(Growth) char growth_space[sizeof(Growth)];
   alignas(Arena) char arena_space[sizeof(Arena)];
+  HugePages* huge_pages;
   Growth* growth;
   Arena* arena;
 };

@@ -89,7 +89,8 @@ TEST(RefusalTest, WhereMuchIsNotPurgedTheRestIsInTheEnd) {
   for (const bool insists : {false, true}) {
     InChild([insists] {
       const HalfGone half(8 * kMiB);
-      half.arena->PurgeExcess(0, insists);
+      half.arena->PurgeExcess(
+          0, insists ? Arena::Effort::kInsist : Arena::Effort::kEasy);
       EXPECT_EQ(half.arena->dirty_units() < half.dirty, insists);
       for (int i = 0; i < 20; ++i) half.arena->PurgeExcess(0);
       EXPECT_EQ(half.arena->dirty_units(), half.dirty - half.units);

@@ -1,24 +1,14 @@
 #include "core/arena/arena.h"
 
-#include <climits>
-
-#include "core/base/os_memory.h"
-#include "core/base/probe.h"
 
 namespace aomalloc {
 namespace {
-
-constexpr size_t kPurgeUnits = 4;
 
 AO_t MaskIn(size_t word, size_t start, size_t end) {
   return Bitmap::MaskIn(word, start, end);
 }
 
 size_t WordsUpTo(size_t end) { return Bitmap::WordsUpTo(end); }
-
-size_t CountTrailingZeros(AO_t bits) {
-  return Bitmap::CountTrailingZeros(bits);
-}
 
 size_t PopCount(AO_t bits) {
   return static_cast<size_t>(__builtin_popcountl(bits));
@@ -67,7 +57,7 @@ void Arena::BecameFree(size_t start, size_t count) {
     hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
     word = (group + 1) * FreeHints::kGroupWords - 1;  // the next group follows
   }
-  if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+  NoteFree(start);
 }
 
 // Lets others see what was mapped, some of which is marked.
@@ -105,13 +95,16 @@ bool Arena::GrowFirst(size_t count) {
   return true;
 }
 
-// Maps memory for `count` units and marks them; kNone when there is none.
-size_t Arena::Grow(size_t count, size_t alignment) {
+// Maps memory for `count` units, from `lowest` on, and marks them; kNone when
+// there is none.
+size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   if (growth_ == nullptr || count > units_) return kNone;
   // Where memory ends, so that what is free there does not lie idle.
   const size_t there = end();
   const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
-  if (tail < there && count > there - tail && Mark(tail, there - tail)) {
+  const bool is_here = HugePages::AreInOneArea(lowest, tail);
+  if (is_here && tail < there && count > there - tail &&
+      Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count)) return tail;
     Unmark(tail, there - tail);
   }
@@ -120,7 +113,7 @@ size_t Arena::Grow(size_t count, size_t alignment) {
       reinterpret_cast<uintptr_t>(base_) | kWordBits << unit_shift_;
   const bool is_aligned = (chunk & (alignment - 1)) == 0;
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
-  const Growth::Piece piece = growth_->Map(least, Step());
+  const Growth::Piece piece = growth_->Map(least, Step(), lowest, lowest != 0);
   if (piece.start == piece.end) return kNone;
   const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
@@ -260,29 +253,47 @@ bool Arena::BeginUse(size_t start, size_t count) {
   return dirty == 0;
 }
 
-Arena::Taken Arena::Take(size_t count, size_t alignment) {
+size_t Arena::PlaceFor(size_t count, bool dense) const {
+  if (!dense || growth_ == nullptr) return 0;
+  return HugePages::PlaceForDense(count, used_units());
+}
+
+// True if a sparse run should not be at `start`. A dirty unit is resident
+// anyway.
+bool Arena::IsTooGood(size_t start) const {
+  return growth_ != nullptr && growth_->huge_pages()->AreTooGoodFor(start) &&
+         !IsDirty(start);
+}
+
+Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   Taken taken;
-  size_t from = LoadRelaxed(&first_free_);
+  const size_t lowest = PlaceFor(count, dense);
+  AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
+  size_t from = LoadRelaxed(hint);
+  if (from < lowest) from = lowest;
   size_t start;
   while (true) {
     start = free_runs_.Find(from, count, alignment);
-    if (start == kNone && (from != 0 || GrowFirst(count))) {
-      from = 0;  // The hint may be wrong: search everything before growing.
+    if (start == kNone &&
+        (from != lowest || (lowest == 0 && GrowFirst(count)))) {
+      // The hint may be wrong: search everything before growing.
+      from = lowest;
       continue;
     }
-    if (start == kNone || Mark(start, count)) break;
+    const bool grows = start == kNone || (!dense && IsTooGood(start));
+    const size_t grown = grows ? Grow(count, alignment, lowest) : kNone;
+    if (grown != kNone) start = grown;
+    if (start == kNone || start == grown || Mark(start, count)) break;
     from = start;
   }
-  if (start == kNone) start = Grow(count, alignment);
+  if (start == kNone && lowest != 0) return Take(count, alignment, false);
   // Other hints may be wrong as well, if a thread has stopped.
   while (start == kNone) {
     const size_t found = free_runs_.FindWithoutHints(count, alignment);
     if (found == kNone) return taken;
     if (Mark(found, count)) start = found;
   }
-  if (count == 1 && alignment <= unit_bytes()) {
-    StoreRelaxed(&first_free_, start + 1);
-  }
+  if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
   taken.zeroed = BeginUse(start, count);
   taken.run = table_ + start;
   taken.run->units = static_cast<uint32_t>(count);
@@ -330,98 +341,9 @@ Run* Arena::Cut(Run* run, size_t count) {
   return tail;
 }
 
-// Purges the units `bits` of a word, which the caller has marked. False if the
-// system refused some.
-bool Arena::PurgeUnits(size_t word, AO_t bits) {
-  AO_t rest = bits;
-  AO_t purged = 0;
-  while (rest != 0) {
-    const size_t first = CountTrailingZeros(rest);
-    const size_t length = CountTrailingZeros(~(rest >> first));
-    const AO_t mask = MaskIn(0, first, first + length);
-    const size_t unit = word * kWordBits + first;
-    probe::Purge(base_ + (unit << unit_shift_), length << unit_shift_);
-    if (os::Purge(base_ + (unit << unit_shift_), length << unit_shift_)) {
-      purged |= mask;
-      AddRelaxed(&purges_, 1);
-      AddRelaxed(&purged_, length);
-    }
-    rest &= ~mask;
-  }
-  // Other threads may have taken some of the units, and purged or cleared them,
-  // before the caller marked them: these are not dirty any more.
-  const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
-  // Its release is not needed: PurgeExcess publishes the bits when it lets the
-  // units go.
-  ClearBitsRelease(&dirty_[word], dirty);
-  AddToCounts(0, ~PopCount(dirty) + 1);
-  return purged == bits;
-}
-
 // The dirty units of a word that are not in use.
 AO_t Arena::FreeDirtyIn(size_t word) const {
   return LoadRelaxed(&dirty_[word]) & ~LoadRelaxed(&used_[word]);
-}
-
-// Looks whether a group has dirty free units, and lowers its hint if not.
-void Arena::LowerDirtyHint(size_t group) {
-  const AO_t begun = hints_.BeginLowering(group, FreeHints::kDirty);
-  if (begun == 0) return;
-  const size_t first = group * FreeHints::kGroupWords;
-  const size_t most = first + FreeHints::kGroupWords;
-  const size_t there = WordsUpTo(this->end());
-  const size_t end = most < there ? most : there;
-  AO_t dirty = 0;
-  for (size_t word = first; word < end; ++word) dirty |= FreeDirtyIn(word);
-  hints_.Lower(group, FreeHints::kDirty, begun,
-               dirty == 0 ? 0 : FreeHints::kMost);
-}
-
-// Purges the dirty free units of a word, until the system has refused
-// `*refusals` times.
-void Arena::PurgeWord(size_t word, int* refusals) {
-  // A few units at a time: if this operation stops here, they are lost.
-  for (size_t unit = 0; unit<kWordBits&& * refusals> 0; unit += kPurgeUnits) {
-    const AO_t group = MaskIn(0, unit, unit + kPurgeUnits);
-    const AO_t used = LoadRelaxed(&used_[word]);
-    const AO_t bits = LoadRelaxed(&dirty_[word]) & ~used & group;
-    // Acquire: as in Mark. The purge comes after what the last user wrote.
-    if (bits == 0 || !CasAcquire(&used_[word], used, used | bits)) continue;
-    if (!PurgeUnits(word, bits)) --*refusals;
-    // Release: as in Unmark. The next user comes after the purge, and sees
-    // the `dirty` bits that it cleared.
-    ClearBitsRelease(&used_[word], bits);
-    BecameFree(word * kWordBits + unit, kPurgeUnits);
-    NoteClean(word);
-  }
-}
-
-void Arena::PurgeExcess(size_t allowed, bool insists) {
-  if (!mapped_) return;
-  // If the system refuses to purge some units, for example locked ones, the
-  // rest is still tried. After a few refusals it is of little use: the next
-  // call continues from there.
-  int refusals = insists ? INT_MAX : 4;
-  const size_t top = WordsUpTo(end());
-  const size_t from = LoadRelaxed(&purge_from_);
-  size_t word = from != 0 && from < top ? from : top;
-  size_t purged = kNone;  // the last group in which there was something
-  while (word > 0 && dirty_units() > allowed) {
-    const size_t group = (word - 1) / FreeHints::kGroupWords;
-    const size_t first = group * FreeHints::kGroupWords;
-    if (hints_.Most(group, FreeHints::kDirty) == 0) {
-      word = first;
-      continue;
-    }
-    --word;
-    if (FreeDirtyIn(word) != 0) {
-      purged = group;
-      PurgeWord(word, &refusals);
-      if (refusals == 0) return StoreRelaxed(&purge_from_, word);
-    }
-    if (word == first && purged != group) LowerDirtyHint(group);
-  }
-  if (from != 0) StoreRelaxed(&purge_from_, 0);
 }
 
 }  // namespace aomalloc

@@ -69,8 +69,9 @@ class Arena {
   };
 
   // Takes `count` > 0 units whose address is a multiple of `alignment` (a power
-  // of two). Sets only `units` and `base` of the descriptor.
-  Taken Take(size_t count, size_t alignment);
+  // of two). Sets only `units` and `base` of the descriptor. `dense`: it is
+  // likely that all of the run will be used.
+  Taken Take(size_t count, size_t alignment, bool dense = false);
 
   // From now on only the first `count` units may be used, or all if there are
   // fewer. Units above that are in use already stay in use. Only for an arena
@@ -98,7 +99,12 @@ class Arena {
   // `allowed`. Units that the system refuses to purge stay dirty, and others
   // are purged instead. After a few refusals it stops, unless the caller
   // insists, and the next call continues there.
-  void PurgeExcess(size_t allowed, bool insists = false);
+  //
+  // Huge pages that are free go first, then those that are mostly free, which
+  // are broken; then fuller ones, but for kEasy only while more units than
+  // `allowed` and a quarter of those in use are free and dirty.
+  enum class Effort { kEasy, kBreak, kInsist };
+  void PurgeExcess(size_t allowed, Effort effort = Effort::kEasy);
 
   // Gives the addresses of free chunks back while more than `allowed` units are
   // mapped, the highest first. A chunk with dirty units stays until it is
@@ -138,6 +144,33 @@ class Arena {
   bool IsAccessible(size_t unit) const {
     return unit < end() && IsUnitThere(unit);
   }
+  // The kernel is to give the pages of a run, which are new, the size that
+  // others around them have.
+  void SizePages(const Run* run) const {
+    if (growth_ == nullptr) return;
+    growth_->huge_pages()->AskAgain(static_cast<size_t>(run - table_),
+                                    run->units);
+  }
+  // True if a run begins or ends in a page for which it was asked for a huge
+  // one.
+  bool IsHuge(const Run* run) const {
+    if (growth_ == nullptr) return false;
+    const HugePages* pages = growth_->huge_pages();
+    const auto first = static_cast<size_t>(run - table_);
+    return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
+  }
+  // True if a run lies in small pages, and one of `count` units would be taken
+  // in huge ones, and fill half of one.
+  bool BelongsInHuge(const Run* run, size_t count) const {
+    return count >= HugePages::kUnits / 2 && !IsHuge(run) &&
+           static_cast<size_t>(run - table_) < PlaceFor(count, /*dense=*/true);
+  }
+  // The units for which it was asked for huge pages.
+  size_t huge_units() const {
+    if (growth_ == nullptr) return 0;
+    const size_t end = Bitmap::WordsUpTo(this->end()) * kWordBits;
+    return growth_->huge_pages()->Count(end) * HugePages::kUnits;
+  }
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
@@ -162,6 +195,13 @@ class Arena {
   size_t accessible_units() const {
     return growth_ == nullptr ? end() : growth_->mapped_units();
   }
+  // Dirty units that the last call of PurgeExcess found in huge pages which it
+  // was not to break.
+  size_t spared_units() const {
+    const size_t most = used_units() / kSparedFraction;
+    const size_t spared = LoadRelaxed(&spared_);
+    return spared < most ? spared : most;
+  }
   size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
   size_t purges() const { return LoadRelaxed(&purges_); }
   size_t purged_units() const { return LoadRelaxed(&purged_); }
@@ -182,6 +222,9 @@ class Arena {
   static constexpr size_t kNone = FreeRuns::kNone;
   // How many chunks, 32 MiB, one system call unmaps.
   static constexpr size_t kMostUnmapped = 8;
+  // How much may stay free and dirty in huge pages that are not mostly free:
+  // one part in so many of what is in use.
+  static constexpr size_t kSparedFraction = 16;
 
   constexpr Arena(char* base, size_t units, int unit_shift, Run* table,
                   AtomicWord* used, AtomicWord* dirty, AtomicWord* hints,
@@ -207,7 +250,16 @@ class Arena {
     return growth_ == nullptr || growth_->IsUnitMapped(unit);
   }
   bool AreThere(size_t start, size_t end) const;
+  size_t PlaceFor(size_t count, bool dense) const;
+  bool IsTooGood(size_t start) const;
   bool Mark(size_t start, size_t count);
+  // To be called when units from `start` on were unmarked.
+  void NoteFree(size_t start) {
+    if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+    if (start < LoadRelaxed(&first_free_dense_)) {
+      StoreRelaxed(&first_free_dense_, start);
+    }
+  }
   void Unmark(size_t start, size_t count);
   void BecameFree(size_t start, size_t count);
   // How much to grow by: a tenth, to keep system calls rare.
@@ -217,7 +269,7 @@ class Arena {
     return tenth < kMost ? tenth : kMost;
   }
   bool GrowFirst(size_t count);
-  size_t Grow(size_t count, size_t alignment);
+  size_t Grow(size_t count, size_t alignment, size_t lowest);
   bool GrowAt(size_t start, size_t end);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
   void UnmapFree(size_t allowed, size_t looks);
@@ -236,8 +288,24 @@ class Arena {
   void AddToCounts(size_t used, size_t dirty);
   AO_t FreeDirtyIn(size_t word) const;
   void LowerDirtyHint(size_t group);
-  void PurgeWord(size_t word, int* refusals);
-  bool PurgeUnits(size_t word, AO_t units);
+  // A sweep over the arena that purges.
+  struct Sweep {
+    static constexpr int kManyRefusals = 4;
+    bool GivesUp() const { return refusals >= kManyRefusals && !insists; }
+
+    size_t allowed = 0;    // it stops when no more are free and dirty
+    size_t fullest = 0;    // it breaks huge pages with so many units in use
+    bool insists = false;  // whatever is refused
+    bool all = false;      // units that are resident and not dirty, too
+    int refusals = 0;
+    bool left = false;  // there were fuller pages
+  };
+  bool PurgeUnits(size_t word, AO_t bits);
+  void LetGo(size_t word, AO_t bits);
+  void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);
+  void PurgeFreeOfHuge(size_t word, AO_t used, AO_t page, Sweep* sweep);
+  void PurgePage(size_t word, AO_t page, Sweep* sweep);
+  void PurgeAll(Sweep* sweep);
 
   char* const base_;
   const size_t units_;
@@ -251,6 +319,8 @@ class Arena {
   FreeHints hints_;
   FreeRuns free_runs_;
   AtomicWord first_free_ = 0;  // hint: units below it are in use
+  // The same, except for those below the huge pages.
+  AtomicWord first_free_dense_ = 0;
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;
   // Hint: where the next search for chunks to unmap begins, downwards; 0: at
@@ -260,6 +330,7 @@ class Arena {
   // from this bit on the units that are free and dirty.
   static constexpr int kCountBits = 32;
   AtomicWord counts_ = 0;
+  AtomicWord spared_ = 0;  // see spared_units()
   // For reports: the most units that were in use, the number of purges, and the
   // number of units that were purged.
   AtomicWord peak_used_ = 0;

@@ -148,6 +148,9 @@ Growth::Piece Growth::MapMoreOfFirst() {
   const os::Filled filled = os::FillHole(address, bytes);
   if (filled == os::Filled::kDone) {
     os::Name(address, bytes, os::kHeapName);
+    if (piece.end % HugePages::kUnits == 0) {
+      huge_pages_->Ask(piece.end - HugePages::kUnits, piece.end, false);
+    }
     AddRelaxed(&mapped_units_, kFirstUnits);
     // Release: pairs with the acquire in IsUnitMapped.
     StoreRelease(&first_units_, piece.end);
@@ -159,12 +162,15 @@ Growth::Piece Growth::MapMoreOfFirst() {
   return filled == os::Filled::kDone ? piece : Piece();
 }
 
-Growth::Piece Growth::Map(size_t least, size_t wanted) {
+Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest,
+                          bool huge) {
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);
   size_t stride = 1;
   for (int i = 0; i < kMostTries; ++i) {
-    size_t first = FindUnclaimed(LoadRelaxed(&from_), chunks);
+    const size_t hint = LoadRelaxed(&from_);
+    const size_t from = lowest / kChunkUnits;
+    size_t first = FindUnclaimed(hint > from ? hint : from, chunks);
     if (first == kNone) first = FindUnclaimed(0, chunks);
     if (first == kNone) {
       if (chunks == least_chunks) break;
@@ -173,7 +179,7 @@ Growth::Piece Growth::Map(size_t least, size_t wanted) {
     }
     if (!claimed_.Mark(first, chunks)) continue;  // another thread was faster
     const Piece piece = {first * kChunkUnits, (first + chunks) * kChunkUnits};
-    const os::Filled filled = Fill(piece);
+    const os::Filled filled = Fill(piece, huge);
     if (filled == os::Filled::kDone) {
       RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
       return piece;
@@ -191,13 +197,15 @@ Growth::Piece Growth::Map(size_t least, size_t wanted) {
 }
 
 Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
+  const bool huge = start != 0 && (huge_pages_->IsHuge(start - 1) ||
+                                   huge_pages_->IsBroken(start - 1));
   const size_t first = start / kChunkUnits;
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);
   while (true) {
     const Piece piece = {start, start + chunks * kChunkUnits};
     if (piece.end <= most_ && claimed_.Mark(first, chunks)) {
-      if (Fill(piece) == os::Filled::kDone) return piece;
+      if (Fill(piece, huge) == os::Filled::kDone) return piece;
       LetGo(piece);
     }
     if (chunks == least_chunks) return Piece();
@@ -205,7 +213,7 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
   }
 }
 
-os::Filled Growth::Fill(const Piece& piece) {
+os::Filled Growth::Fill(const Piece& piece, bool huge) {
   char* start = base_ + (piece.start << unit_shift_);
   const size_t bytes = (piece.end - piece.start) << unit_shift_;
   // The memory first: where that is refused, no table is needed for it.
@@ -216,6 +224,7 @@ os::Filled Growth::Fill(const Piece& piece) {
     return os::Filled::kRefused;
   }
   os::Name(start, bytes, os::kHeapName);
+  huge_pages_->Ask(piece.start, piece.end, huge);
   probe::Grow(start, bytes);
   return filled;
 }

@@ -28,6 +28,7 @@
 #define AOMALLOC_CORE_ARENA_GROWTH_H_
 
 #include "core/arena/bitmap.h"
+#include "core/arena/huge_pages.h"
 #include "core/arena/run.h"
 #include "core/base/atomics.h"
 #include "core/base/os_memory.h"
@@ -47,13 +48,14 @@ class Growth {
   // of which kTableUnits have their descriptors and their bits in the arena.
   // The bitmaps here are zero, and have a bit for each chunk.
   Growth(char* base, int unit_shift, Run* table, size_t most,
-         AtomicWord* claimed, AtomicWord* mapped)
+         AtomicWord* claimed, AtomicWord* mapped, HugePages* huge_pages)
       : base_(base),
         unit_shift_(unit_shift),
         table_(table),
         most_(most),
         claimed_(claimed),
-        mapped_(mapped) {}
+        mapped_(mapped),
+        huge_pages_(huge_pages) {}
 
   // The units that have descriptors, which read as zero at first.
   size_t units() const { return LoadAcquire(&units_); }
@@ -63,6 +65,8 @@ class Growth {
 
   // Acquire: the memory is there, but for the rest of the first chunk.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
+
+  HugePages* huge_pages() const { return huge_pages_; }
 
   // The same for a unit.
   bool IsUnitMapped(size_t unit) const {
@@ -91,11 +95,13 @@ class Growth {
   // mapped, or cannot be.
   Piece MapMoreOfFirst();
 
-  // Maps chunks that have `least` units, or as many as `wanted`. An empty piece
+  // Maps chunks that have `least` units, or as many as `wanted`, from the unit
+  // `lowest` on if there is room, and of huge pages if `huge`. An empty piece
   // when the system has no memory to promise, or there is no room.
-  Piece Map(size_t least, size_t wanted);
+  Piece Map(size_t least, size_t wanted, size_t lowest = 0, bool huge = false);
 
-  // The same, just at `start`, where a chunk begins.
+  // The same, just at `start`, where a chunk begins. Its pages are like those
+  // before it.
   Piece MapAt(size_t start, size_t least, size_t wanted);
 
   // Lets everybody see a piece.
@@ -140,7 +146,7 @@ class Growth {
   void UnmapParts(int count, size_t units, size_t more);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
-  os::Filled Fill(const Piece& piece);
+  os::Filled Fill(const Piece& piece, bool huge);
 
   char* const base_;
   const int unit_shift_;
@@ -156,6 +162,7 @@ class Growth {
   AtomicWord unmap_failures_ = 0;
   Bitmap claimed_;
   Bitmap mapped_;
+  HugePages* const huge_pages_;
 };
 
 }  // namespace aomalloc

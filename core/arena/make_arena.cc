@@ -32,7 +32,7 @@ struct Layout {
 };
 
 // Huge pages can form where the data begins on such a boundary.
-constexpr size_t kHuge = size_t{2} << 20;
+constexpr size_t kHuge = HugePages::kBytes;
 
 // The parts of an arena all of which is mapped at once. `start` is null if the
 // system refuses.
@@ -68,12 +68,18 @@ constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
 static_assert(kPrimaryUnits % Growth::kLargeTableUnits == 0);
 constexpr size_t kChunkWords =
     RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 64;
+static_assert(Growth::kChunkUnits * kMappedUnitBytes == 2 * kHuge);
+constexpr size_t kHugeWords =
+    RoundUp(kPrimaryUnits / HugePages::kUnits, 64) / 64;
 struct alignas(64) Primary {
   Arena arena;
   Growth growth;
+  HugePages huge_pages;
   AtomicWord hints[Arena::HintsFor(kPrimaryUnits)];
   AtomicWord claimed[kChunkWords];
   AtomicWord mapped[kChunkWords];
+  AtomicWord asked[kHugeWords];
+  AtomicWord huge[kHugeWords];
 };
 constexpr size_t kPage = 65536;
 constexpr size_t kPrimaryHeader = RoundUp(sizeof(Primary), kPage);
@@ -92,9 +98,10 @@ Arena* MakePrimaryAt(char* start, os::Filled* filled) {
   auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
   auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
   char* base = start + kPrimary.base;
+  new (&primary->huge_pages) HugePages(base, primary->asked, primary->huge);
   auto* growth = new (&primary->growth)
       Growth(base, kMappedUnitShift, table, kPrimaryUnits, primary->claimed,
-             primary->mapped);
+             primary->mapped, &primary->huge_pages);
   *filled = growth->Begin(used, dirty);
   if (*filled != os::Filled::kDone) {
     os::Unmap(start, PrimaryHeaderBytes());
@@ -122,6 +129,7 @@ Arena* MakePiece(size_t data_bytes) {
   const size_t alignment = data_bytes >= 16 * kHuge ? kHuge : kMappedUnitBytes;
   const Whole whole(units, kMappedUnitShift, alignment);
   if (whole.start == nullptr) return nullptr;
+  HugePages::AskForPiece(whole.base, data_bytes);
   return new (whole.start)
       Arena(whole.base, units, kMappedUnitShift, whole.table, whole.used,
             whole.dirty, whole.hints);

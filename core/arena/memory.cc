@@ -116,13 +116,26 @@ bool AddArena(int slot, size_t bytes) {
   return true;
 }
 
-Grant TakeMapped(size_t bytes, size_t alignment) {
+// Takes a run of an arena. One of huge pages begins with one, if little of its
+// last one is left over.
+Arena::Taken TakeFrom(Arena* arena, size_t bytes, size_t alignment,
+                      bool dense) {
+  const size_t units = arena->UnitsFor(bytes);
+  const size_t left = (~bytes + 1) & (HugePages::kBytes - 1);
+  if (arena->grows() && left <= bytes / 8 && alignment < HugePages::kBytes) {
+    const Arena::Taken taken = arena->Take(units, HugePages::kBytes, dense);
+    if (taken.run != nullptr) return taken;
+  }
+  return arena->Take(units, alignment, dense);
+}
+
+Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
   while (true) {
     int slot = 0;
     for (; slot < kMaxMapped; ++slot) {
       Arena* arena = MappedAt(slot);
       if (arena == nullptr) break;
-      const Arena::Taken taken = arena->Take(arena->UnitsFor(bytes), alignment);
+      const Arena::Taken taken = TakeFrom(arena, bytes, alignment, dense);
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
         if (arena->grows()) PlacePrimary(arena);
@@ -153,7 +166,9 @@ void PurgeForCeiling() {
   for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
     const size_t room = ceiling::Room() / kMappedUnitBytes;
     const size_t allowed = room > kept ? room - kept : 0;
-    if (MappedAt(i)->dirty_units() > allowed) MappedAt(i)->PurgeExcess(allowed);
+    if (MappedAt(i)->dirty_units() > allowed) {
+      MappedAt(i)->PurgeExcess(allowed, Arena::Effort::kBreak);
+    }
     kept += MappedAt(i)->dirty_units();
   }
 }
@@ -193,6 +208,7 @@ bool RenewPages(const Arena* arena, Run* run, bool* dirty) {
   os::Mark(run->base);
   const size_t bytes = run->units * arena->unit_bytes();
   *dirty = !os::Renew(run->base, bytes);
+  if (!*dirty) arena->SizePages(run);
   return !*dirty || os::IsMarked(run->base);
 }
 
@@ -274,7 +290,7 @@ Grant Take(const Request& request) {
     const size_t bytes =
         RoundUp(request.mapped_bytes, kMappedUnitBytes) + kGuardBytes;
     if (Reserve(bytes)) {
-      const Grant grant = TakeMapped(bytes, request.alignment);
+      const Grant grant = TakeMapped(bytes, request.alignment, request.dense);
       if (grant.run != nullptr) {
         GuardEnd(grant.run);
         return grant;
@@ -301,6 +317,15 @@ bool Extend(Run* run, size_t bytes) {
   }
   ceiling::Release(more);
   return false;
+}
+
+bool IsHuge(const Run* run) { return ArenaOfRun(run)->IsHuge(run); }
+
+void SizePages(const Run* run) { ArenaOfRun(run)->SizePages(run); }
+
+bool BelongsInHuge(const Run* run, size_t bytes) {
+  const Arena* arena = ArenaOfRun(run);
+  return arena->BelongsInHuge(run, arena->UnitsFor(bytes));
 }
 
 void Shrink(Run* run, size_t bytes) {
@@ -337,7 +362,7 @@ bool Trim(size_t keep) {
   for (int i = 0; i < kMaxMapped && MappedAt(i) != nullptr; ++i) {
     Arena* arena = MappedAt(i);
     const size_t purged = arena->purged_units();
-    arena->PurgeExcess(keep / arena->unit_bytes(), /*insists=*/true);
+    arena->PurgeExcess(keep / arena->unit_bytes(), Arena::Effort::kInsist);
     trimmed |= arena->purged_units() != purged;
     purge::Addresses(arena);
   }

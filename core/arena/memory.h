@@ -130,7 +130,8 @@ void Exhausted();
 struct Request {
   size_t mapped_bytes;
   size_t static_bytes;
-  size_t alignment;  // a power of two
+  size_t alignment;    // a power of two
+  bool dense = false;  // it is likely that all of it will be used
 };
 
 struct Grant {
@@ -151,6 +152,17 @@ bool Extend(Run* run, size_t bytes);
 
 // Gives back the units that a run of `bytes`, which is not 0, does not need.
 void Shrink(Run* run, size_t bytes);
+
+// True if the run begins or ends in a huge page.
+bool IsHuge(const Run* run);
+
+// True if the run lies in small pages, and one of `bytes` is better taken in
+// huge ones.
+bool BelongsInHuge(const Run* run, size_t bytes);
+
+// To be called when other pages were put in a mapped run: the kernel is to give
+// them the size that others there have.
+void SizePages(const Run* run);
 
 // Gives a run back, and purges what is due. `dirty`: its memory may be other
 // than zero. If the run's pages cannot be made usable again (guards, moved

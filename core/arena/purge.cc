@@ -52,10 +52,12 @@ void PurgeIfDue(Arena* arena) {
   const size_t dirty = arena->dirty_units() * unit;
   const AO_t told = LoadRelaxed(&told_bytes);
   if (Unlikely(told != kNotTold)) {
-    if (dirty > told) arena->PurgeExcess(told / unit);
+    if (dirty > told) {
+      arena->PurgeExcess(told / unit, Arena::Effort::kBreak);
+    }
     return;
   }
-  const size_t allowed = Allowed(arena);
+  const size_t allowed = Allowed(arena) + arena->spared_units() * unit;
   if (dirty <= allowed) return;
   const AO_t call = LoadRelaxed(&calls) + 1;
   StoreRelaxed(&calls, call);
@@ -77,7 +79,7 @@ void PurgeIfDue(Arena* arena) {
     if (due == 0 || now < due || !CasRelaxed(&due_ms, due, 0)) return;
   }
   StoreRelaxed(&purged_ms, now);
-  arena->PurgeExcess(allowed / unit);
+  arena->PurgeExcess(Allowed(arena) / unit);
 }
 
 }  // namespace

@@ -18,6 +18,13 @@
 //   accessible   of a unit: it can be read and written [committed]
 //   dirty        of a unit: it may be other than zero, because it was used and
 //                not purged since
+//   dense        of a run: it is likely that all of it will be used. Others are
+//                sparse
+//   huge         of a page: the kernel was asked to make 32 units one page of
+//   its
+//                own [hugepage]
+//   to break     a huge page: to tell the kernel to use small pages there
+//                [subrelease]
 //   purge        to give the memory of free units back to the system [decommit,
 //                scavenge, decay]
 //   ceiling      the most memory that may be in use, if there is a limit

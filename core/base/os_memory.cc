@@ -177,6 +177,10 @@ void KeepPagesSmall(void* start, size_t bytes) {
   Advise(start, bytes, MADV_NOHUGEPAGE);
 }
 
+bool UseHugePages(void* start, size_t bytes) {
+  return Advise(start, bytes, MADV_HUGEPAGE) == 0;
+}
+
 size_t AddressSpaceLimit() {
   static_assert(RLIM_INFINITY == SIZE_MAX);
   rlimit limit{RLIM_INFINITY, 0};

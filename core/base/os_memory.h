@@ -109,6 +109,10 @@ Filled FillHole(void* start, size_t bytes);
 // is used here and there. If it fails, the kernel may use some.
 void KeepPagesSmall(void* start, size_t bytes);
 
+// From now on the kernel uses huge pages there, if the system allows them to
+// those that ask. If it fails, the kernel may use some.
+bool UseHugePages(void* start, size_t bytes);
+
 // Bytes of address space that the process may have (RLIMIT_AS); SIZE_MAX if
 // there is no limit, or if the system refuses to answer.
 size_t AddressSpaceLimit();

@@ -207,18 +207,21 @@ Run* Heap::TakeSlab(SizeClass size_class) {
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
   if (slab == nullptr) {
     memory::Grant grant;
-    while ((grant = memory::Take({memory::kMappedUnitBytes, static_bytes, 1}))
+    // A slab that follows a full one is likely to be filled too.
+    const bool dense = filled_ == size_class;
+    while ((grant = memory::Take(
+                {memory::kMappedUnitBytes, static_bytes, 1, dense}))
                .run == nullptr) {
       // Where there is no room for many pages, there may be room for a few.
       if (static_bytes == least) return nullptr;
       static_bytes = least;
     }
     slab = grant.run;
-    // A slab that follows a full one is likely to be filled too. Then one
-    // system call costs less than a fault for each page. If the blocks are
-    // larger, not every page may be used.
-    if (filled_ == size_class && ClassSize(size_class) <= kMaxPopulated &&
-        grant.zeroed && grant.arena->mapped()) {
+    // Then one system call costs less than a fault for each page. If the
+    // blocks are larger, not every page may be used. (If the page is a huge
+    // one that is there already, the call costs little.)
+    if (dense && ClassSize(size_class) <= kMaxPopulated && grant.zeroed &&
+        grant.arena->mapped()) {
       os::Populate(grant.address(), memory::kMappedUnitBytes);
     }
   }

@@ -41,6 +41,7 @@ void WriteMemory(Output* out, const Statistics& s) {
       .Add("used", s.used)
       .Add("peak_used", s.peak_used)
       .Add("mapped", s.accessible)
+      .Add("huge", s.huge)
       .Add("reserved", s.reserved)
       .Add("descriptors", s.descriptors)
       .Add("slabs", s.slab_bytes)

@@ -30,6 +30,7 @@ void WriteMemory(Output* out, const Statistics& s) {
     out->Left("  resident", kLabel).Bytes(resident, kColumn).Text("\n");
   }
   out->Left("  mapped", kLabel).Bytes(s.accessible, kColumn).Text("\n");
+  out->Left("  of it as huge pages", kLabel).Bytes(s.huge, kColumn).Text("\n");
   out->Left("  address space", kLabel).Bytes(s.reserved, kColumn).Text("\n\n");
 }
 

@@ -54,6 +54,7 @@ void AddArena(const Arena* arena, Statistics* s) {
   const size_t accessible = arena->accessible_units();
   s->reserved += (arena->mapped() ? accessible : arena->units()) * unit_bytes;
   s->accessible += accessible * unit_bytes;
+  s->huge += arena->huge_units() * unit_bytes;
   s->used += arena->used_units() * unit_bytes;
   s->peak_used += arena->peak_used_units() * unit_bytes;
   s->descriptors += accessible * sizeof(Run);

@@ -33,6 +33,7 @@ struct Statistics {
   // The arenas:
   size_t reserved = 0;     // address space of all arenas
   size_t accessible = 0;   // the accessible part of it
+  size_t huge = 0;         // the part that huge pages were asked for
   size_t used = 0;         // runs: slabs, spans, kept runs, heaps
   size_t peak_used = 0;    // the sum of the most that each arena had in use
   size_t descriptors = 0;  // of the accessible units

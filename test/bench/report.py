@@ -124,11 +124,8 @@ class Report:
             resident = self.make_table(rows, "rss_kib")
             self.picture(heading, plots.relative(self.out, f"{key}-memory", heading, resident))
             self.quantity("Peak memory", "MiB of peak resident memory", resident, 1 / 1024)
-            self.say("### Page faults", "", "Thousands, median of the rounds (quartiles).", "")
-            faults = self.make_table(rows, "minor_faults")
-            self.table(["row"] + self.names(),
-                       [[row.name] + [self.absolute(faults, row, column, 1e-3)
-                                      for column in self.columns] for row in table.rows])
+            self.quantity("Page faults", "Thousands", self.make_table(rows, "minor_faults"),
+                          1e-3)
         self.say("What the rows are:", "")
         meanings = {}
         for row in table.rows:
@@ -143,7 +140,8 @@ class Report:
         for key, group in catalogue.GROUPS.items():
             rows = [row for row in self.rows if row.group == key]
             for label, field in [(group.heading, "value")] + (
-                    [(f"{group.title}: peak memory", "rss_kib")] if group.fixed else []):
+                    [(f"{group.title}: peak memory", "rss_kib"),
+                     (f"{group.title}: page faults", "minor_faults")] if group.fixed else []):
                 table = self.make_table(rows, field)
                 if any(table.best_peer(row) for row in table.rows):
                     body.append([f"{label} ({rows_of(len(table.rows))})"] + self.means(table))

@@ -26,6 +26,7 @@ for line in lines:
     # Freed by a thread that has ended, not taken home by the owner.
     assert 2000 * 512 * 0.99 <= waste["away"] <= 2000 * 512 * 1.1, waste
     assert memory["resident"] >= live and memory["mapped"] >= memory["used"]
+    assert 0 < memory["huge"] <= memory["mapped"] and memory["huge"] % (2 << 20) == 0, memory
     assert memory["peak_used"] >= memory["used"] >= memory["live"]
     slabs = sum(c["slabs"] for c in report["classes"])
     runs = [run for arena in report["arenas"] for run in arena["runs"]]

@@ -80,6 +80,16 @@ for variable in AO_MALLOC_STATIC_HEAP AO_MALLOC_LIMIT; do
       fail "$variable=$value is not refused in one line: $status; $errors"
   done
 done
+for value in auto never always; do
+  try "huge pages: $value" 1000 AO_MALLOC_ENABLE_MMAP=1 "AO_MALLOC_HUGE_PAGES=$value"
+  [[ $status == 0 && ! $errors ]] || fail "huge pages '$value': $status; $errors"
+done
+for value in 1 yes AUTO neve alwaysx; do
+  try "huge pages: $value" 4 "AO_MALLOC_HUGE_PAGES=$value"
+  [[ $status == 0 && $errors == *"AO_MALLOC_HUGE_PAGES=$value is not one of auto, never, always; ignored" &&
+    $errors != *$'\n'* ]] ||
+    fail "AO_MALLOC_HUGE_PAGES=$value is not refused in one line: $status; $errors"
+done
 for value in 257G 200G; do
   (
     ulimit -v 1048576
