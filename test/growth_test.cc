@@ -290,16 +290,16 @@ TEST(GrowthTest, WhatIsInTheWayOfTheFirstChunkStays) {
     for (size_t i = 0; i < there; i += kFirst) {
       ASSERT_EQ(TakeAndUse(test, kFirst), test.table + i);
     }
-    for (size_t i = 0; i < kChunk; ++i) {
+    for (size_t i = 0; i <= kChunk; ++i) {
       ASSERT_EQ(TakeAndUse(test, 1), test.table + kChunk + i);
     }
     EXPECT_TRUE(test.IsUntouched(test.At(there)));
-    EXPECT_EQ(test.arena->accessible_units(), there + kChunk);
+    EXPECT_EQ(test.arena->accessible_units(), there + 2 * kChunk);
     EXPECT_FALSE(test.arena->Contains(test.At(there)));
     EXPECT_FALSE(test.arena->IsAccessible(there));
     EXPECT_FALSE(test.arena->InUse(there));
     EXPECT_EQ(test.arena->NextInaccessible(0), there);
-    EXPECT_EQ(test.arena->NextInaccessible(kChunk), 2 * kChunk);
+    EXPECT_EQ(test.arena->NextInaccessible(kChunk), 3 * kChunk);
   }
 }
 
