@@ -184,6 +184,9 @@ TEST(GrowthTest, TheBitmapsOfThePrimaryGrowWithIt) {
         EXPECT_EQ(*page, 0);
         primary->Return(last, /*dirty=*/true);
         EXPECT_EQ(primary->Take(4096, 1).run, last);
+        munmap(page, 4096);
+        EXPECT_NE(primary->Take(4096, 1).run, nullptr)
+            << "nothing is in the way";
       }
     });
   }
@@ -280,18 +283,24 @@ TEST(GrowthTest, ALargeRunLeavesTheFirstChunkAlone) {
 
 // Then the rest of the chunk is in use by nobody, and is not ours.
 TEST(GrowthTest, WhatIsInTheWayOfTheFirstChunkStays) {
-  Growing test;
-  test.Occupy(test.At(kFirst));
-  test.arena->Begin();
-  ASSERT_EQ(TakeAndUse(test, kFirst), test.table);
-  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
-  EXPECT_TRUE(test.IsUntouched(test.At(kFirst)));
-  EXPECT_EQ(test.arena->accessible_units(), kFirst + kChunk);
-  EXPECT_FALSE(test.arena->Contains(test.At(kFirst)));
-  EXPECT_FALSE(test.arena->IsAccessible(kFirst));
-  EXPECT_FALSE(test.arena->InUse(kFirst));
-  EXPECT_EQ(test.arena->NextInaccessible(0), kFirst);
-  EXPECT_EQ(test.arena->NextInaccessible(kChunk), 2 * kChunk);
+  for (size_t there = kFirst; there < kChunk; there += kFirst) {
+    Growing test;
+    test.Occupy(test.At(there));
+    test.arena->Begin();
+    for (size_t i = 0; i < there; i += kFirst) {
+      ASSERT_EQ(TakeAndUse(test, kFirst), test.table + i);
+    }
+    for (size_t i = 0; i <= kChunk; ++i) {
+      ASSERT_EQ(TakeAndUse(test, 1), test.table + kChunk + i);
+    }
+    EXPECT_TRUE(test.IsUntouched(test.At(there)));
+    EXPECT_EQ(test.arena->accessible_units(), there + 2 * kChunk);
+    EXPECT_FALSE(test.arena->Contains(test.At(there)));
+    EXPECT_FALSE(test.arena->IsAccessible(there));
+    EXPECT_FALSE(test.arena->InUse(there));
+    EXPECT_EQ(test.arena->NextInaccessible(0), there);
+    EXPECT_EQ(test.arena->NextInaccessible(kChunk), 3 * kChunk);
+  }
 }
 
 TEST(GrowthTest, TheFirstChunkMayBeRefused) {

@@ -52,7 +52,7 @@ void TwoThatAddAnArena(bool limited) {
     EXPECT_NE(mine.run, theirs.run);
     EXPECT_EQ(mine.arena, memory::ArenaAt(1));
     EXPECT_EQ(memory::ArenaAt(2), nullptr);
-    EXPECT_LT(AddressSpace(), before + (size_t{limited ? 2u : 3u} << 20))
+    EXPECT_LT(AddressSpace(), before + (size_t{limited ? 2u : 1u} << 20))
         << "one was left over";
     return theirs.run != nullptr;
   });
