@@ -8,19 +8,22 @@
 // Raise hides from searches for long runs what it has made free, with the free
 // units beside it."
 //
-// Three words of bits, of one unit each, are in use at first.  Two threads free
-// and take units, two look in vain for a run of two or three and lower the hint.
+// Three words of bits have a unit each, of which two are in use at first, or one.
+// Two threads free one each, and one looks at all and lowers the hint; or the
+// other way round.
 // When all are done, no free run is longer than the hint says, but for what is
 // next to a unit that a thread stopped at.  Nobody waits.
 //
 // finite:
+// finite: -DTWO_SEARCH
 // finite: -DSTOP
+// finite: -DSTOP -DTWO_SEARCH
 // fails: -DBROKEN_FIRST             raises the hint, then frees the unit
 // fails: -DBROKEN_ALONE             raises it by its own unit alone
 // fails: -DBROKEN_EVEN              does not say that it is about to lower it
 // fails: -DBROKEN_SAME              a hint that is odd is left alone
 // fails: -DBROKEN_STORE             lowers it without a compare-and-swap
-// fails: -DBROKEN_VERSION           a hint may have a value again
+// fails: -DBROKEN_VERSION -DTWO_SEARCH   a hint may have a value again
 #define UNITS 3
 #define MAY_STOP(me) unless { halted == me }
 
@@ -97,18 +100,6 @@ proctype Freer(byte me; byte unit) {
 #ifndef BROKEN_FIRST
     Raise(unit);
 #endif
-    // Taken and returned again.
-    if
-    :: d_step { !used[unit] -> used[unit] = 1; hides[unit] = 0 };
-#ifdef BROKEN_FIRST
-      Raise(unit);
-#endif
-      d_step { used[unit] = 0; hides[unit] = 1 };
-#ifndef BROKEN_FIRST
-      Raise(unit);
-#endif
-    :: skip
-    fi;
     d_step { hides[unit] = 0; done++ }
   } MAY_STOP(me)
 }
@@ -153,15 +144,23 @@ proctype Searcher(byte me) {
 init {
   byte u, length;
   atomic {
-    used[0] = 1; used[1] = 1; used[2] = 1;
-    run Freer(0, 0); run Freer(1, 1);
-    run Searcher(2); run Searcher(3)
+    used[0] = 1;
+#ifndef TWO_SEARCH
+    used[1] = 1;
+#endif
+    run Freer(0, 0);
+#ifdef TWO_SEARCH
+    run Searcher(1);
+#else
+    run Freer(1, 1);
+#endif
+    run Searcher(2)
   };
 #ifdef STOP
-  if :: halted = 0 :: halted = 1 :: halted = 2 :: halted = 3 :: skip fi;
-  (done == 4 || (halted != 255 && done == 3));
+  if :: halted = 0 :: halted = 1 :: halted = 2 :: skip fi;
+  (done == 3 || (halted != 255 && done == 2));
 #else
-  done == 4;
+  done == 3;
 #endif
   d_step {
     do
