@@ -59,6 +59,8 @@ void TakeLong();
 void DirtyLong();
 void DirtyHuge();
 void TakeHuge();
+void FillSmallPages();
+void TakeMostOfHugePage();
 void KeepSlab();
 void LeaveCacheFull();
 void FreeMuch();
