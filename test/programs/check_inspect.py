@@ -23,7 +23,7 @@ sys.path.insert(0, f"{SCRIPTS}/installed/inspect")
 
 from aomalloc import command, figures, screen, text  # noqa: E402
 from aomalloc.heap import Heap  # noqa: E402
-from aomalloc.layout import VERSION, Refused  # noqa: E402
+from aomalloc.layout import VERSION  # noqa: E402
 from aomalloc.memory import Core, Memory, Process  # noqa: E402
 
 OF_SLAB = r"number \d+ of \d+ of the slab at 0x[0-9a-f]+, heap 0x[0-9a-f]+: "
