@@ -66,7 +66,8 @@ binaries = {}
 
 # Of a stack: estimated bytes, allocated and live; samples; of those that are live,
 # the number and the bytes; addresses, innermost first.
-Stack = collections.namedtuple("Stack", "bytes live_bytes samples live live_sampled_bytes addresses")
+Stack = collections.namedtuple(
+    "Stack", "bytes live_bytes samples live live_sampled_bytes addresses")
 
 
 class Profile:

@@ -136,8 +136,10 @@ try 1 top --once "$sleeper"
 kill "$sleeper" "$watched"
 [[ ! $(find "$root" -name __pycache__) ]] || fail 'compiled Python is left beside it'
 mkdir bin
+# shellcheck disable=SC2016
 printf '#!/bin/sh\necho "a program, ${LD_PRELOAD##*/}"\n' >bin/top
 chmod +x bin/top
+# shellcheck disable=SC2031
 PATH=$PWD/bin:$PATH try 0 -- top
 [[ $output == 'a program, libaomalloc.so' ]] || fail "a program called top: $output"
 

@@ -23,7 +23,7 @@ sys.path.insert(0, f"{SCRIPTS}/installed/inspect")
 
 from aomalloc import command, figures, screen, text  # noqa: E402
 from aomalloc.heap import Heap  # noqa: E402
-from aomalloc.layout import VERSION, Refused  # noqa: E402
+from aomalloc.layout import VERSION  # noqa: E402
 from aomalloc.memory import Core, Memory, Process  # noqa: E402
 
 OF_SLAB = r"number \d+ of \d+ of the slab at 0x[0-9a-f]+, heap 0x[0-9a-f]+: "
@@ -144,6 +144,24 @@ def check_core(watched):
             assert ours[key] == live[key], (key, ours[key], live[key])
     check_pointers(core, watched, WHAT)
     assert "500" in run("top", core)
+
+    # The kernel leaves out most of a library, or all.
+    with open(core, "rb") as whole:
+        data = bytearray(whole.read())
+    base = next(base for base, path in Core(core).images() if path == LIBRARY)
+    headers, = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    for at in range(headers, headers + count * size, size):
+        if struct.unpack_from("<Q", data, at + 16)[0] == base:
+            struct.pack_into("<Q", data, at + 32, 0)
+    kernels, lacking = f"{FOLDER}/kernels", f"{FOLDER}/lacking"
+    with open(kernels, "wb") as file:
+        file.write(data)
+    assert json.loads(run("report", "--json", kernels)) == {**ours, "memory": {
+        **ours["memory"], "resident": None}}
+    with open(lacking, "wb") as file:
+        file.write(data.replace(LIBRARY.encode(), LIBRARY.encode()[:-2] + b"!!"))
+    refused(".*/lacking was made with .*!!, which is not here", "report", lacking)
     return core
 
 
@@ -202,6 +220,7 @@ def check_refusals(watched, core):
         refused(r"process \d+ \(python3[.\d]*\) has no aomalloc", one, str(os.getpid()))
         refused(".*/no-such-file: No such file or directory", one, f"{FOLDER}/no-such-file")
         refused(".* is not a core dump", one, WATCHED)
+        refused(".* is not a core dump", one, FOLDER)
     refused("the live view needs a terminal; --once prints it once", "top", watched.process)
     for wrong in ((), ("no-such",), ("report",), ("what", "1"), ("what", "1", "x"),
                   ("top", "--delay", "0", "1"), ("report", "--no-such", "1")):

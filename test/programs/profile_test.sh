@@ -73,12 +73,13 @@ leaks shown leak_more 30
 ! grep -qE 'churn|grow|aomalloc' shown || fail "what was freed is live: $(<shown)"
 head -n 3 shown | grep -qE '^1?[0-9]{2}\.[0-9] MiB \(4' || fail "the largest is not first: $(<shown)"
 [[ $(grep -oE 'leak_(small|large|more)' shown | tail -n 1) == leak_more ]] || fail "not last: $(<shown)"
-grep -q 'leak_small (' shown.svg && ! grep -q 'churn (' shown.svg || fail "not what is live is drawn"
-"$profile" --diff --output more.svg running.2 running >more 2>errors || fail "--diff: $(<errors)"
-leaks more leak_more 30
-! grep -qE 'leak_(small|large)' more more.svg || fail "what was live before: $(<more)"
-"$profile" --diff running.1 running.2 >more 2>errors || fail "--diff: $(<errors)"
-[[ $(<more) == 'more is live: nothing that was sampled' ]] || fail "nothing came: $(<more)"
+grep -q 'leak_small (' shown.svg || fail "what is live is not drawn"
+! grep -q 'churn (' shown.svg || fail "what was freed is drawn"
+"$profile" --diff --output grown.svg running.2 running >grown 2>errors || fail "--diff: $(<errors)"
+leaks grown leak_more 30
+! grep -qE 'leak_(small|large)' grown grown.svg || fail "what was live before: $(<grown)"
+"$profile" --diff running.1 running.2 >grown 2>errors || fail "--diff: $(<errors)"
+[[ $(<grown) == 'more is live: nothing that was sampled' ]] || fail "nothing came: $(<grown)"
 "$profile" --leaks --rate 64K --output leaks.svg bash -c "'$helpers/profiled'; exit 3" >leaks \
   2>errors && fail "status 0"
 [[ $? == 3 ]] || fail "--leaks: status $?: $(<errors)"

@@ -1,5 +1,6 @@
-/* watched: holds what its output says, and waits for the end of its stdin. It has
- * written a report (AO_MALLOC_DUMP_SIGNAL=USR2) of just that before it is ready.
+/* watched: holds what its output says, and waits for the end of its stdin. It
+ * has written a report (AO_MALLOC_DUMP_SIGNAL=USR2) of just that before it is
+ * ready.
  *
  *   500 blocks of 1000 bytes, 20 of 9000, one of 100000; 50 of 300 in a thread
  *   that sleeps; freed by that thread: 64 of 500 */
@@ -51,7 +52,8 @@ static void nest(void) {
 
 static void say(const char *name, const void *address) {
   char line[100];
-  const int length = snprintf(line, sizeof line, "%s %#lx\n", name, (unsigned long)(uintptr_t)address);
+  const int length = snprintf(line, sizeof line, "%s %#lx\n", name,
+                              (unsigned long)(uintptr_t)address);
   if (write(1, line, (size_t)length) != length) _exit(2);
 }
 

@@ -1,12 +1,15 @@
 """The memory of a process, or of a core dump."""
 
+import bisect
 import mmap
 import os
+import stat
 import struct
 
 from aomalloc.layout import Refused
 
 PAGE = 4096
+ADDRESSES = 1 << 64
 # Of a word of pagemap: the highest bit says that the page is in memory.
 HIGH_BIT = bytes(128) + b"\1" * 128
 
@@ -150,9 +153,12 @@ class Core(Memory):
 
     def __init__(self, path):
         self.name = path
-        self.segments, self.files = [], []  # (start, end, where in the core); with paths
+        self.segments = []  # (start, where in the core, how many bytes are there)
+        self.files = []  # (start, end, where in the file, its path)
         self.opened = {}
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise ValueError
             with open(path, "rb") as file:
                 self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self.read_headers()
@@ -170,13 +176,14 @@ class Core(Memory):
         if count == 0xffff:  # there are more: the first section's info says how many
             count, = struct.unpack_from("<I", self.data, sections + 44)
         for i in range(count):
-            kind, _, offset, start, _, size_there, size_mapped, _ = struct.unpack_from(
-                "<IIQQQQQQ", self.data, headers + i * size)
+            kind, _, offset, start, _, size_there = struct.unpack_from(
+                "<IIQQQQ", self.data, headers + i * size)
             if kind == self.LOAD:
                 there = max(0, min(size_there, len(self.data) - offset))
-                self.segments.append((start, start + size_mapped, offset, there))
+                self.segments.append((start, offset, there))
             elif kind == self.NOTE:
                 self.read_notes(offset, min(offset + size_there, len(self.data)))
+        self.segments.sort()
 
     def read_notes(self, at, end):
         while at + 12 <= end:
@@ -198,11 +205,12 @@ class Core(Memory):
             self.files.append((start, stop, offset * page, paths[i].decode(errors="replace")))
 
     def part(self, address, size):
-        for start, end, offset, there in self.segments:
-            if start <= address < end:
-                at = address - start
-                if at < there:
-                    return self.data[offset + at:offset + min(at + size, there)]
+        i = bisect.bisect(self.segments, (address, ADDRESSES)) - 1
+        if i >= 0:
+            start, offset, there = self.segments[i]
+            at = address - start
+            if at < there:
+                return self.data[offset + at:offset + min(at + size, there)]
         for start, end, offset, path in self.files:
             if start <= address < end:
                 return self.of_file(path, offset + address - start, min(size, end - address))
