@@ -302,7 +302,8 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   if (owner == heap) {
     heap->Free(run, block);
   } else {
-    heap->FreeForeign(owner, run, block);
+    Heap* crowded = heap->FreeForeign(owner, run, block);
+    if (Unlikely(crowded != nullptr)) thread::Relieve(crowded, frame);
   }
   thread::Unclaim(heap, frame);
 }

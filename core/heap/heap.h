@@ -92,9 +92,10 @@ class alignas(64) Heap : public Owner {
     if (Unlikely(slab::Push(&slab->list, block))) OnZero(slab);
   }
 
-  // Frees a block of a slab of another heap.
-  void FreeForeign(Owner* owner, const Run* slab, Block* block) {
-    foreign_.Add(owner, slab, block);
+  // Frees a block of a slab of another heap. Returns a heap whose inbox is
+  // crowded by what this has sent, or null.
+  Heap* FreeForeign(Owner* owner, const Run* slab, Block* block) {
+    return static_cast<Heap*>(foreign_.Add(owner, slab, block));
   }
 
   // Drains the inbox: brings remote frees home to their slabs. What a raid took

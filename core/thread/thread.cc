@@ -303,6 +303,14 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   heap->claim.ReleaseIf(frame);
 }
 
+// Drains a heap that no thread holds, and gives back all that is free there.
+void Visit(Heap* heap, const ClaimFrame& frame) {
+  const Unlisted counted;
+  if (!ClaimIdle(heap, frame)) return;
+  heap->Trim();
+  Release(heap, frame);
+}
+
 // Releases a heap at the end of the thread that holds it.
 void ReleaseHeld(Heap* heap) {
   const ClaimFrame frame;
@@ -441,16 +449,15 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   return ClaimHeap(frame);
 }
 
+void Relieve(Heap* heap, const ClaimFrame& frame) { Visit(heap, frame); }
+
 void DrainIdleHeap(const ClaimFrame& frame) {
   // Acquire, with the release below: the heap is there for us as it was for the
   // thread that found it in the registry.
   Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
   if (heap == nullptr) heap = Registry();
   StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
-  const Unlisted counted;
-  if (!heap->HasRemote() || !ClaimIdle(heap, frame)) return;
-  heap->Drain();
-  Release(heap, frame);
+  if (heap->HasRemote()) Visit(heap, frame);
 }
 
 void RaidHeaps() {

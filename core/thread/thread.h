@@ -93,6 +93,11 @@ void TrimHeaps();
 // one can allocate them.
 void RaidHeaps();
 
+// To be called when remote frees were sent to a heap and its inbox is crowded.
+// If no thread holds the heap, what waits there is drained at once. The caller
+// has claimed another heap for `frame`.
+void Relieve(Heap* heap, const ClaimFrame& frame);
+
 // Looks at one heap of the registry, each time at the next one. If no thread
 // holds it, and remote frees wait there, it is drained. So memory that was
 // freed to heaps of ended threads comes back.

@@ -244,6 +244,8 @@ const Scenario kScenarios[] = {
    {"FreeSlow", "Outbox4Send"}, {}, 10 * kRare},
   {"free_remote_evicts", kBoth | kOursOnly, 64, nullptr, TakeOneOfEach, FreeOneOfEach, nullptr,
    {"FreeSlow", "Outbox4Send"}, {}, 20 * kRare},  // what it did not come to free, too
+  {"free_relieves_idle", kBoth | kOursOnly, kRare, nullptr, CrowdIdleHeap, Free, nullptr,
+   {"FreeSlow", "Relieve", "Heap4Trim"}, {}, size_t{2} * 65536},
   {"free_remote_keeps", kMapped, kRare, nullptr, NeedAndHoldOneOfPeer, Free, nullptr,
    {"FreeSlow"}, {"Send"}, 0},
   {"free_gets_heap", kBoth | kOursOnly, 64, nullptr, FreeWithoutHeap, Free, nullptr,

@@ -304,15 +304,17 @@ void LoseOneOfFirstHeaps() {
   });
 }
 
-// Leaves remote frees in the heap of a thread that is no more.
-void FreeToIdleHeap() {
+namespace {
+size_t count_to_take;
+void TakeFromThreadThatEnds(size_t count) {
   Warm(64);
+  count_to_take = count;
   OnPeer([] {
     pthread_t thread;
     if (pthread_create(
             &thread, nullptr,
             [](void*) -> void* {
-              Fill(kRare, Full());
+              Fill(kRare, count_to_take);
               return nullptr;
             },
             nullptr) != 0) {
@@ -320,7 +322,21 @@ void FreeToIdleHeap() {
     }
     pthread_join(thread, nullptr);
   });
-  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
+}
+// So many blocks, sent in batches of 8 or of 2, crowd an inbox.
+size_t Crowd() { return mapped ? 32 : 30; }
+}  // namespace
+// Leaves remote frees in the heap of a thread that is no more.
+void FreeToIdleHeap() {
+  TakeFromThreadThatEnds(Full());
+  for (size_t i = 0; i < Full() - 2; ++i) Give(blocks[i]);  // no crowd
+}
+// So many that the next one, which is sent, is one too many.
+void CrowdIdleHeap() {
+  malloc_trim(0);  // nothing waits there, or here to be sent
+  TakeFromThreadThatEnds(Crowd() + 1);
+  for (size_t i = 0; i < Crowd() - 1; ++i) Give(blocks[i]);
+  Hold(blocks[Crowd() - 1], kRare);
 }
 
 // Uses the memory up.

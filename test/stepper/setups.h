@@ -65,6 +65,7 @@ void FreeMuch();
 void HoldFirstHeaps();
 void LoseOneOfFirstHeaps();
 void FreeToIdleHeap();
+void CrowdIdleHeap();
 void UseUp();
 void UseUpAndFeedPeer();
 
