@@ -204,6 +204,7 @@ alignas(kStaticUnitBytes) char static_heap[kStaticUnits * kStaticUnitBytes];
 Run static_table[kStaticUnits];
 
 void EnableMmap() {
+  if (!MmapEnabled()) os::PrepareBarrier();
   StoreRelaxed(&mmap_enabled, 1);
   if (!ceiling::IsSet()) StoreRelaxed(&plenty, 1);
 }
