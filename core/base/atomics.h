@@ -37,9 +37,10 @@
 //                  block that was free at some time during the fork.
 //   a handler      It runs on its thread: CompilerBarrier is enough.
 //
-// No thread stores and then loads, relying on another thread's load that comes
-// after that thread's own store (as in Dekker's algorithm). So nothing needs a
-// barrier between a store and a load.
+// One protocol only has a thread store and then load, relying on another
+// thread's load that comes after that thread's own store (as in Dekker's
+// algorithm): remote claims. There the kernel makes the barrier between the
+// store and the load, for both (thread/remote_claim.h).
 #ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
 #define AOMALLOC_CORE_BASE_ATOMICS_H_
 

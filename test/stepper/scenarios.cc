@@ -247,7 +247,7 @@ const Scenario kScenarios[] = {
   {"free_relieves_idle", kBoth | kOursOnly, kRare, nullptr, CrowdIdleHeap, Free, nullptr,
    {"FreeSlow", "Relieve", "Heap4Trim"}, {}, size_t{2} * 65536},
   {"free_relieves_sleeper", kMapped | kOursOnly, 20000, nullptr, CrowdPeer, Free, nullptr,
-   {"Relieve", "remote_claim5Begin", "DrainTaken"}, {}, size_t{20} * 65536},
+   {"Relieve", "remote_claim5Begin", "DrainTaken"}, {}, size_t{2} * 65536},
   {"trim_relieves_sleeper", kMapped | kOursOnly, 20000, nullptr, SendToPeer, TrimAll, nullptr,
    {"TrimAll", "remote_claim5Begin", "DrainTaken"}, {}, size_t{3} * 65536},
   {"malloc_after_visit", kMapped | kOursOnly, 64, nullptr, LetPeerVisit, Malloc<64>, Keep,
