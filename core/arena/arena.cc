@@ -1,6 +1,5 @@
 #include "core/arena/arena.h"
 
-
 namespace aomalloc {
 namespace {
 

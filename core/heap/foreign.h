@@ -30,9 +30,9 @@ namespace aomalloc {
 class ForeignBlocks {
  public:
   // Takes a freed block of a slab of `owner`: keeps it, or puts it in the
-  // outbox.
-  void Add(Owner* owner, const Run* slab, Block* block) {
-    AddWith(allowed_[slab->size_class], owner, slab, block);
+  // outbox. Returns what Outbox::Add returns.
+  Owner* Add(Owner* owner, const Run* slab, Block* block) {
+    return AddWith(allowed_[slab->size_class], owner, slab, block);
   }
 
   // The same for a block that a raid has taken (inbox.h), since malloc has no
@@ -67,15 +67,15 @@ class ForeignBlocks {
  private:
   friend struct Layout;  // for debuggers (preload/layout.cc)
 
-  void AddWith(int allowed, Owner* owner, const Run* slab, Block* block) {
+  Owner* AddWith(int allowed, Owner* owner, const Run* slab, Block* block) {
     FreeList* list = &kept_[slab->size_class];
     if (list->used > -allowed) {
       slab::Push(list, block);
       // The link may lead out of the slab.
       block->BearWitness();
-    } else {
-      outbox_.Add(owner, block, slab::BlockSize(slab));
+      return nullptr;
     }
+    return outbox_.Add(owner, block, slab::BlockSize(slab));
   }
 
   // Limits of what may be kept: in all, in all where memory is scarce, of a

@@ -15,6 +15,7 @@ void Inbox::TakeFrom(Inbox* source, AO_t mark) {
     if (List::Head(seen) == nullptr) break;
     // Repeated if a push came in between, or another take: somebody progresses.
   } while (!source->list_.TakeAll(seen, mark));
+  StoreRelaxed(&source->taken_bytes_, source->sent_bytes());
   NoteTaken();
 }
 

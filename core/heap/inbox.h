@@ -1,9 +1,10 @@
 // Inboxes: the remote frees of a heap, until it drains them.
 //
-// Who touches what: Push, NoteSent, IsEmpty and sent_bytes may be called by any
-// thread and handler, at any time. Everything else belongs to the operation
-// that holds the claim on the heap whose inbox it is. Of another heap's inbox,
-// such an operation touches only `list_` and `raiders_`, in Raid and Repair.
+// Who touches what: Push, NoteSent, IsEmpty, sent_bytes and WaitingBytes may be
+// called by any thread and handler, at any time. Everything else belongs to the
+// operation that holds the claim on the heap whose inbox it is. Of another
+// heap's inbox, such an operation touches only `list_` and `raiders_`, in Raid
+// and Repair.
 //
 // Commit: remote frees are pushed with one compare-and-swap and are then in the
 // heap's hands alone, with all the blocks that are listed in them. The batches
@@ -42,10 +43,15 @@ class Inbox {
   // are listed in them.
   void Push(RemoteBatch* first, RemoteBatch* last) { list_.Push(first, last); }
 
-  // For reports: adds to the bytes that were pushed.
+  // Adds to the bytes that were pushed.
   void NoteSent(size_t bytes) { AddRelaxed(&sent_bytes_, bytes); }
-  // For reports: the bytes that were ever pushed.
+  // The bytes that were ever pushed; and how many of them wait on the list. The
+  // latter is a hint: what is pushed and taken meanwhile may count or not.
   size_t sent_bytes() const { return LoadRelaxed(&sent_bytes_); }
+  size_t WaitingBytes() const {
+    const size_t taken = LoadRelaxed(&taken_bytes_);
+    return sent_bytes() - taken;
+  }
 
   // True if no batch waits on the list.
   bool IsEmpty() const { return List::Head(list_.Look()) == nullptr; }
@@ -134,6 +140,8 @@ class Inbox {
   // On a cache line of their own: other threads write them all the time.
   alignas(64) List list_;
   AtomicWord sent_bytes_ = 0;
+  AtomicWord taken_bytes_ =
+      0;  // what sent_bytes_ was when they were last taken
 };
 
 }  // namespace aomalloc

@@ -2,11 +2,13 @@
 
 namespace aomalloc {
 
-void Outbox::Send(Lane* lane) {
+Owner* Outbox::Send(Lane* lane) {
   RemoteBatch* first = lane->first;
   RemoteBatch* last = lane->last;
   Commit<RemoteBatch*>(&lane->first, nullptr);
-  lane->owner->Remote(first, last, lane->bytes);
+  Owner* owner = lane->owner;
+  owner->Remote(first, last, lane->bytes);
+  return owner->IsCrowded() ? owner : nullptr;
 }
 
 void Outbox::Flush() {

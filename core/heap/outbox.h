@@ -35,8 +35,9 @@ class Outbox {
   static constexpr uint32_t kMaxBytes = 16384;
   static constexpr uint32_t kMaxScarceBytes = 4096;
 
-  // Takes a block of `size` bytes that belongs to `owner`.
-  void Add(Owner* owner, Block* block, size_t size);
+  // Takes a block of `size` bytes that belongs to `owner`. Returns an owner
+  // that batches were sent to and whose inbox is crowded, or null.
+  Owner* Add(Owner* owner, Block* block, size_t size);
 
   // Sends all lanes.
   void Flush();
@@ -72,15 +73,17 @@ class Outbox {
            (64 - kLaneBits);
   }
   // Takes the lane's batches off it, and pushes them on their owner's inbox.
-  static void Send(Lane* lane);
+  // Returns the owner if that is crowded now, or null.
+  static Owner* Send(Lane* lane);
 
   Lane lanes_[1 << kLaneBits] = {};
 };
 
-inline void Outbox::Add(Owner* owner, Block* block, size_t size) {
+inline Owner* Outbox::Add(Owner* owner, Block* block, size_t size) {
   Lane* lane = &lanes_[LaneOf(owner)];
+  Owner* crowded = nullptr;
   if (lane->owner != owner) {
-    if (lane->first != nullptr) Send(lane);
+    if (lane->first != nullptr) crowded = Send(lane);
     lane->owner = owner;
   }
   RemoteBatch* batch = lane->first;
@@ -119,7 +122,8 @@ inline void Outbox::Add(Owner* owner, Block* block, size_t size) {
   ++lane->blocks;
   lane->bytes += static_cast<uint32_t>(size);
   const uint32_t most = memory::IsScarce() ? kMaxScarceBytes : kMaxBytes;
-  if (lane->blocks >= kMaxBlocks || lane->bytes >= most) Send(lane);
+  if (lane->blocks >= kMaxBlocks || lane->bytes >= most) crowded = Send(lane);
+  return crowded;
 }
 
 }  // namespace aomalloc

@@ -1,10 +1,10 @@
 // The part of a heap that other heaps use: where they send its blocks, and
 // which thread holds it. The `owner` of a slab is one of these.
 //
-// Who touches what: Remote, HasRemote and sent_bytes may be called by any
-// thread and handler, at any time. inbox.h says who may touch `inbox_`, what
-// commits there, and what an interruption leaves behind. `holder` and `claim`
-// belong to the thread room (thread.h).
+// Who touches what: Remote, HasRemote, IsCrowded and sent_bytes may be called
+// by any thread and handler, at any time. inbox.h says who may touch `inbox_`,
+// what commits there, and what an interruption leaves behind. `holder` and
+// `claim` belong to the thread room (thread.h).
 #ifndef AOMALLOC_CORE_HEAP_OWNER_H_
 #define AOMALLOC_CORE_HEAP_OWNER_H_
 
@@ -34,11 +34,18 @@ class Owner : public Holder {
   // True if there are remote frees that this heap has not taken yet.
   bool HasRemote() const { return !inbox_.IsEmpty(); }
 
+  // True if so much waits that whoever sends more should see to it
+  // (visits::Relieve). A hint.
+  bool IsCrowded() const { return WaitingBytes() >= kCrowd; }
+  size_t WaitingBytes() const { return inbox_.WaitingBytes(); }
+
   // For reports: the bytes that were ever sent to this heap.
   size_t sent_bytes() const { return inbox_.sent_bytes(); }
 
  protected:
   constexpr Owner() = default;
+
+  static constexpr size_t kCrowd = size_t{64} << 10;
 
   Inbox inbox_;
 };

@@ -150,8 +150,9 @@ void LetPeerFree() {
 void LetPeerEmptySlab() {
   Fill(kRare, 2 * SlabBlocks());
   OnPeer([] {
-    for (size_t i = 0; i < SlabBlocks(); ++i) Give(blocks[i]);
-    malloc_trim(0);  // sends them
+    // No fewer than a slab has, and whole batches: all are sent.
+    const size_t count = mapped ? 32 : 6;
+    for (size_t i = 0; i < count; ++i) Give(blocks[i]);
   });
 }
 // Leaves more blocks on the list than the next ration takes.
@@ -315,15 +316,17 @@ void LoseOneOfFirstHeaps() {
   });
 }
 
-// Leaves remote frees in the heap of a thread that is no more.
-void FreeToIdleHeap() {
+namespace {
+size_t count_to_take;
+void TakeFromThreadThatEnds(size_t count) {
   Warm(64);
+  count_to_take = count;
   OnPeer([] {
     pthread_t thread;
     if (pthread_create(
             &thread, nullptr,
             [](void*) -> void* {
-              Fill(kRare, Full());
+              Fill(kRare, count_to_take);
               return nullptr;
             },
             nullptr) != 0) {
@@ -331,7 +334,52 @@ void FreeToIdleHeap() {
     }
     pthread_join(thread, nullptr);
   });
-  for (size_t i = 0; i < Full(); ++i) Give(blocks[i]);
+}
+// So many blocks, sent in batches of 8 or of 2, crowd an inbox.
+size_t Crowd() { return mapped ? 32 : 30; }
+}  // namespace
+// Leaves remote frees in the heap of a thread that is no more.
+void FreeToIdleHeap() {
+  TakeFromThreadThatEnds(Full());
+  for (size_t i = 0; i < Full() - 2; ++i) Give(blocks[i]);  // no crowd
+}
+// So many that the next one, which is sent, is one too many.
+void CrowdIdleHeap() {
+  malloc_trim(0);  // nothing waits there, or here to be sent
+  TakeFromThreadThatEnds(Crowd() + 1);
+  for (size_t i = 0; i < Crowd() - 1; ++i) Give(blocks[i]);
+  Hold(blocks[Crowd() - 1], kRare);
+}
+
+// So much waits for a peer that does not stir that the next block is too much.
+void CrowdPeer() {
+  Warm(64);
+  malloc_trim(0);  // nothing waits there
+  OnPeer([] { Fill(kSent, 33); });
+  for (int i = 0; i < 31; ++i) Give(blocks[i]);
+  Hold(blocks[31], kSent);
+}
+// Something waits for it.
+void SendToPeer() {
+  Warm(64);
+  OnPeer([] { Fill(kSent, 2); });
+  Give(blocks[0]);
+}
+// A peer has drained the heap of this thread, which finds that out only now.
+void LetPeerVisit() {
+  Warm(64);
+  Fill(kSent, 2);
+  OnPeer([] {
+    Give(blocks[0]);
+    malloc_trim(0);
+  });
+}
+void LetPeerVisitAndHoldOneOfPeer() {
+  OnPeer([] { Fill(64, 2); });
+  Strike(blocks[0]);
+  void* of_peer = blocks[0];
+  LetPeerVisit();
+  in = of_peer;
 }
 
 // Uses the memory up.
