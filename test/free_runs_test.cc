@@ -314,7 +314,7 @@ TEST(FreeRunsTest, APurgeLooksAtWhatIsDirtyOnly) {
     return last;
   };
   const int few = steps(kGroup - 1);
-  EXPECT_LT(few, 4000);
+  EXPECT_LT(few, 12000);
   EXPECT_LT(steps(15 * kGroup - 1) - few, 14 * 30);
 }
 
