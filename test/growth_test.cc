@@ -281,6 +281,19 @@ TEST(GrowthTest, ALargeRunLeavesTheFirstChunkAlone) {
   EXPECT_EQ(TakeAndUse(test, kFirst - 3), test.table + 3);
 }
 
+TEST(GrowthTest, ARunGrowsInPlaceWithTheFirstChunk) {
+  Growing test;
+  test.arena->Begin();
+  Descriptor* run = TakeAndUse(test, 3);
+  ASSERT_EQ(run, test.table);
+  EXPECT_TRUE(test.arena->Extend(run, kFirst + 1));
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kFirst);
+  EXPECT_TRUE(test.arena->Extend(run, kChunk + 1));
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
+  run->base[(kChunk + 1) * kUnit - 1] = 1;
+  EXPECT_EQ(test.arena->used_units(), kChunk + 1);
+}
+
 // Then the rest of the chunk is in use by nobody, and is not ours.
 TEST(GrowthTest, WhatIsInTheWayOfTheFirstChunkStays) {
   for (size_t there = kFirst; there < kChunk; there += kFirst) {

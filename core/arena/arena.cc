@@ -319,6 +319,8 @@ bool Arena::Extend(Run* run, size_t count) {
   const size_t more = count - run->units;
   if (more > units_ || start + more > units_) return false;
   const size_t end = start + more;
+  while (end > this->end() && GrowFirst(more)) {
+  }
   const size_t there = this->end();
   if (growth_ == nullptr && end > there) return false;
   const size_t middle = end < there ? end : there;
