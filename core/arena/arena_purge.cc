@@ -96,7 +96,7 @@ void Arena::PurgePage(size_t word, AO_t page, Sweep* sweep) {
     return PurgeFreeOfHuge(word, used, page, sweep);
   }
   for (size_t n = first; n < first + HugePages::kUnits; n += kPurgeUnits) {
-    if (dirty_units() <= sweep->allowed || sweep->GivesUp()) return;
+    if (sweep->GivesUp()) return;
     const AO_t bits = dirty & Bitmap::MaskIn(0, n, n + kPurgeUnits);
     if (bits != 0) PurgeFree(word, LoadRelaxed(&used_[word]), bits, sweep);
   }
