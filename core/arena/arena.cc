@@ -282,7 +282,12 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   const size_t lowest = PlaceFor(count, dense);
   AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
   size_t from = LoadRelaxed(hint);
-  if (from < lowest) from = lowest;
+  if (from < lowest) {
+    // Small pages were freed. What is dirty is resident, so it is better than a
+    // huge page.
+    const size_t small = FindFree(LoadRelaxed(&first_free_), count, alignment);
+    from = small < lowest && IsDirty(small) ? small : lowest;
+  }
   size_t start;
   while (true) {
     start = FindFree(from, count, alignment);
@@ -297,8 +302,8 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
     if (start == kNone || start == grown || Mark(start, count)) break;
     from = start;
   }
-  if (start == kNone)
-    return lowest == 0 ? taken : Take(count, alignment, false);
+  if (start == kNone && lowest != 0) return Take(count, alignment, false);
+  if (start == kNone) return taken;
   if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
   taken.zeroed = BeginUse(start, count);
   taken.run = table_ + start;
