@@ -259,9 +259,6 @@ void* MoveSpan(Run* run, size_t size) {
 // Makes a span larger, in place or elsewhere. Null if it has to be copied, or
 // if there is no memory to move it.
 void* GrowSpan(Run* run, size_t size) {
-  if (memory::BelongsInHuge(run, size)) {
-    if (void* place = MoveSpan(run, size)) return place;
-  }
   if (memory::Extend(run, size)) {
     samples::OnResize(run, size);
     return run->base;

@@ -131,6 +131,15 @@ TEST_F(HugePagesTest, SparseRunsTakeWhatIsDirtyInHugePages) {
   EXPECT_EQ(Dense(), runs[4]);
 }
 
+TEST_F(HugePagesTest, DenseRunsTakeWhatIsDirtyInSmallPages) {
+  Descriptor* small = Sparse();
+  Fill(1);
+  test.arena->Return(small, /*dirty=*/true);
+  EXPECT_EQ(Dense(), small);
+  test.arena->Return(small, /*dirty=*/false);
+  EXPECT_EQ(test.IndexOf(Dense()), kFirst + kPage);
+}
+
 TEST_F(HugePagesTest, SparseRunsTakeAnyUnitWhereTheArenaCannotGrow) {
   std::vector<Descriptor*> runs = Fill(1);
   test.arena->Return(runs[4], /*dirty=*/false);

@@ -269,7 +269,12 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   const size_t lowest = PlaceFor(count, dense);
   AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
   size_t from = LoadRelaxed(hint);
-  if (from < lowest) from = lowest;
+  if (from < lowest) {
+    // Small pages were freed. What is dirty is resident, so it is better than a
+    // huge page.
+    const size_t small = free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
+    from = small < lowest && IsDirty(small) ? small : lowest;
+  }
   size_t start;
   while (true) {
     start = free_runs_.Find(from, count, alignment);

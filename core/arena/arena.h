@@ -159,12 +159,6 @@ class Arena {
     const auto first = static_cast<size_t>(run - table_);
     return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
   }
-  // True if a run lies in small pages, and one of `count` units would be taken
-  // in huge ones, and fill half of one.
-  bool BelongsInHuge(const Run* run, size_t count) const {
-    return count >= HugePages::kUnits / 2 && !IsHuge(run) &&
-           static_cast<size_t>(run - table_) < PlaceFor(count, /*dense=*/true);
-  }
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
     if (growth_ == nullptr) return 0;

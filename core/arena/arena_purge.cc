@@ -63,7 +63,7 @@ void Arena::LetGo(size_t word, AO_t bits) {
   NoteClean(word);
 }
 
-// Purges free units of a word, which were not in use when `used` was read.
+// Purges units of a word, `bits`, which were free when `used` was read.
 void Arena::PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep) {
   // Acquire: as in Mark. The purge comes after what the last user wrote.
   if (!CasAcquire(&used_[word], used, used | bits)) return;
@@ -105,9 +105,12 @@ void Arena::PurgePage(size_t word, AO_t page, Sweep* sweep) {
     return PurgeFreeOfHuge(word, used, page, sweep);
   }
   for (size_t n = first; n < first + HugePages::kUnits; n += kPurgeUnits) {
-    if (dirty_units() <= sweep->allowed || sweep->GivesUp()) return;
-    const AO_t bits = dirty & Bitmap::MaskIn(0, n, n + kPurgeUnits);
-    if (bits != 0) PurgeFree(word, LoadRelaxed(&used_[word]), bits, sweep);
+    if (sweep->GivesUp()) return;
+    // Looked at anew: others take and return units meanwhile.
+    const AO_t now = LoadRelaxed(&used_[word]);
+    const AO_t bits = LoadRelaxed(&dirty_[word]) & ~now &
+                      Bitmap::MaskIn(0, n, n + kPurgeUnits);
+    if (bits != 0) PurgeFree(word, now, bits, sweep);
   }
 }
 

@@ -324,11 +324,6 @@ bool IsHuge(const Run* run) { return ArenaOfRun(run)->IsHuge(run); }
 
 void SizePages(const Run* run) { ArenaOfRun(run)->SizePages(run); }
 
-bool BelongsInHuge(const Run* run, size_t bytes) {
-  const Arena* arena = ArenaOfRun(run);
-  return arena->BelongsInHuge(run, arena->UnitsFor(bytes));
-}
-
 void Shrink(Run* run, size_t bytes) {
   Arena* arena = ArenaOfRun(run);
   const size_t units = arena->UnitsFor(bytes);

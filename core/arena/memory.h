@@ -156,10 +156,6 @@ void Shrink(Run* run, size_t bytes);
 // True if the run begins or ends in a huge page.
 bool IsHuge(const Run* run);
 
-// True if the run lies in small pages, and one of `bytes` is better taken in
-// huge ones.
-bool BelongsInHuge(const Run* run, size_t bytes);
-
 // To be called when other pages were put in a mapped run: the kernel is to give
 // them the size that others there have.
 void SizePages(const Run* run);

@@ -237,12 +237,11 @@ void DirtyHuge() { Warm(64), Warm(2 << 20); }
 void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
 // What is taken next is dense, and lies in huge pages.
 void FillSmallPages() {
-  Warm(64);
-  for (int i = 0; i < 3; ++i) Take(1 << 20);
+  for (int i = 0; i < 3; ++i) blocks[i] = malloc(1 << 20);
 }
 // One huge page, of which a little stays in use when the block is freed.
 void TakeMostOfHugePage() {
-  FillSmallPages();
+  Warm(64);
   Take(size_t{7} << 16);
   Hold(Take(size_t{25} << 16), size_t{25} << 16);
 }
