@@ -275,20 +275,28 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
     const size_t small = free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
     from = small < lowest && IsDirty(small) ? small : lowest;
   }
+  bool is_whole = from == lowest;  // what is searched
+  size_t too_good = kNone;
   size_t start;
   while (true) {
     start = free_runs_.Find(from, count, alignment);
-    if (start == kNone &&
-        (from != lowest || (lowest == 0 && GrowFirst(count)))) {
+    if (start != kNone && !dense && IsTooGood(start)) {
+      too_good = start;
+      from = (start / HugePages::kUnits + 1) * HugePages::kUnits;
+      continue;
+    }
+    if (start == kNone && (!is_whole || (lowest == 0 && GrowFirst(count)))) {
       // The hint may be wrong: search everything before growing.
+      is_whole = true;
       from = lowest;
       continue;
     }
-    const bool grows = start == kNone || (!dense && IsTooGood(start));
-    const size_t grown = grows ? Grow(count, alignment, lowest) : kNone;
+    const size_t grown = start == kNone ? Grow(count, alignment, lowest) : kNone;
     if (grown != kNone) start = grown;
+    if (start == kNone) start = too_good;
     if (start == kNone || start == grown || Mark(start, count)) break;
     from = start;
+    too_good = kNone;
   }
   if (start == kNone && lowest != 0) return Take(count, alignment, false);
   // Other hints may be wrong as well, if a thread has stopped.

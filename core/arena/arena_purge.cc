@@ -90,10 +90,13 @@ void Arena::PurgePage(size_t word, AO_t page, Sweep* sweep) {
   const size_t unit = word * kWordBits + first;
   const AO_t used = LoadRelaxed(&used_[word]);
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & ~used & page;
-  if (dirty == 0 && !sweep->all) return;
+  if ((page & ~used) == 0 || (dirty == 0 && !sweep->all)) return;
   const HugePages* pages = growth_ == nullptr ? nullptr : growth_->huge_pages();
   const size_t in_use = PopCount(used & page);
-  if (pages != nullptr && pages->IsHuge(unit)) {
+  // A broken page may still be a huge one: beyond some number of mappings, or if
+  // the system has refused.
+  if (pages != nullptr &&
+      (pages->IsHuge(unit) || (sweep->all && pages->IsBroken(unit)))) {
     if (in_use > sweep->fullest) {
       sweep->left |= in_use < HugePages::kUnits;
     } else if (dirty != 0 || in_use != 0) {

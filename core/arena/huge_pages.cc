@@ -34,6 +34,11 @@ void HugePages::Choose(Choice wanted) {
   StoreRelaxed(&choice, static_cast<AO_t>(wanted));
 }
 
+bool HugePages::AreAskedFor() {
+  return MayAsk() && !ceiling::IsSet() &&
+         (Is(Choice::kAuto) || Is(Choice::kAlways));
+}
+
 size_t HugePages::PlaceForDense(size_t count, size_t used) {
   const bool is_large = used >= kLeastUnits && count <= used;
   return is_large && Is(Choice::kAuto) && MayAsk() && !ceiling::IsSet()

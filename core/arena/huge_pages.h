@@ -40,11 +40,15 @@ class HugePages {
 
   // What the user wants.
   enum class Choice : AO_t {
+    kUnasked,  // whatever the system does
     kAuto,    // what is said above, if the system gives them to those that ask
     kNever,   // none, also if the system gives them to everybody
     kAlways,  // everywhere
   };
   static void Choose(Choice choice);
+
+  // True if there may be some because we ask for them.
+  static bool AreAskedFor();
 
   // Where huge pages begin. Below it are 128 MiB of addresses.
   static constexpr size_t kFirstUnit = 2048;
