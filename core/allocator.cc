@@ -13,7 +13,6 @@
 #include "core/neighbour.h"
 #include "core/report/statistics.h"
 #include "core/samples.h"
-#include "core/thread/visits.h"
 
 namespace aomalloc {
 
@@ -28,7 +27,7 @@ auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
   if (result == nullptr) {
     hardened_spans::EndQuarantine();
-    visits::TrimAll();
+    thread::TrimHeaps();
     result = attempt();
   }
   return result;
@@ -57,7 +56,8 @@ char* TakeKept(size_t size) {
   if (Unlikely(heap == nullptr)) {
     heap = thread::ClaimHeap(frame);  // it will keep the run
     if (heap == nullptr) return nullptr;
-  } else if (!thread::ClaimHeld(heap, frame)) {
+  } else if (Unlikely(!heap->claim.Claim(frame))) {
+    frame.Erase();
     return nullptr;
   }
   Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
@@ -72,7 +72,10 @@ bool Keep(Run* run) {
   Heap* heap = thread::current;
   if (run->units > RunCache::kMaxUnits || heap == nullptr) return false;
   const ClaimFrame frame;
-  if (!thread::ClaimHeld(heap, frame)) return false;
+  if (!heap->claim.Claim(frame)) {
+    frame.Erase();
+    return false;
+  }
   const bool kept = heap->runs(memory::IsMapped(run)).Keep(run);
   heap->claim.Release();
   return kept;
@@ -158,7 +161,7 @@ Block* TryBlock(size_t size) {
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
     // Before new memory is taken, some may come back.
-    visits::DrainNext(frame, heap);
+    thread::DrainIdleHeap(frame);
     block = heap->Grow(size_class);
     statistics::NoteGrowth();
   }
@@ -289,7 +292,7 @@ void* AllocateSlow(size_t size) {
   const auto attempt = [&] { return TryBlock(size); };
   Block* block = WithReclaim(attempt);
   if (block == nullptr) {
-    visits::RaidAll();
+    thread::RaidHeaps();
     block = attempt();
   }
   return OrNoMemory(block);
@@ -323,7 +326,7 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
     heap->Free(run, block);
   } else {
     Heap* crowded = heap->FreeForeign(owner, run, block);
-    if (Unlikely(crowded != nullptr)) visits::Relieve(crowded, frame, heap);
+    if (Unlikely(crowded != nullptr)) thread::Relieve(crowded, frame);
   }
   thread::Unclaim(heap, frame);
 }
@@ -337,7 +340,7 @@ void OnZeroSlow(Run* slab) {
     return;
   }
   const ClaimFrame frame;
-  if (!thread::ClaimHeld(heap, frame)) return heap->NoteMissedZero();
+  if (!heap->claim.Claim(frame)) return frame.Erase();
   if (OwnerOf(slab) == heap && slab->list.used <= 0) {
     heap->OnZero(slab);
   }
@@ -413,7 +416,7 @@ size_t UsableSize(const void* ptr, const char* call) {
 
 bool Trim(size_t keep) {
   hardened_spans::EndQuarantine();
-  visits::TrimAll();
+  thread::TrimHeaps();
   return memory::MmapEnabled() && memory::Trim(keep);
 }
 
@@ -422,7 +425,7 @@ bool HeapsAreValid() {
   for (Heap* heap = thread::Registry(); heap != nullptr;
        heap = thread::Next(heap)) {
     if (LoadRelaxed(&heap->holder) != thread::ThisThread()) continue;
-    if (!thread::ClaimHeld(heap, frame)) return false;
+    if (!heap->claim.Claim(frame)) return false;
     const bool valid = heap->IsValid();
     heap->claim.Release();
     if (!valid) return false;

@@ -61,7 +61,8 @@ size_t ResidentOf(const void* start, size_t bytes) {
 
 class HugePagesTest : public testing::Test {
  protected:
-  void TearDown() override { HugePages::Choose(Choice::kAuto); }
+  void SetUp() override { HugePages::Choose(Choice::kAuto); }
+  void TearDown() override { HugePages::Choose(Choice::kUnasked); }
 
   Descriptor* Dense(size_t count = 1) {
     return test.arena->Take(count, 1, /*dense=*/true).run;

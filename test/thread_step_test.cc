@@ -14,7 +14,6 @@
 
 #include "core/allocator.h"
 #include "core/thread/thread.h"
-#include "core/thread/visits.h"
 #include "test/child.h"
 #include "test/step.h"
 #include "test/vanish.h"
@@ -268,7 +267,7 @@ TEST(ThreadStepTest, AHeapThatAHandlerStaysInIsNotLost) {
   }).join();
   static const ClaimFrame stays;
   bool claimed = false;
-  Stepper::Run([] { visits::TrimAll(); },
+  Stepper::Run([] { thread::TrimHeaps(); },
                [&](int) {
                  if (!claimed && idle->claim.Peek() == 0 &&
                      LoadRelaxed(&idle->holder) == thread::ThisThread()) {

@@ -272,7 +272,8 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   if (from < lowest) {
     // Small pages were freed. What is dirty is resident, so it is better than a
     // huge page.
-    const size_t small = free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
+    const size_t small =
+        free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
     from = small < lowest && IsDirty(small) ? small : lowest;
   }
   bool is_whole = from == lowest;  // what is searched
@@ -291,7 +292,8 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
       from = lowest;
       continue;
     }
-    const size_t grown = start == kNone ? Grow(count, alignment, lowest) : kNone;
+    const size_t grown =
+        start == kNone ? Grow(count, alignment, lowest) : kNone;
     if (grown != kNone) start = grown;
     if (start == kNone) start = too_good;
     if (start == kNone || start == grown || Mark(start, count)) break;

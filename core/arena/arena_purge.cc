@@ -93,8 +93,8 @@ void Arena::PurgePage(size_t word, AO_t page, Sweep* sweep) {
   if ((page & ~used) == 0 || (dirty == 0 && !sweep->all)) return;
   const HugePages* pages = growth_ == nullptr ? nullptr : growth_->huge_pages();
   const size_t in_use = PopCount(used & page);
-  // A broken page may still be a huge one: beyond some number of mappings, or if
-  // the system has refused.
+  // A broken page may still be a huge one: beyond some number of mappings, or
+  // if the system has refused.
   if (pages != nullptr &&
       (pages->IsHuge(unit) || (sweep->all && pages->IsBroken(unit)))) {
     if (in_use > sweep->fullest) {

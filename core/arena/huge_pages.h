@@ -40,10 +40,10 @@ class HugePages {
 
   // What the user wants.
   enum class Choice : AO_t {
-    kUnasked,  // whatever the system does
-    kAuto,    // what is said above, if the system gives them to those that ask
-    kNever,   // none, also if the system gives them to everybody
-    kAlways,  // everywhere
+    kUnasked,  // nothing is asked
+    kAuto,     // what is said above, if the system gives them to those that ask
+    kNever,    // none, also if the system gives them to everybody
+    kAlways,   // everywhere
   };
   static void Choose(Choice choice);
 

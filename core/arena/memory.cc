@@ -122,7 +122,8 @@ Arena::Taken TakeFrom(Arena* arena, size_t bytes, size_t alignment,
                       bool dense) {
   const size_t units = arena->UnitsFor(bytes);
   const size_t left = (~bytes + 1) & (HugePages::kBytes - 1);
-  if (arena->grows() && left <= bytes / 8 && alignment < HugePages::kBytes) {
+  if (arena->grows() && HugePages::AreAskedFor() && left <= bytes / 8 &&
+      alignment < HugePages::kBytes) {
     const Arena::Taken taken = arena->Take(units, HugePages::kBytes, dense);
     if (taken.run != nullptr) return taken;
   }
@@ -237,7 +238,6 @@ alignas(kStaticUnitBytes) char static_array[kArrayUnits * kStaticUnitBytes];
 Run static_table[kArrayUnits];
 
 void EnableMmap() {
-  if (!MmapEnabled()) os::PrepareBarrier();
   StoreRelaxed(&mmap_enabled, 1);
   if (!ceiling::IsSet()) StoreRelaxed(&plenty, 1);
 }

@@ -37,11 +37,10 @@
 //                  block that was free at some time during the fork.
 //   a handler      It runs on its thread: CompilerBarrier is enough.
 //
-// In two protocols a thread stores and then loads, relying on another thread's
-// load that comes after that thread's own store (as in Dekker's algorithm).
-// Where hints are raised and lowered (core/arena/free_hints.h),
-// BarrierAfterUpdate is between the two. For remote claims the kernel makes the
-// barrier, for both threads (core/thread/remote_claim.h).
+// In one place threads store and then load, relying on another thread's load
+// that comes after that thread's own store (as in Dekker's algorithm): where
+// hints are raised and lowered (core/arena/free_hints.h). BarrierAfterUpdate is
+// between the two.
 #ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
 #define AOMALLOC_CORE_BASE_ATOMICS_H_
 

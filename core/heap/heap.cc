@@ -344,9 +344,7 @@ void Heap::Repair() {
   mapped_runs_.Recount();
   static_runs_.Recount();
   inbox_.Repair();
-  if (!mending_ && missed_zero_ == 0) return;
-  Commit(&mending_, true);
-  StoreRelaxed(&missed_zero_, 0);
+  if (!mending_) return;
   RebuildLists();
   CompilerBarrier();
   mending_ = false;

@@ -4,6 +4,9 @@ namespace aomalloc {
 
 // Takes the list of `source`. `mark` is the one of our role there.
 void Inbox::TakeFrom(Inbox* source, AO_t mark) {
+  // What is pushed from here on may wait and count as taken, or the reverse,
+  // until the next take.
+  const size_t sent = source->sent_bytes();
   List::State seen;
   do {
     // Acquire, in Look and in TakeAll: we read what the pushers have written
@@ -15,7 +18,7 @@ void Inbox::TakeFrom(Inbox* source, AO_t mark) {
     if (List::Head(seen) == nullptr) break;
     // Repeated if a push came in between, or another take: somebody progresses.
   } while (!source->list_.TakeAll(seen, mark));
-  StoreRelaxed(&source->taken_bytes_, source->sent_bytes());
+  StoreRelaxed(&source->taken_bytes_, sent);
   NoteTaken();
 }
 

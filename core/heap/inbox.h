@@ -50,7 +50,8 @@ class Inbox {
   size_t sent_bytes() const { return LoadRelaxed(&sent_bytes_); }
   size_t WaitingBytes() const {
     const size_t taken = LoadRelaxed(&taken_bytes_);
-    return sent_bytes() - taken;
+    const size_t sent = sent_bytes();
+    return sent > taken ? sent - taken : 0;
   }
 
   // True if no batch waits on the list.
