@@ -377,6 +377,7 @@ TEST_F(HugePagesTest, WhereNothingMayBeAdvisedAllGoesOn) {
 // stay what it is, and whole ones move.
 TEST(HugeBlocksTest, BlocksKeepTheirContentsWhenTheyMoveToHugePages) {
   InChild([] {
+    HugePages::Choose(HugePages::Choice::kAuto);
     memory::EnableMmap();
     std::vector<char*> fill;
     for (int i = 0; i < 320; ++i) {

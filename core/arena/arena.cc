@@ -282,7 +282,7 @@ Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
   while (true) {
     start = free_runs_.Find(from, count, alignment);
     if (start != kNone && !dense && IsTooGood(start)) {
-      too_good = start;
+      if (too_good == kNone) too_good = start;
       from = (start / HugePages::kUnits + 1) * HugePages::kUnits;
       continue;
     }
