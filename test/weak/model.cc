@@ -11,6 +11,8 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <set>
+#include <tuple>
 #include <unordered_map>
 
 #include "test/weak/races.h"
@@ -44,6 +46,7 @@ struct Word {
     int write;
   };
   std::vector<Seen> seen[kFibers];
+  unsigned users, writers;  // threads since SetUp, as sets
 
   int PlaceOf(int write) const {
     return static_cast<int>(std::find(order.begin(), order.end(), write) -
@@ -94,6 +97,7 @@ jmp_buf explorer;
 
 Fiber fibers[kFibers];
 int self;
+int deviations;   // that this execution may still have
 unsigned asleep;  // threads whose next operation is tried elsewhere, as a set
 size_t steps;
 
@@ -101,6 +105,10 @@ std::unordered_map<const void*, size_t> word_numbers;
 std::vector<std::unique_ptr<Word>> words;  // kept from one execution to the next
 size_t words_used;
 std::vector<Event> events;
+// Words that a thread writes and another one uses, as far as the search has
+// seen. Operations on others are no reason to change places.
+std::set<const void*> contended;
+bool learnt;  // ... in this execution: the search begins anew
 AO_t stopped[kFibers];  // HasStopped
 
 std::vector<Site> sites;
@@ -122,6 +130,14 @@ int Choose(int count) {
     abort();
   }
   return choices[depth++].chosen;
+}
+
+// The same, but other choices than the first one are deviations.
+int ChooseOld(int count) {
+  if (deviations == 0) return 0;
+  const int chosen = Choose(count);
+  if (chosen > 0 && running->bound != 0) --deviations;
+  return chosen;
 }
 
 // --- Threads.
@@ -153,9 +169,10 @@ bool AreIndependent(int a, int b) {
   return x.word != y.word || (x.kind == Kind::kLoad && y.kind == Kind::kLoad);
 }
 
-// The thread that goes on; 0 when all have ended. Threads whose operation was
-// tried before, in the same state but for what does not matter to it, are left
-// out (sleep sets).
+// The thread that goes on; 0 when all have ended. A search without a bound leaves
+// out threads whose operation was tried before, in the same state but for what
+// does not matter to it (sleep sets). With a bound, to leave a thread that could
+// go on is a deviation.
 int PickAny() {
   int candidates[kFibers];
   int count = 0;
@@ -164,6 +181,7 @@ int PickAny() {
     const int thread = i == 0 ? self : i;  // this one first
     if (i == self || !fibers[thread].runnable || thread == 0) continue;
     any = true;
+    if (deviations == 0 && count > 0 && candidates[0] == self) break;
     if ((asleep >> thread & 1) == 0) candidates[count++] = thread;
   }
   if (!any) return 0;
@@ -172,6 +190,10 @@ int PickAny() {
     End();
   }
   const int chosen = Choose(count);
+  if (running->bound != 0) {
+    if (chosen > 0 && candidates[0] == self) --deviations;
+    return candidates[chosen];
+  }
   unsigned tried = asleep;
   for (int i = 0; i < chosen; ++i) tried |= 1u << candidates[i];
   asleep = 0;
@@ -193,6 +215,8 @@ Word* WordAt(const void* address) {
   word->writes.assign(1, {0, 0, *word->raw, Clock(), false});
   word->order.assign(1, 0);
   for (auto& seen : word->seen) seen.assign(1, {0, 0});
+  word->users = 0;
+  word->writers = 0;
   races::NoteWrite(address, sizeof(AO_t));
   return word;
 }
@@ -267,7 +291,7 @@ size_t NumberOf(const Site& site) {
   if (added.second) sites.push_back(site);
   const size_t number = added.first->second;
   if (result->visited.size() <= number) result->visited.resize(number + 1);
-  result->visited[number] = true;
+  if (self != 0) result->visited[number] = true;
   return number;
 }
 
@@ -283,10 +307,13 @@ class Step {
     // What this thread has done to words by itself, before others go on.
     AbsorbAll();
     fibers[self].next = {kind, word};
-    if (self != 0) SwitchTo(starting ? 0 : Pick());
+    if (self != 0 && (contended.count(word) != 0 || self == running->mortal)) {
+      SwitchTo(starting ? 0 : Pick());
+    }
     ++result->steps;
     if (++steps > kMostSteps) Fail("it does not end");
     word_ = WordAt(word);
+    if (self != 0) NoteUse(kind);
     races::Atomic(word, sizeof(AO_t));
     ++clock()[self];
   }
@@ -309,7 +336,7 @@ class Step {
       if (changes && write.taken) continue;
       if (count < 64) candidates[count++] = i;
     }
-    return candidates[Choose(count)];
+    return candidates[ChooseOld(count)];
   }
 
   AO_t Read(int index, bool acquires, char what) {
@@ -346,6 +373,16 @@ class Step {
  private:
   void Note(char what, AO_t value) {
     events.push_back({self, number_, address_, value, what});
+  }
+
+  void NoteUse(Kind kind) {
+    word_->users |= 1u << self;
+    if (kind != Kind::kLoad) word_->writers |= 1u << self;
+    const bool several = (word_->users & (word_->users - 1)) != 0;
+    if (word_->writers == 0 || !several) return;
+    if (!contended.insert(address_).second) return;
+    learnt = true;
+    End();
   }
 
   const AtomicWord* address_;
@@ -406,6 +443,7 @@ void FindThreadLocals() {
 void Begin() {
   depth = 0;
   steps = 0;
+  deviations = running->bound != 0 ? running->bound : -1;
   asleep = 0;
   self = 0;
   word_numbers.clear();
@@ -475,10 +513,11 @@ Result Search(Case* c, const Weakening& weakening, size_t most) {
   result = &found;
   weakened = weakening;
   choices.clear();
+  contended.clear();
   do {
+    running = c;
     Begin();
     races::Begin();
-    running = c;
     if (_setjmp(explorer) == 0) {
       getcontext(&fibers[0].start);
       fibers[0].start.uc_stack = {fibers[0].stack, 0, kStackBytes};
@@ -490,7 +529,11 @@ Result Search(Case* c, const Weakening& weakening, size_t most) {
     inside = true;
     LoadVariables(thread_locals.pristine);
     races::Undo();
-    choices.resize(std::max(depth, size_t{0}));
+    if (learnt) {
+      learnt = false;
+      choices.clear();
+      continue;
+    }
     found.complete = found.failure.empty() && !Advance();
   } while (found.failure.empty() && !found.complete &&
            found.runs + found.cut < most);
@@ -507,6 +550,15 @@ void Fail(const std::string& what) {
 
 void Expect(bool condition, const char* what) {
   if (!condition) Fail(what);
+}
+
+void MayStopHere() {
+  if (self == 0 || self != running->mortal || inside) return;
+  inside = true;
+  AbsorbAll();
+  fibers[self].next = {Kind::kLoad, nullptr};
+  SwitchTo(starting ? 0 : Pick());
+  inside = false;
 }
 
 int Self() { return self; }
@@ -533,6 +585,14 @@ bool HasStopped(int thread) {
                   [](AO_t old, AO_t) { return old; }, 0, site) != 0;
 }
 
+void HandOn(const AtomicWord* word) {
+  if (self == 0) return;
+  inside = true;
+  ++fibers[self].clock[self];
+  Join(&WordAt(word)->Newest().handed_on, fibers[self].clock);
+  inside = false;
+}
+
 AO_t Load(const AtomicWord* word, const Site& site) {
   if (IsWhole() || IsPrivate(word)) return *RawOf(word);
   Step step(Kind::kLoad, word, site);
@@ -554,7 +614,7 @@ void Store(AtomicWord* word, AO_t value, const Site& site) {
     const auto before = static_cast<size_t>(it.order[place - 1]);
     if (!it.writes[before].taken) places[count++] = place;
   }
-  step.Insert(places[Choose(count)], value, Clock());
+  step.Insert(places[ChooseOld(count)], value, Clock());
 }
 
 bool Cas(AtomicWord* word, AO_t expected, AO_t desired, const Site& site) {

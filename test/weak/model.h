@@ -56,6 +56,10 @@ bool Cas(AtomicWord* word, AO_t expected, AO_t desired, const Site& site);
 using Change = AO_t(AO_t, AO_t);
 AO_t Exchange(AtomicWord* word, Change* change, AO_t operand, const Site& site);
 
+// Of a lock of the kernel's, which stands for one step: what the thread has done
+// since it wrote to the word comes before what the next one does.
+void HandOn(const AtomicWord* word);
+
 constexpr int kMaxThreads = 5;  // of a case
 
 // A case. Its threads, 1 to `threads`, do Run after SetUp and before Check.
@@ -63,9 +67,12 @@ constexpr int kMaxThreads = 5;  // of a case
 // done: so a case has no memory of its own, and uses no containers.
 class Case {
  public:
-  // `mortal`: a thread that may stop for ever, at each of its operations.
-  Case(const char* name, int threads, int mortal = 0)
-      : name(name), threads(threads), mortal(mortal) {}
+  // `mortal`: a thread that may stop for ever, at each of its operations and
+  // commits; 0: none. `bound`: in how many places an execution may deviate from
+  // the one in which threads run one after the other and read the newest
+  // values; 0: in any.
+  Case(const char* name, int threads, int mortal = 0, int bound = 0)
+      : name(name), threads(threads), mortal(mortal), bound(bound) {}
   virtual ~Case() = default;
   virtual void SetUp() {}
   virtual void Run(int thread) = 0;
@@ -74,6 +81,7 @@ class Case {
   const char* const name;
   const int threads;
   const int mortal;
+  int bound;
 };
 
 // For cases.

@@ -7,6 +7,14 @@
 namespace aomalloc::weak {
 namespace {
 
+struct Node {
+  void LinkTo(Node* to) { next = to; }
+  Node* next = nullptr;
+  int payload = 0;
+  int taken = 0;
+};
+constexpr AO_t kMark = AO_t{1} << PushList<Node>::kFirstMark;
+
 class PushListCase : public Case {
  public:
   PushListCase() : Case("push list", 3) {}
@@ -30,14 +38,6 @@ class PushListCase : public Case {
   }
 
  private:
-  struct Node {
-    void LinkTo(Node* to) { next = to; }
-    Node* next = nullptr;
-    int payload = 0;
-    int taken = 0;
-  };
-  static constexpr AO_t kMark = AO_t{1} << PushList<Node>::kFirstMark;
-
   void Take() {
     const AO_t seen = list_.Look();
     if (!list_.TakeAll(seen, kMark)) return;
@@ -51,8 +51,38 @@ class PushListCase : public Case {
   Node nodes_[2];
 };
 
+// The list is as a taker has seen it, but another thread has taken the node
+// twice meanwhile and pushed it again.
+class SameHeadCase : public Case {
+ public:
+  SameHeadCase() : Case("push list, the same head again", 2) {}
+
+  void SetUp() override { list_.Push(&node_, &node_); }
+
+  void Run(int thread) override {
+    if (thread == 1) {
+      for (int i = 0; i < 2 && Take(kMark); ++i) list_.Push(&node_, &node_);
+    } else {
+      Take(kMark << 1);
+    }
+  }
+
+ private:
+  bool Take(AO_t mark) {
+    const AO_t seen = list_.Look();
+    if (list_.Head(seen) == nullptr || !list_.TakeAll(seen, mark)) return false;
+    ++node_.payload;
+    return true;
+  }
+
+  PushList<Node> list_;
+  Node node_;
+};
+
 PushListCase push_list;
 const Listed listed(&push_list);
+SameHeadCase same_head;
+const Listed listed_too(&same_head);
 
 }  // namespace
 }  // namespace aomalloc::weak

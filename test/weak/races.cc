@@ -140,6 +140,7 @@ using aomalloc::weak::races::Plain;
   }                                                                     \
   void __tsan_volatile_read##bytes(void*) {}                            \
   void __tsan_volatile_write##bytes(void* p) {                          \
+    aomalloc::weak::MayStopHere();                                      \
     Plain(p, bytes, true, __builtin_return_address(0));                 \
   }                                                                     \
   void __tsan_unaligned_read##bytes(void* p) {                          \

@@ -41,6 +41,9 @@ Clock& ClockOf(int thread);
 // True for stacks and thread-local variables.
 bool IsUnshared(const void* address);
 
+// If the running thread is mortal, it may stop for ever now.
+void MayStopHere();
+
 namespace races {
 
 inline bool IsIn(const void* address, const char* start, size_t bytes) {
