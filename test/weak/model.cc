@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kFibers = kMaxThreads + 2;  // SetUp is 0, the last one stops one
 constexpr size_t kStackBytes = size_t{128} << 10;
-constexpr size_t kMostSteps = 5000;  // of one execution
+constexpr size_t kMostSteps = 20000;  // of one execution
 
 // --- What an execution consists of.
 

@@ -1,5 +1,6 @@
 #include "test/weak/system.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "core/base/atomics.h"
@@ -115,7 +116,6 @@ bool Unmap(void* start, size_t bytes) {
 }
 
 bool Purge(void* start, size_t bytes) {
-  if (the_system->refuses_to_purge) return false;
   const InKernel lock;
   Touch(start, bytes);
   return true;
@@ -130,7 +130,7 @@ size_t ThreadId() { return static_cast<size_t>(weak::Self()); }
 bool HasRobustList() { return true; }
 bool ClearInForkChild(void*, size_t) { return true; }
 size_t CoarseMilliseconds() { return 1000; }
-size_t AddressSpaceLimit() { return SIZE_MAX; }
+size_t AddressSpaceLimit() { return the_system->address_space; }
 bool IsSecure() { return false; }
 void Name(void*, size_t, const char*) {}
 void KeepPagesSmall(void*, size_t) {}
@@ -178,3 +178,22 @@ size_t CountInside(const void*, const uintptr_t*, size_t) { return 0; }
 
 }  // namespace stack_walk
 }  // namespace aomalloc
+
+// The C library's keys, of which there are two.
+extern "C" {
+
+int pthread_key_create(pthread_key_t* key, void (*)(void*)) noexcept {
+  static aomalloc::AtomicWord next;
+  *key = static_cast<pthread_key_t>(aomalloc::CountRelaxed(&next));
+  aomalloc::the_system->keys[*key] = 1;
+  return 0;
+}
+
+int pthread_key_delete(pthread_key_t) noexcept { return 0; }
+
+int pthread_setspecific(pthread_key_t key, const void*) noexcept {
+  aomalloc::weak::Expect(aomalloc::the_system->keys[key] == 1,
+                         "the key is not there");
+  return 0;
+}
+}

@@ -24,7 +24,9 @@ struct System {
   Range ranges[16] = {};
   // What the stack of each thread looks like, for the profile.
   uintptr_t stacks[8] = {};
-  bool refuses_to_purge = false;
+  size_t address_space = SIZE_MAX;
+  // What the C library has of a key.
+  int keys[2] = {};
 };
 
 }  // namespace aomalloc::weak
