@@ -121,7 +121,7 @@ class GrowthCase : public Case {
     const Arena::Taken taken = arena_.Take(count, 1);
     // Somebody else may be about to say that the table has grown.
     if (taken.run == nullptr) return;
-    Expect(arena_.Contains(taken.run->base), "it is not in the arena");
+    Expect(arena_.Owns(taken.run), "it is not in the arena");
     Use(taken.run, thread);
     if (!returns) return;
     Leave(taken.run);

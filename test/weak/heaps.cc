@@ -26,6 +26,13 @@ class HeapCase : public Case {
     for (int i = free; i < thread::kFirstHeaps; ++i) {
       StoreRelaxed(&thread::first_heaps[i].holder, kSomebody);
     }
+    // The model has to know a claim word before an instruction that is written
+    // out changes it. The next heap that is added lies behind this one.
+    Heap* added = thread::AddHeaps(kSomebody);
+    for (int i = 0; i < 4; ++i) {
+      static_cast<void>(thread::first_heaps[i].claim.Peek());
+      static_cast<void>(added[i].claim.Peek());
+    }
   }
 
  protected:

@@ -561,6 +561,8 @@ void MayStopHere() {
   inside = false;
 }
 
+void IgnoreRaces(const void* address) { races::Ignore(address); }
+
 int Self() { return self; }
 bool IsWatched() { return !inside; }
 Clock& ClockOf(int thread) { return fibers[thread].clock; }

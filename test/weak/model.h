@@ -87,6 +87,8 @@ class Case {
 // For cases.
 void Expect(bool condition, const char* what);  // ends the search if false
 int Self();                                     // the running thread
+// Plain accesses of this memory do not race.
+void IgnoreRaces(const void* address);
 // True if the thread has stopped for ever. As the kernel's answer does, it
 // orders what the thread has done before what follows.
 bool HasStopped(int thread);

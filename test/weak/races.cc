@@ -14,6 +14,7 @@ struct Old {
   uint64_t value;
 };
 std::vector<Old> undo;
+uintptr_t ignored;  // a word
 
 enum Kind : uint8_t { kRead, kWrite, kAtomic };
 
@@ -52,6 +53,7 @@ bool Conflict(Kind a, Kind b) {
 }
 
 void AccessWord(uintptr_t word, uint8_t bytes, Kind kind, const void* code) {
+  if (word == ignored) return;
   Cell* cell = CellOf(word);
   const Clock& clock = ClockOf(Self());
   Access* own = nullptr;
@@ -99,6 +101,7 @@ void Plain(void* address, size_t bytes, bool write, const void* code) {
 
 void Begin() {
   ++execution;
+  ignored = 0;
   undo.clear();
 }
 
@@ -117,6 +120,10 @@ void NoteWrite(const void* address, size_t bytes) {
     memcpy(&old.value, old.address, old.bytes);
     undo.push_back(old);
   }
+}
+
+void Ignore(const void* address) {
+  ignored = reinterpret_cast<uintptr_t>(address);
 }
 
 void Atomic(const void* address, size_t bytes) {

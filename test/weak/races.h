@@ -55,6 +55,8 @@ void Begin();
 void Undo();
 // To be called before a write that is to be undone.
 void NoteWrite(const void* address, size_t bytes);
+// Leaves out one word, in this execution.
+void Ignore(const void* address);
 // An atomic access: it races with plain ones.
 void Atomic(const void* address, size_t bytes);
 

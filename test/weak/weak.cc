@@ -69,7 +69,7 @@ int Main(const char* only, size_t most, int more) {
            result.runs, result.cut, result.steps,
            result.complete ? "" : "  NOT COMPLETE");
     fflush(stdout);
-    if (!result.failure.empty()) printf("  FAILS: %s", result.failure.substr(result.failure.size() > 3000 && getenv("STORY") == nullptr ? result.failure.size() - 3000 : 0).c_str());
+    if (!result.failure.empty()) printf("  FAILS: %s", result.failure.c_str());
     good &= result.failure.empty();
     steps += result.steps;
   }
