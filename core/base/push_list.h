@@ -44,12 +44,13 @@ class PushList {
                          reinterpret_cast<AO_t>(first) | (seen & kMarks)));
   }
 
-  // Acquire: pairs with Push, for a caller that follows the links behind the
-  // head. A caller that takes the list is ordered by TakeAll already.
-  State Look() const { return LoadAcquire(&state_); }
+  // Relaxed: who follows the links behind the head has taken the list, and is
+  // ordered by TakeAll.
+  State Look() const { return LoadRelaxed(&state_); }
 
   // Empties the list and flips `mark`, one bit, if the state is still `seen`.
-  // Acquire: pairs with each Push since the last take. All pushes are
+  // Acquire: pairs with each Push since the last take, also where the list looks
+  // as it was `seen` and was taken and pushed in between. All pushes are
   // read-modify-write operations, so the last one hands on the order of those
   // before it.
   bool TakeAll(State seen, AO_t mark) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kUnits = 128;
 constexpr int kShift = 4;
-constexpr int kBound = 3;
+constexpr int kBound = 2;
 
 // What a thread has of an arena.
 void Use(Run* run, int thread) {

@@ -11,7 +11,7 @@
 namespace aomalloc::weak {
 namespace {
 
-constexpr int kBound = 3;
+constexpr int kBound = 2;
 
 // The token of somebody who does not end, and has no part in the case.
 constexpr AO_t kSomebody = AO_t{9} << Holder::kIdBits;

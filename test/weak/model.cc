@@ -65,7 +65,7 @@ struct Operation {
 struct Fiber {
   char* stack = nullptr;
   jmp_buf context;
-  ucontext_t start;
+  ucontext_t start;  // as getcontext made it, but for where it begins
   bool begun, runnable;
   Operation next;
   Clock clock;
@@ -104,6 +104,7 @@ size_t steps;
 std::unordered_map<const void*, size_t> word_numbers;
 std::vector<std::unique_ptr<Word>> words;  // kept from one execution to the next
 size_t words_used;
+std::vector<Word*> exposed;  // which instructions that are written out change
 std::vector<Event> events;
 // Words that a thread writes and another one uses, as far as the search has
 // seen. Operations on others are no reason to change places.
@@ -252,7 +253,7 @@ void Absorb(Word* word) {
       {self, fibers[self].clock[self], *word->raw, Clock(), false});
 }
 void AbsorbAll() {
-  for (size_t i = 0; i < words_used; ++i) Absorb(words[i].get());
+  for (Word* word : exposed) Absorb(word);
 }
 
 void Entry() {
@@ -267,7 +268,7 @@ void Entry() {
 
 // --- Operations.
 
-bool IsWhole() { return running == nullptr; }
+bool IsAlone() { return running == nullptr; }
 
 bool IsPrivate(const void* address) {
   return races::IsIn(address, thread_locals.start, thread_locals.bytes);
@@ -440,33 +441,6 @@ void FindThreadLocals() {
                                 thread_locals.start + thread_locals.bytes);
 }
 
-void Begin() {
-  depth = 0;
-  steps = 0;
-  deviations = running->bound != 0 ? running->bound : -1;
-  asleep = 0;
-  self = 0;
-  word_numbers.clear();
-  words_used = 0;
-  events.clear();
-  memset(stopped, 0, sizeof(stopped));
-  for (int i = 0; i < kFibers; ++i) {
-    Fiber& fiber = fibers[i];
-    if (fiber.stack == nullptr) {
-      fiber.stack = static_cast<char*>(malloc(kStackBytes));
-    }
-    fiber.variables = thread_locals.pristine;
-    fiber.begun = false;
-    fiber.runnable = false;
-    fiber.next = Operation();
-    fiber.clock = Clock();
-    getcontext(&fiber.start);
-    fiber.start.uc_stack = {fiber.stack, 0, kStackBytes};
-    fiber.start.uc_link = nullptr;
-    makecontext(&fiber.start, Entry, 0);
-  }
-}
-
 // Runs in a context of its own, so that its stack is known.
 void RunCase() {
   inside = false;
@@ -496,6 +470,34 @@ void RunCase() {
   End();
 }
 
+void Begin() {
+  depth = 0;
+  steps = 0;
+  deviations = running->bound != 0 ? running->bound : -1;
+  asleep = 0;
+  self = 0;
+  word_numbers.clear();
+  words_used = 0;
+  exposed.clear();
+  events.clear();
+  memset(stopped, 0, sizeof(stopped));
+  for (int i = 0; i < kFibers; ++i) {
+    Fiber& fiber = fibers[i];
+    if (fiber.stack == nullptr) {
+      fiber.stack = static_cast<char*>(malloc(kStackBytes));
+      getcontext(&fiber.start);
+    }
+    fiber.variables = thread_locals.pristine;
+    fiber.begun = false;
+    fiber.runnable = false;
+    fiber.next = Operation();
+    fiber.clock = Clock();
+    fiber.start.uc_stack = {fiber.stack, 0, kStackBytes};
+    fiber.start.uc_link = nullptr;
+    makecontext(&fiber.start, i == 0 ? RunCase : Entry, 0);
+  }
+}
+
 // True if there is another execution to be tried.
 bool Advance() {
   while (!choices.empty()) {
@@ -519,9 +521,6 @@ Result Search(Case* c, const Weakening& weakening, size_t most) {
     Begin();
     races::Begin();
     if (_setjmp(explorer) == 0) {
-      getcontext(&fibers[0].start);
-      fibers[0].start.uc_stack = {fibers[0].stack, 0, kStackBytes};
-      makecontext(&fibers[0].start, RunCase, 0);
       fibers[0].begun = true;
       setcontext(&fibers[0].start);
     }
@@ -574,6 +573,13 @@ bool IsUnshared(const void* address) {
   return false;
 }
 
+void Expose(const AtomicWord* word) {
+  if (IsAlone() || IsPrivate(word) || self != 0) return;
+  inside = true;
+  exposed.push_back(WordAt(word));
+  inside = false;
+}
+
 void NoteOutcome(unsigned outcome) {
   inside = true;
   if (result->outcomes.size() <= outcome) result->outcomes.resize(outcome + 1);
@@ -596,13 +602,13 @@ void HandOn(const AtomicWord* word) {
 }
 
 AO_t Load(const AtomicWord* word, const Site& site) {
-  if (IsWhole() || IsPrivate(word)) return *RawOf(word);
+  if (IsAlone() || IsPrivate(word)) return *RawOf(word);
   Step step(Kind::kLoad, word, site);
   return step.Read(step.ChooseRead(false, nullptr), step.acquires(), 'r');
 }
 
 void Store(AtomicWord* word, AO_t value, const Site& site) {
-  if (IsWhole() || IsPrivate(word)) {
+  if (IsAlone() || IsPrivate(word)) {
     *RawOf(word) = value;
     return;
   }
@@ -620,7 +626,7 @@ void Store(AtomicWord* word, AO_t value, const Site& site) {
 }
 
 bool Cas(AtomicWord* word, AO_t expected, AO_t desired, const Site& site) {
-  if (IsWhole() || IsPrivate(word)) {
+  if (IsAlone() || IsPrivate(word)) {
     if (*RawOf(word) != expected) return false;
     *RawOf(word) = desired;
     return true;
@@ -637,7 +643,7 @@ bool Cas(AtomicWord* word, AO_t expected, AO_t desired, const Site& site) {
 
 AO_t Exchange(AtomicWord* word, Change* change, AO_t operand,
               const Site& site) {
-  if (IsWhole() || IsPrivate(word)) {
+  if (IsAlone() || IsPrivate(word)) {
     const AO_t old = *RawOf(word);
     *RawOf(word) = change(old, operand);
     return old;
@@ -654,6 +660,7 @@ AO_t Exchange(AtomicWord* word, Change* change, AO_t operand,
 namespace aomalloc {
 
 AtomicWord::operator AO_t() const {
+  weak::Expose(this);
   return weak::Load(this, {__FILE__, __LINE__, "", "plain read", weak::kRelaxed});
 }
 

@@ -60,6 +60,9 @@ AO_t Exchange(AtomicWord* word, Change* change, AO_t operand, const Site& site);
 // since it wrote to the word comes before what the next one does.
 void HandOn(const AtomicWord* word);
 
+// Called when a word is read plainly.
+void Expose(const AtomicWord* word);
+
 constexpr int kMaxThreads = 5;  // of a case
 
 // A case. Its threads, 1 to `threads`, do Run after SetUp and before Check.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "test/weak/cases.h"
@@ -73,6 +74,13 @@ int Main(const char* only, size_t most, int more) {
     good &= result.failure.empty();
     steps += result.steps;
   }
+  if (getenv("QUICK") != nullptr) return 0;
+  // The quick ones first.
+  std::vector<size_t> order(cases.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return results[a].steps < results[b].steps;
+  });
   const size_t count = Sites().size();
   for (size_t i = 0; i < count; ++i) {
     const Site site = Sites()[i];
@@ -83,14 +91,18 @@ int Main(const char* only, size_t most, int more) {
       if ((site.order & dropped) == 0) continue;
       std::string failure;
       const char* by = nullptr;
-      for (size_t c = 0; c < cases.size() && by == nullptr; ++c) {
+      bool reached = false;
+      for (const size_t c : order) {
         if (results[c].visited.size() <= i || !results[c].visited[i]) continue;
+        reached = true;
         const Result result = Search(cases[c], {i, dropped}, most);
         steps += result.steps;
         if (result.failure.empty()) continue;
         by = cases[c]->name;
         failure = result.failure;
+        break;
       }
+      if (!reached) continue;
       const char* reason = ReasonFor(site);
       printf("%s:%d %s %s without %s: %s%s\n", InTree(site.file), site.line,
              site.function, site.operation,
