@@ -245,9 +245,9 @@ void Arena::ClearDirtyBits(size_t start, size_t count) {
   const size_t end = start + count;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
     const AO_t dirty = LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end);
-    // Its release is not needed: Unmark publishes the bits, and threads that
-    // read them without having marked the units take them for hints.
-    if (dirty != 0) ClearBitsRelease(&dirty_[word], dirty);
+    // Unmark publishes the bits, and threads that read them without having
+    // marked the units take them for hints.
+    if (dirty != 0) ClearBits(&dirty_[word], dirty);
   }
 }
 
@@ -349,9 +349,8 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   // Other threads may have taken some of the units, and purged or cleared them,
   // before the caller marked them: these are not dirty any more.
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
-  // Its release is not needed: PurgeExcess publishes the bits when it lets the
-  // units go.
-  ClearBitsRelease(&dirty_[word], dirty);
+  // PurgeExcess publishes the bits when it lets the units go.
+  ClearBits(&dirty_[word], dirty);
   AddToCounts(0, ~PopCount(dirty) + 1);
   return purged == bits;
 }

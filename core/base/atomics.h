@@ -122,6 +122,9 @@ inline void ClearBitsRelease(AtomicWord* word, AO_t mask) {
   AO_and_release(word, ~mask);
 }
 
+// Clears the bits of `mask`; orders nothing.
+inline void ClearBits(AtomicWord* word, AO_t mask) { AO_and(word, ~mask); }
+
 // Sets the bits of `mask`; orders nothing.
 inline void SetBits(AtomicWord* word, AO_t mask) { AO_or(word, mask); }
 

@@ -49,8 +49,8 @@ class PushList {
   State Look() const { return LoadRelaxed(&state_); }
 
   // Empties the list and flips `mark`, one bit, if the state is still `seen`.
-  // Acquire: pairs with each Push since the last take, also where the list looks
-  // as it was `seen` and was taken and pushed in between. All pushes are
+  // Acquire: pairs with each Push since the last take, also where the list
+  // looks as it was `seen` and was taken and pushed in between. All pushes are
   // read-modify-write operations, so the last one hands on the order of those
   // before it.
   bool TakeAll(State seen, AO_t mark) {

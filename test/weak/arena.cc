@@ -122,6 +122,7 @@ class GrowthCase : public Case {
     // Somebody else may be about to say that the table has grown.
     if (taken.run == nullptr) return;
     Expect(arena_.Owns(taken.run), "it is not in the arena");
+    StoreRelaxed(&taken.run->owner, 0);  // the first word of the descriptor
     Use(taken.run, thread);
     if (!returns) return;
     Leave(taken.run);

@@ -1,5 +1,5 @@
-// Stands in for core/base/atomics.h, whose include guard it has: the compiler is
-// told to include it first. The operations are those of the model, and know
+// Stands in for core/base/atomics.h, whose include guard it has: the compiler
+// is told to include it first. The operations are those of the model, and know
 // from where they are called.
 #ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
 #define AOMALLOC_CORE_BASE_ATOMICS_H_
@@ -73,8 +73,10 @@ inline AO_t CountRelaxed(AtomicWord* word, Caller c = Caller::Here()) {
 }
 inline void ClearBitsRelease(AtomicWord* word, AO_t mask,
                              Caller c = Caller::Here()) {
-  weak::Exchange(word, Both, ~mask,
-                 c.Site("ClearBitsRelease", weak::kRelease));
+  weak::Exchange(word, Both, ~mask, c.Site("ClearBitsRelease", weak::kRelease));
+}
+inline void ClearBits(AtomicWord* word, AO_t mask, Caller c = Caller::Here()) {
+  weak::Exchange(word, Both, ~mask, c.Site("ClearBits", weak::kRelaxed));
 }
 inline void SetBits(AtomicWord* word, AO_t mask, Caller c = Caller::Here()) {
   weak::Exchange(word, Either, mask, c.Site("SetBits", weak::kRelaxed));

@@ -6,9 +6,6 @@
 
 namespace aomalloc::weak {
 
-// Calls `visit` with each case.
-void ForEachCase(void (*visit)(Case*));
-
 // True if the litmus tests have the outcomes that C++ allows, and no others.
 // Otherwise prints what is different.
 bool CheckLitmusTests();
@@ -17,7 +14,7 @@ bool CheckLitmusTests();
 struct Listed {
   explicit Listed(Case* c);
   Case* const that;
-  Listed* const next;
+  const Listed* const next;
 };
 
 }  // namespace aomalloc::weak

@@ -1,8 +1,7 @@
 // Heaps: threads acquire them, work on them and release them; one may vanish
 // at any point. New heaps are put on the registry.
-#include "core/heap/heap.h"
-
 #include "core/arena/memory.h"
+#include "core/heap/heap.h"
 #include "core/thread/registry.h"
 #include "core/thread/thread.h"
 #include "test/weak/cases.h"
@@ -70,7 +69,8 @@ class RegistryCase : public HeapCase {
   void SetUp() override { Prepare(0); }
   void Run(int thread) override {
     const ClaimFrame frame;
-    const AO_t token = (AO_t{10} + static_cast<AO_t>(thread)) << Holder::kIdBits;
+    const AO_t token = (AO_t{10} + static_cast<AO_t>(thread))
+                       << Holder::kIdBits;
     Heap* heap = thread == 1 ? thread::AddHeaps(token)
                              : thread::AcquireFree(token, frame);
     if (heap == nullptr) return;
@@ -80,10 +80,32 @@ class RegistryCase : public HeapCase {
   }
 };
 
+// A thread stops while it releases a heap. Who acquires the heap can claim it.
+class ReleaseCase : public HeapCase {
+ public:
+  ReleaseCase() : HeapCase("heaps, a release that stops", 2, 1, kBound) {}
+  void SetUp() override { Prepare(1); }
+  void Run(int thread) override {
+    const ClaimFrame frame;
+    if (thread == 1) {
+      Heap* heap = thread::ClaimHeap(frame);
+      if (heap != nullptr) thread::Unclaim(heap, frame);
+      return thread::ReleaseHeaps();
+    }
+    Heap* heap = thread::AcquireFree(AO_t{12} << Holder::kIdBits, frame);
+    if (heap == nullptr) return;
+    Expect(heap->claim.Claim(frame), "its claim was left behind");
+    Work(heap);
+    heap->claim.Release();
+  }
+};
+
 HolderCase holder("heaps, threads that end", 0);
 const Listed listed_holder(&holder);
 HolderCase vanishing("heaps, a thread that vanishes", 1);
 const Listed listed_vanishing(&vanishing);
+ReleaseCase release;
+const Listed listed_release(&release);
 RegistryCase registry;
 const Listed listed_registry(&registry);
 

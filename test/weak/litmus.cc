@@ -17,13 +17,16 @@ using Code = void(Litmus* t, int thread);
 // and place 1 has 2.
 class Litmus : public Case {
  public:
-  Litmus(const char* name, int threads, Code* code, std::vector<unsigned> allowed)
+  Litmus(const char* name, int threads, Code* code,
+         std::vector<unsigned> allowed)
       : Case(name, threads), allowed(std::move(allowed)), code_(code) {}
   void Run(int thread) override { code_(this, thread); }
   void Check() override {
     NoteOutcome(seen[0] | seen[1] << 4 | seen[2] << 8 | seen[3] << 12);
   }
-  void Saw(int place, AO_t value) { seen[place] = static_cast<unsigned>(value); }
+  void Saw(int place, AO_t value) {
+    seen[place] = static_cast<unsigned>(value);
+  }
 
   const std::vector<unsigned> allowed;
   AtomicWord x = 0, y = 0;
@@ -146,9 +149,7 @@ void SequenceOfStore(Litmus* t, int thread) {
 }
 
 // Of two updates one sees the other.
-void Updates(Litmus* t, int thread) {
-  t->Saw(thread - 1, CountRelaxed(&t->x));
-}
+void Updates(Litmus* t, int thread) { t->Saw(thread - 1, CountRelaxed(&t->x)); }
 
 void OneOfTwoSwaps(Litmus* t, int thread) {
   t->Saw(thread - 1, CasRelaxed(&t->x, 0, static_cast<AO_t>(thread)) ? 1 : 0);
@@ -177,7 +178,7 @@ void HandOver(Litmus* t, int thread) {
 }
 
 bool Differs(Litmus* t, bool races) {
-  const Result result = Search(t, Weakening(), ~size_t{0});
+  const Result result = Search(t, Weakening());
   std::vector<bool> expected;
   for (const unsigned outcome : t->allowed) {
     if (expected.size() <= outcome) expected.resize(outcome + 1);
@@ -203,27 +204,38 @@ bool CheckLitmusTests() {
   }
   Litmus tests[] = {
       {"MP", 2, MessagePassing, {0x00, 0x10, 0x11}},
-      {"MP, relaxed read", 2, MessagePassingRelaxedRead, {0x00, 0x01, 0x10, 0x11}},
-      {"MP, relaxed write", 2, MessagePassingRelaxedWrite, {0x00, 0x01, 0x10, 0x11}},
+      {"MP, relaxed read",
+       2,
+       MessagePassingRelaxedRead,
+       {0x00, 0x01, 0x10, 0x11}},
+      {"MP, relaxed write",
+       2,
+       MessagePassingRelaxedWrite,
+       {0x00, 0x01, 0x10, 0x11}},
       {"SB", 2, StoreBuffering, {0x00, 0x01, 0x10, 0x11}},
       // C++ allows 0x11, by which a value may come out of thin air.
       {"LB", 2, LoadBuffering, {0x00, 0x01, 0x10}},
       {"IRIW", 4, Iriw, iriw},
       // Place 2 may be 0 although place 1 is 1 only if place 0 is 0.
-      {"WRC", 3, WriteToReadCausality,
+      {"WRC",
+       3,
+       WriteToReadCausality,
        {0x000, 0x010, 0x001, 0x100, 0x110, 0x101, 0x111}},
       {"CoRR", 2, CoherenceOfReads, {0x00, 0x10, 0x20, 0x11, 0x21, 0x22}},
       {"CoWR", 2, CoherenceOfWrites, {0x21, 0x11, 0x22}},
-      {"release sequence, update", 3, SequenceOfUpdate,
+      {"release sequence, update",
+       3,
+       SequenceOfUpdate,
        {0x00, 0x10, 0x11, 0x12}},
-      {"release sequence, store", 2, SequenceOfStore,
+      {"release sequence, store",
+       2,
+       SequenceOfStore,
        {0x00, 0x10, 0x11, 0x02, 0x12}},
       {"two updates", 2, Updates, {0x10, 0x01}},
       {"two swaps", 2, OneOfTwoSwaps, {0x10, 0x01}},
       {"hand over", 2, HandOver<true, true>, {0x0, 0x1}},
   };
-  FinalWrites last("2+2W", 2, TwoPlusTwoWrites,
-                          {0x22, 0x21, 0x12, 0x11});
+  FinalWrites last("2+2W", 2, TwoPlusTwoWrites, {0x22, 0x21, 0x12, 0x11});
   Litmus racing[] = {
       {"hand over, relaxed read", 2, HandOver<false, true>, {}},
       {"hand over, relaxed write", 2, HandOver<true, false>, {}},

@@ -80,7 +80,8 @@ struct Event {
   char what;
 };
 
-// --- The search. One choice after the other is replayed, and the last advanced.
+// --- The search. One choice after the other is replayed, and the last
+// advanced.
 
 struct Choice {
   int chosen, count;
@@ -102,14 +103,15 @@ unsigned asleep;  // threads whose next operation is tried elsewhere, as a set
 size_t steps;
 
 std::unordered_map<const void*, size_t> word_numbers;
-std::vector<std::unique_ptr<Word>> words;  // kept from one execution to the next
+std::vector<std::unique_ptr<Word>>
+    words;  // kept from one execution to the next
 size_t words_used;
 std::vector<Word*> exposed;  // which instructions that are written out change
 std::vector<Event> events;
 // Words that a thread writes and another one uses, as far as the search has
 // seen. Operations on others are no reason to change places.
 std::set<const void*> contended;
-bool learnt;  // ... in this execution: the search begins anew
+bool learnt;            // ... in this execution: the search begins anew
 AO_t stopped[kFibers];  // HasStopped
 
 std::vector<Site> sites;
@@ -170,10 +172,10 @@ bool AreIndependent(int a, int b) {
   return x.word != y.word || (x.kind == Kind::kLoad && y.kind == Kind::kLoad);
 }
 
-// The thread that goes on; 0 when all have ended. A search without a bound leaves
-// out threads whose operation was tried before, in the same state but for what
-// does not matter to it (sleep sets). With a bound, to leave a thread that could
-// go on is a deviation.
+// The thread that goes on; 0 when all have ended. A search without a bound
+// leaves out threads whose operation was tried before, in the same state but
+// for what does not matter to it (sleep sets). With a bound, to leave a thread
+// that could go on is a deviation.
 int PickAny() {
   int candidates[kFibers];
   int count = 0;
@@ -246,8 +248,8 @@ int Pick() {
 // operation.
 void Absorb(Word* word) {
   if (*word->raw == word->Newest().value) return;
-  word->seen[self].push_back({fibers[self].clock[self],
-                              static_cast<int>(word->writes.size())});
+  word->seen[self].push_back(
+      {fibers[self].clock[self], static_cast<int>(word->writes.size())});
   word->order.push_back(static_cast<int>(word->writes.size()));
   word->writes.push_back(
       {self, fibers[self].clock[self], *word->raw, Clock(), false});
@@ -299,8 +301,7 @@ size_t NumberOf(const Site& site) {
 // An operation that is about to be done.
 class Step {
  public:
-  Step(Kind kind, const AtomicWord* word, const Site& site)
-      : address_(word) {
+  Step(Kind kind, const AtomicWord* word, const Site& site) : address_(word) {
     inside = true;
     number_ = NumberOf(site);
     order_ = site.order;
@@ -402,8 +403,8 @@ std::string Story() {
   std::map<const void*, int> names;
   std::string story;
   for (const Event& event : events) {
-    const int name =
-        names.insert({event.word, static_cast<int>(names.size())}).first->second;
+    const int name = names.insert({event.word, static_cast<int>(names.size())})
+                         .first->second;
     char line[400];
     if (event.what == 'S') {
       snprintf(line, sizeof(line), "    thread %d stops for ever\n",
@@ -509,7 +510,7 @@ bool Advance() {
 
 }  // namespace
 
-Result Search(Case* c, const Weakening& weakening, size_t most) {
+Result Search(Case* c, const Weakening& weakening) {
   FindThreadLocals();
   Result found;
   result = &found;
@@ -534,8 +535,7 @@ Result Search(Case* c, const Weakening& weakening, size_t most) {
       continue;
     }
     found.complete = found.failure.empty() && !Advance();
-  } while (found.failure.empty() && !found.complete &&
-           found.runs + found.cut < most);
+  } while (found.failure.empty() && !found.complete);
   return found;
 }
 
@@ -589,8 +589,9 @@ void NoteOutcome(unsigned outcome) {
 
 bool HasStopped(int thread) {
   const Site site = {__FILE__, __LINE__, "HasStopped", "kernel", kAcquire};
-  return Exchange(reinterpret_cast<AtomicWord*>(&stopped[thread]),
-                  [](AO_t old, AO_t) { return old; }, 0, site) != 0;
+  return Exchange(
+             reinterpret_cast<AtomicWord*>(&stopped[thread]),
+             [](AO_t old, AO_t) { return old; }, 0, site) != 0;
 }
 
 void HandOn(const AtomicWord* word) {
@@ -661,7 +662,8 @@ namespace aomalloc {
 
 AtomicWord::operator AO_t() const {
   weak::Expose(this);
-  return weak::Load(this, {__FILE__, __LINE__, "", "plain read", weak::kRelaxed});
+  return weak::Load(this,
+                    {__FILE__, __LINE__, "", "plain read", weak::kRelaxed});
 }
 
 AtomicWord& AtomicWord::operator=(AO_t value) {

@@ -56,8 +56,8 @@ bool Cas(AtomicWord* word, AO_t expected, AO_t desired, const Site& site);
 using Change = AO_t(AO_t, AO_t);
 AO_t Exchange(AtomicWord* word, Change* change, AO_t operand, const Site& site);
 
-// Of a lock of the kernel's, which stands for one step: what the thread has done
-// since it wrote to the word comes before what the next one does.
+// Of a lock of the kernel's, which stands for one step: what the thread has
+// done since it wrote to the word comes before what the next one does.
 void HandOn(const AtomicWord* word);
 
 // Called when a word is read plainly.
@@ -109,13 +109,13 @@ struct Result {
   size_t cut = 0;    // ... that turned out to repeat another
   size_t steps = 0;  // atomic operations in all of them
   bool complete = false;
-  std::string failure;          // what failed, and how it came to that
-  std::vector<bool> visited;    // by site
-  std::vector<bool> outcomes;   // that were noted
+  std::string failure;         // what failed, and how it came to that
+  std::vector<bool> visited;   // by site
+  std::vector<bool> outcomes;  // that were noted
 };
 
-// Searches all executions of a case, or as many as `most`, up to a failure.
-Result Search(Case* c, const Weakening& weakening, size_t most);
+// Searches the executions of a case, up to a failure.
+Result Search(Case* c, const Weakening& weakening);
 
 // The sites of all searches so far. Their numbers are those of this process.
 const std::vector<Site>& Sites();

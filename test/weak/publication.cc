@@ -1,4 +1,5 @@
-// What is published once and never goes away: arenas, and stacks of the profile.
+// What is published once and never goes away: arenas, and stacks of the
+// profile.
 #include "core/arena/memory.h"
 #include "core/profile/profile.h"
 #include "core/profile/rule_cache.h"
@@ -10,11 +11,12 @@ namespace {
 
 constexpr int kBound = 2;
 
-// Two threads take the first memory that is mapped, and free would find it.
+// Two threads take the first memory that is mapped, and free would find it. A
+// third one asks for a pointer of somebody else's.
 class ArenaCase : public Case {
  public:
   ArenaCase(const char* name, size_t address_space)
-      : Case(name, 2, 0, kBound), address_space_(address_space) {}
+      : Case(name, 3, 0, kBound), address_space_(address_space) {}
   void SetUp() override {
     system_.address_space = address_space_;
     system_.Use();
@@ -22,11 +24,17 @@ class ArenaCase : public Case {
     // All that write it write the same (memory.h).
     IgnoreRaces(&memory::primary_place.table);
   }
-  void Run(int) override {
+  void Run(int thread) override {
+    if (thread == 3) {
+      // In a program that is not relocated its own data are there.
+      const auto* low = reinterpret_cast<const void*>(0x400000);
+      return Expect(memory::RunAt(low) == nullptr, "somebody else's memory");
+    }
     const memory::Grant grant = memory::Take({1000, 1000, 1});
     Expect(grant.run != nullptr, "there is no memory");
     Expect(memory::RunAt(grant.address()) == grant.run, "it is not found");
-    Expect(memory::ArenaOf(grant.address()) == grant.arena, "... nor its arena");
+    Expect(memory::ArenaOf(grant.address()) == grant.arena,
+           "... nor its arena");
     grant.run->kind = RunKind::kSpan;
     *reinterpret_cast<AO_t*>(grant.address()) = 1;
   }

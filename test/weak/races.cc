@@ -138,23 +138,23 @@ extern "C" {
 
 using aomalloc::weak::races::Plain;
 
-#define ACCESS(bytes)                                                   \
-  void __tsan_read##bytes(void* p) {                                    \
-    Plain(p, bytes, false, __builtin_return_address(0));                \
-  }                                                                     \
-  void __tsan_write##bytes(void* p) {                                   \
-    Plain(p, bytes, true, __builtin_return_address(0));                 \
-  }                                                                     \
-  void __tsan_volatile_read##bytes(void*) {}                            \
-  void __tsan_volatile_write##bytes(void* p) {                          \
-    aomalloc::weak::MayStopHere();                                      \
-    Plain(p, bytes, true, __builtin_return_address(0));                 \
-  }                                                                     \
-  void __tsan_unaligned_read##bytes(void* p) {                          \
-    Plain(p, bytes, false, __builtin_return_address(0));                \
-  }                                                                     \
-  void __tsan_unaligned_write##bytes(void* p) {                         \
-    Plain(p, bytes, true, __builtin_return_address(0));                 \
+#define ACCESS(bytes)                                    \
+  void __tsan_read##bytes(void* p) {                     \
+    Plain(p, bytes, false, __builtin_return_address(0)); \
+  }                                                      \
+  void __tsan_write##bytes(void* p) {                    \
+    Plain(p, bytes, true, __builtin_return_address(0));  \
+  }                                                      \
+  void __tsan_volatile_read##bytes(void*) {}             \
+  void __tsan_volatile_write##bytes(void* p) {           \
+    aomalloc::weak::MayStopHere();                       \
+    Plain(p, bytes, true, __builtin_return_address(0));  \
+  }                                                      \
+  void __tsan_unaligned_read##bytes(void* p) {           \
+    Plain(p, bytes, false, __builtin_return_address(0)); \
+  }                                                      \
+  void __tsan_unaligned_write##bytes(void* p) {          \
+    Plain(p, bytes, true, __builtin_return_address(0));  \
   }
 ACCESS(1)
 ACCESS(2)

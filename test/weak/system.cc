@@ -66,7 +66,8 @@ void AddMemory(void* start, size_t bytes) {
   const uintptr_t from = AddressOf(start) & ~(kPage - 1);
   const uintptr_t to = (AddressOf(start) + bytes + kPage - 1) & ~(kPage - 1);
   mmap(reinterpret_cast<void*>(from), to - from, PROT_READ | PROT_WRITE,
-       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+       0);
   AddRange(AddressOf(start), AddressOf(start) + bytes);
   Touch(start, bytes);
 }
@@ -146,18 +147,48 @@ void WriteError(const char* text, size_t) { Expect(false, text); }
 
 // What no case does.
 #define NEVER Expect(false, "a system call that no case makes")
-bool Renew(void*, size_t) { NEVER; return false; }
-bool MakeAccessible(void*, size_t) { NEVER; return false; }
-bool Guard(void*, size_t) { NEVER; return false; }
-bool UndoGuard(void*, size_t) { NEVER; return false; }
-void* Detach(void*, size_t) { NEVER; return nullptr; }
-bool Attach(void*, size_t, void*, size_t) { NEVER; return false; }
+bool Renew(void*, size_t) {
+  NEVER;
+  return false;
+}
+bool MakeAccessible(void*, size_t) {
+  NEVER;
+  return false;
+}
+bool Guard(void*, size_t) {
+  NEVER;
+  return false;
+}
+bool UndoGuard(void*, size_t) {
+  NEVER;
+  return false;
+}
+void* Detach(void*, size_t) {
+  NEVER;
+  return nullptr;
+}
+bool Attach(void*, size_t, void*, size_t) {
+  NEVER;
+  return false;
+}
 void Mark(void*) { NEVER; }
-bool IsMarked(const void*) { NEVER; return false; }
-bool IsReadable(const void*) { NEVER; return false; }
-bool MayLook() { NEVER; return false; }
+bool IsMarked(const void*) {
+  NEVER;
+  return false;
+}
+bool IsReadable(const void*) {
+  NEVER;
+  return false;
+}
+bool MayLook() {
+  NEVER;
+  return false;
+}
 int OpenToRead(const char*) { return -1; }
-size_t Read(int, char*, size_t) { NEVER; return 0; }
+size_t Read(int, char*, size_t) {
+  NEVER;
+  return 0;
+}
 void Close(int) { NEVER; }
 
 }  // namespace os
