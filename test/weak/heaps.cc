@@ -80,32 +80,10 @@ class RegistryCase : public HeapCase {
   }
 };
 
-// A thread stops while it releases a heap. Who acquires the heap can claim it.
-class ReleaseCase : public HeapCase {
- public:
-  ReleaseCase() : HeapCase("heaps, a release that stops", 2, 1, kBound) {}
-  void SetUp() override { Prepare(1); }
-  void Run(int thread) override {
-    const ClaimFrame frame;
-    if (thread == 1) {
-      Heap* heap = thread::ClaimHeap(frame);
-      if (heap != nullptr) thread::Unclaim(heap, frame);
-      return thread::ReleaseHeaps();
-    }
-    Heap* heap = thread::AcquireFree(AO_t{12} << Holder::kIdBits, frame);
-    if (heap == nullptr) return;
-    Expect(heap->claim.Claim(frame), "its claim was left behind");
-    Work(heap);
-    heap->claim.Release();
-  }
-};
-
 HolderCase holder("heaps, threads that end", 0);
 const Listed listed_holder(&holder);
 HolderCase vanishing("heaps, a thread that vanishes", 1);
 const Listed listed_vanishing(&vanishing);
-ReleaseCase release;
-const Listed listed_release(&release);
 RegistryCase registry;
 const Listed listed_registry(&registry);
 

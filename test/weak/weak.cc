@@ -23,9 +23,11 @@ struct Kept {
 };
 constexpr char kStronger[] = "stronger than it must be";
 constexpr char kForks[] = "for the child of a fork; no case forks";
+constexpr char kRests[] = "without it more heaps may rest; no case counts them";
 constexpr char kStays[] = "what follows stays behind it; no case can tell";
 constexpr Kept kKept[] = {
     {"core/thread/registry.cc", "AddHeaps", "CasAcquire", kAcquire, kStronger},
+    {"core/thread/registry.cc", "AcquireIdle", "LoadAcquire", kAcquire, kRests},
     {"core/thread/registry.cc", "operator()", "LoadAcquire", kAcquire, kForks},
     {"core/thread/registry.cc", "operator()", "CasAcquire", kAcquire, kStays},
     {"core/thread/registry.cc", "operator()", "CasFull", kAcquire, kStays},
