@@ -1,6 +1,5 @@
 #include "test/weak/model.h"
 
-#include <link.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,44 +15,18 @@
 #include <unordered_map>
 
 #include "test/weak/races.h"
+#include "test/weak/story.h"
+#include "test/weak/thread_locals.h"
+#include "test/weak/word.h"
 
 namespace aomalloc::weak {
 namespace {
 
-constexpr int kFibers = kMaxThreads + 2;  // SetUp is 0, the last one stops one
+constexpr int kFibers = kClocks;
 constexpr size_t kStackBytes = size_t{128} << 10;
 constexpr size_t kMostSteps = 20000;  // of one execution
 
 // --- What an execution consists of.
-
-// A write in the modification order of its word.
-struct Write {
-  int thread;
-  uint32_t time;
-  AO_t value;
-  Clock handed_on;  // what an acquire that reads it gets
-  bool taken;       // a read-modify-write has read it: nothing comes between
-};
-
-struct Word {
-  const AO_t* raw;
-  std::vector<Write> writes;  // as they came
-  std::vector<int> order;     // of modification
-  // What each thread has read or written, and when: it has seen that, and all
-  // that is older.
-  struct Seen {
-    uint32_t time;
-    int write;
-  };
-  std::vector<Seen> seen[kFibers];
-  unsigned users, writers;  // threads since SetUp, as sets
-
-  int PlaceOf(int write) const {
-    return static_cast<int>(std::find(order.begin(), order.end(), write) -
-                            order.begin());
-  }
-  Write& Newest() { return writes[static_cast<size_t>(order.back())]; }
-};
 
 enum class Kind { kNone, kLoad, kStore, kUpdate, kStop };
 
@@ -70,14 +43,6 @@ struct Fiber {
   Operation next;
   Clock clock;
   std::vector<char> variables;  // its thread-local variables
-};
-
-struct Event {
-  int thread;
-  size_t site;
-  const void* word;
-  AO_t value;
-  char what;
 };
 
 // --- The search. One choice after the other is replayed, and the last
@@ -117,12 +82,6 @@ AO_t stopped[kFibers];  // HasStopped
 std::vector<Site> sites;
 std::map<std::tuple<const char*, int, const char*>, size_t> site_numbers;
 
-struct {
-  char* start = nullptr;
-  size_t bytes = 0;
-  std::vector<char> pristine;
-} thread_locals;
-
 [[noreturn]] void End() { _longjmp(explorer, 1); }
 
 int Choose(int count) {
@@ -144,10 +103,6 @@ int ChooseOld(int count) {
 }
 
 // --- Threads.
-
-void LoadVariables(const std::vector<char>& from) {
-  memcpy(thread_locals.start, from.data(), thread_locals.bytes);
-}
 
 // Goes on in that thread. Returns when this one is chosen again.
 void SwitchTo(int to) {
@@ -399,49 +354,6 @@ AO_t* RawOf(const AtomicWord* word) {
 
 // --- One execution.
 
-std::string Story() {
-  std::map<const void*, int> names;
-  std::string story;
-  for (const Event& event : events) {
-    const int name = names.insert({event.word, static_cast<int>(names.size())})
-                         .first->second;
-    char line[400];
-    if (event.what == 'S') {
-      snprintf(line, sizeof(line), "    thread %d stops for ever\n",
-               event.thread);
-    } else {
-      const Site& site = sites[event.site];
-      const char* file = strstr(site.file, "core/");
-      snprintf(line, sizeof(line),
-               "    thread %d  %-17s word %-2d  %s 0x%zx  %s:%d %s\n",
-               event.thread, site.operation, name,
-               event.what == 'r'   ? "reads "
-               : event.what == 'f' ? "fails on"
-                                   : "writes",
-               event.value, file != nullptr ? file : site.file, site.line,
-               site.function);
-    }
-    story += line;
-  }
-  return story;
-}
-
-void FindThreadLocals() {
-  if (thread_locals.start != nullptr) return;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, size_t, void*) {
-        for (int i = 0; i < info->dlpi_phnum; ++i) {
-          if (info->dlpi_phdr[i].p_type != PT_TLS) continue;
-          thread_locals.start = static_cast<char*>(info->dlpi_tls_data);
-          thread_locals.bytes = info->dlpi_phdr[i].p_memsz;
-        }
-        return 1;  // only the program itself
-      },
-      nullptr);
-  thread_locals.pristine.assign(thread_locals.start,
-                                thread_locals.start + thread_locals.bytes);
-}
-
 // Runs in a context of its own, so that its stack is known.
 void RunCase() {
   inside = false;
@@ -543,7 +455,7 @@ const std::vector<Site>& Sites() { return sites; }
 
 void Fail(const std::string& what) {
   inside = true;
-  result->failure = what + "\n" + Story();
+  result->failure = what + "\n" + Story(events, sites);
   End();
 }
 

@@ -153,7 +153,7 @@ class Table {
            : reason != nullptr ? reason
                                : "NOTHING FAILS");
     if (noticed != nullptr) {
-      if (!wish_.story) failure.resize(failure.find(':'));
+      if (!wish_.story) failure.resize(failure.find('\n'));
       printf("    %s\n", failure.c_str());
     }
     fflush(stdout);
