@@ -1,4 +1,4 @@
-#include "core/base/atomics.h"
+#include "core/base/push_list.h"
 
 #include <gtest/gtest.h>
 

@@ -339,7 +339,7 @@ struct SmallArena {
 };
 
 // A search has many instructions. These are enough to meet each of its steps.
-constexpr int kSome = 3;
+constexpr int kSome = 13;
 
 // What one thread does while another is at any instruction of something else.
 class FreeRunsStepTest : public testing::Test {
@@ -383,7 +383,7 @@ TEST_F(FreeRunsStepTest, OneSearchesInVainOneReturns) {
   const auto search = [&] { test_->arena.Take(50, 1); };
   const auto give = [&] { test_->arena.Return(first_, true); };
   AtInstructions(kSome, search, give);
-  AtInstructions(1, give, search);
+  AtInstructions(5, give, search);
 }
 
 TEST_F(FreeRunsStepTest, TwoReturnNeighbours) {
@@ -392,12 +392,12 @@ TEST_F(FreeRunsStepTest, TwoReturnNeighbours) {
     test_->arena.Take(80, 1);  // lowers the hint, if it may
     test_->arena.Return(second_, false);
   };
-  AtInstructions(1, one, other);
+  AtInstructions(5, one, other);
 }
 
 TEST_F(FreeRunsStepTest, OneSearchesInVainOneFailsToTake) {
   AtInstructions(
-      1,
+      kSome,
       [&] {
         // The second word is taken: the first is let go again.
         test_->arena.Return(first_, false);
@@ -409,7 +409,7 @@ TEST_F(FreeRunsStepTest, OneSearchesInVainOneFailsToTake) {
 // Whoever stops loses what it had in hand, and hides nothing when memory is
 // wanted badly.
 TEST_F(FreeRunsStepTest, WhoStopsWhileItReturnsHidesNothing) {
-  for (int limit = 1;; limit += Stepper::kStride) {
+  for (int limit = 1;; limit += 3 * Stepper::kStride) {
     SetUp();
     Arena& arena = test_->arena;
     arena.Take(50, 1);  // lowers the hint

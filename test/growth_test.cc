@@ -149,7 +149,7 @@ TEST(GrowthTest, TheTableGrowsAheadOfNeed) {
 // page for 2 GiB. What is in the way of either ends the arena there.
 TEST(GrowthTest, TheBitmapsOfThePrimaryGrowWithIt) {
   if (os::PageSize() != 4096) return;  // it would take too much memory
-  constexpr size_t kUsedBits = 65536;
+  constexpr size_t kUsedBits = 131072;
   constexpr size_t kDirtyBits = kUsedBits + memory::kPrimaryBytes / kUnit / 8;
   for (const size_t occupied : {size_t{0}, kUsedBits, kDirtyBits}) {
     InChild([occupied] {
@@ -451,7 +451,7 @@ TEST(GrowthTest, StoppedAnywhereItKeepsBackWhatItWasAbout) {
               test.arena->Take(kChunk, 1);
             }
           },
-          limit += 3 * Stepper::kStride);
+          limit += 13 * Stepper::kStride);
       Descriptor* other = test.arena->Take(kChunk, 1).run;
       ASSERT_NE(other, nullptr);
       Touch(other);
@@ -475,7 +475,7 @@ TEST(GrowthTest, StoppedWhileTheFirstChunkGrowsItKeepsTheRest) {
     test.arena->Begin();
     ASSERT_EQ(test.arena->Take(kFirst, 1).run, test.table);
     abandoned = Stepper::Abandon([&] { test.arena->Take(1, 1); },
-                                 limit += 3 * Stepper::kStride);
+                                 limit += 13 * Stepper::kStride);
     for (int i = 0; i < 2; ++i) {
       Descriptor* other = test.arena->Take(1, 1).run;
       ASSERT_NE(other, nullptr);
@@ -490,7 +490,7 @@ TEST(GrowthTest, StoppedWhileTheFirstChunkGrowsItKeepsTheRest) {
 
 TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
   int steps = 1;
-  for (int at = 1; at <= steps; at += 3 * Stepper::kStride) {
+  for (int at = 1; at <= steps; at += 13 * Stepper::kStride) {
     SCOPED_TRACE(at);
     Growing test;
     test.arena->Begin();
@@ -514,7 +514,7 @@ TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
 // At each instruction of one that grows another grows as well.
 TEST(GrowthTest, TwoThatGrowGetDifferentChunks) {
   int steps = 1;
-  for (int at = 1; at <= steps; at += 3 * Stepper::kStride) {
+  for (int at = 1; at <= steps; at += 13 * Stepper::kStride) {
     SCOPED_TRACE(at);
     Growing test;
     Descriptor* mine = nullptr;

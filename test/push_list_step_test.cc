@@ -2,7 +2,7 @@
 // what threads that really run at once do only now and then.
 #include <gtest/gtest.h>
 
-#include "core/base/atomics.h"
+#include "core/base/push_list.h"
 #include "test/step.h"
 
 namespace aomalloc {

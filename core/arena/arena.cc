@@ -233,9 +233,9 @@ void Arena::ClearDirtyBits(size_t start, size_t count) {
   const size_t end = start + count;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
     const AO_t dirty = LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end);
-    // Its release is not needed: Unmark publishes the bits, and threads that
-    // read them without having marked the units take them for hints.
-    if (dirty != 0) ClearBitsRelease(&dirty_[word], dirty);
+    // Unmark publishes the bits, and threads that read them without having
+    // marked the units take them for hints.
+    if (dirty != 0) ClearBits(&dirty_[word], dirty);
   }
 }
 

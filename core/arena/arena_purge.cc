@@ -46,8 +46,8 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   // before the caller marked them: these are not dirty any more. Others of a
   // huge page never were.
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
-  // Its release is not needed: LetGo publishes the bits.
-  ClearBitsRelease(&dirty_[word], dirty);
+  // LetGo publishes the bits.
+  ClearBits(&dirty_[word], dirty);
   AddToCounts(0, ~PopCount(dirty) + 1);
   return purged == bits;
 }

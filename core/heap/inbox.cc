@@ -9,8 +9,8 @@ void Inbox::TakeFrom(Inbox* source, AO_t mark) {
   const size_t sent = source->sent_bytes();
   List::State seen;
   do {
-    // Acquire, in Look and in TakeAll: we read what the pushers have written
-    // into the batches before their release.
+    // TakeAll acquires what the pushers have written into the batches before
+    // their release.
     seen = source->list_.Look();
     Commit(&noted_, seen);
     // The list is empty, perhaps because somebody else took it. Then the mark
@@ -82,7 +82,7 @@ void Inbox::Repair() {
     const List& list = victim_ == nullptr ? list_ : victim_->list_;
     const AO_t mark = victim_ == nullptr ? kOwnerMark : RaiderMark(place);
     // Of this state only our mark matters, so it needs no order. What was taken
-    // is read after the Look that was noted.
+    // is read after the take that was abandoned.
     if (((list.Look() ^ noted_) & mark) != 0) NoteTaken();
     Commit(&noted_, List::State{0});
   }

@@ -29,6 +29,7 @@
 #include "core/arena/run.h"
 #include "core/base/atomics.h"
 #include "core/base/likely.h"
+#include "core/base/push_list.h"
 #include "core/heap/batch.h"
 #include "core/heap/misuse.h"
 #include "core/heap/slab.h"

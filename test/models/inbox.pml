@@ -1,4 +1,4 @@
-// core/base/atomics.h, PushList: "The push commits with its compare-and-swap; a
+// core/base/push_list.h: "The push commits with its compare-and-swap; a
 // pusher that stops before it has changed nothing, one that stops after it is
 // done."
 // core/heap/inbox.h, Inbox: "taking them first notes the list's state, then empties
