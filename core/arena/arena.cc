@@ -334,7 +334,7 @@ bool Arena::Extend(Run* run, size_t count) {
   const size_t more = count - run->units;
   if (more > units_ || start + more > units_) return false;
   const size_t end = start + more;
-  while (end > this->end() && GrowFirst(more)) {
+  while (end > this->end() && GrowFirst(1)) {
   }
   const size_t there = this->end();
   if (growth_ == nullptr && end > there) return false;

@@ -14,6 +14,7 @@ enum Flag : unsigned {
   kBoth = 3,
   kProfile = 256,   // mmap and a heap profile: every allocation is a sample
   kRations = 512,   // the same, and none is
+  kHuge = 2048,     // mmap, and huge pages are asked for
   kOnMain = 4,      // on the first thread, and no other is ever started
   kAtExit = 8,      // the operation is the end of the thread
   kInHandler = 16,  // in a handler that interrupted malloc

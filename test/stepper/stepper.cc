@@ -1,6 +1,6 @@
 // Runs each scenario with something happening at each instruction boundary.
 //
-//   stepper --library PATH [--env static|mmap|profile|rations]
+//   stepper --library PATH [--env static|mmap|huge|profile|rations]
 //           [--mode NAME,...] [--full] [--scenario NAME,...] [--stride N]
 //           [--each] [--deadline SECONDS]
 //
@@ -517,6 +517,7 @@ int RunAll() {
 unsigned FlagOf(const char* env) {
   return strcmp(env, "static") == 0    ? kStatic
          : strcmp(env, "mmap") == 0    ? kMapped
+         : strcmp(env, "huge") == 0    ? kHuge
          : strcmp(env, "profile") == 0 ? kProfile
                                        : kRations;
 }
@@ -558,7 +559,7 @@ int Main(int argc, char** argv) {
   if (!ParseOptions(argc, argv)) {
     Print(
         "usage: %s --library PATH|none "
-        "[--env static|mmap|profile|rations,...] [--mode NAME,...] "
+        "[--env static|mmap|huge|profile|rations,...] [--mode NAME,...] "
         "[--scenario NAME,...] [--stride N] [--each] [--deadline SECONDS] "
         "[--full]\n",
         argv[0]);
@@ -571,7 +572,7 @@ int Main(int argc, char** argv) {
     return RunAll();
   }
   bool ok = true;
-  for (const char* env : {"static", "mmap", "profile", "rations"}) {
+  for (const char* env : {"static", "mmap", "huge", "profile", "rations"}) {
     if (options.env != nullptr && !IsListed(options.env, env)) continue;
     if (!IsOurs() && (FlagOf(env) & kBoth) == 0) continue;
     ok = RunStage(options.library, env, argv) && ok;
