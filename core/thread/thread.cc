@@ -303,11 +303,12 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   heap->claim.ReleaseIf(frame);
 }
 
-// Drains a heap that no thread holds, and gives back all that is free there.
-void Visit(Heap* heap, const ClaimFrame& frame) {
+// Drains a heap that no thread holds. Its empty slabs stay for its next holder,
+// or if `trims` go back.
+void Visit(Heap* heap, const ClaimFrame& frame, bool trims) {
   const Unlisted counted;
   if (!ClaimIdle(heap, frame)) return;
-  heap->Trim();
+  trims ? heap->Trim() : heap->Drain();
   Release(heap, frame);
 }
 
@@ -449,7 +450,9 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   return ClaimHeap(frame);
 }
 
-void Relieve(Heap* heap, const ClaimFrame& frame) { Visit(heap, frame); }
+void Relieve(Heap* heap, const ClaimFrame& frame) {
+  Visit(heap, frame, /*trims=*/true);
+}
 
 void DrainIdleHeap(const ClaimFrame& frame) {
   // Acquire, with the release below: the heap is there for us as it was for the
@@ -457,7 +460,7 @@ void DrainIdleHeap(const ClaimFrame& frame) {
   Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
   if (heap == nullptr) heap = Registry();
   StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
-  if (heap->HasRemote()) Visit(heap, frame);
+  if (heap->HasRemote()) Visit(heap, frame, /*trims=*/false);
 }
 
 void RaidHeaps() {
