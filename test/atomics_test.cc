@@ -1,5 +1,3 @@
-#include "core/base/push_list.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/base/push_list.h"
 #include "test/testing.h"
 
 namespace aomalloc {
