@@ -16,7 +16,7 @@ const char* const kModeNames[kNumModes] = {
 
 Shared* shared;
 Trial trial;
-int deadline_seconds = 10;
+int deadline_seconds = 30;
 
 void Event::Set() {
   __atomic_store_n(&value_, 1, __ATOMIC_SEQ_CST);
