@@ -8,7 +8,7 @@ cd "$work"
 
 check() { /usr/bin/python3 -I "$helpers/check_report.py" "$@"; }
 
-export AO_MALLOC_STATS_FORMAT=json
+export AO_MALLOC_STATS_FORMAT=json AO_MALLOC_HUGE_PAGES=auto
 AO_MALLOC_STATS=$work/exit.%p with_library "$helpers/reported" </dev/null
 process=$(echo exit.*)
 [[ $process == exit.[1-9]* ]] || fail "no report, or one without a process id: $process"
