@@ -139,7 +139,8 @@ def count(heap, occasion="seen from outside"):
         reserved += (units if arena.is_mapped else arena.most_units) * arena.unit_bytes
         descriptors += units * heap.layout.run_bytes
     return {
-        "process": heap.memory.process, "occasion": occasion, "mmap": len(arenas) > 1,
+        "process": heap.memory.process, "occasion": occasion,
+        "mmap": any(a.is_mapped for a in arenas),
         "memory": {
             "live": max(0, in_use - away),
             "used": sum(a.used_units * a.unit_bytes for a in arenas),
