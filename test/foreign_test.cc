@@ -171,7 +171,7 @@ TEST_F(ForeignTest, AbandonedAnywhere) {
             taken = TakeFrom(other_, kSize);
             owner_->Drain();
           },
-          limit += Stepper::kStride);
+          limit += 11 * Stepper::kStride);
       other_->Repair();
       owner_->Repair();
       ASSERT_TRUE(AllIsValid());
