@@ -1,6 +1,5 @@
-// What threads have freed for others comes back, whether those sleep, have
-// ended or allocate again: counted in units of the arenas, for which no clock
-// matters.
+// What threads have freed for others that have ended comes back: counted in
+// units of the arenas, for which no clock matters.
 #include <gtest/gtest.h>
 
 #include <thread>

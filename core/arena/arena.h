@@ -102,7 +102,7 @@ class Arena {
   //
   // Huge pages that are free go first, then those that are mostly free, which
   // are broken; then fuller ones, but for kEasy only while more units than
-  // `allowed` and a quarter of those in use are free and dirty.
+  // `allowed` and a sixteenth of those in use are free and dirty.
   enum class Effort { kEasy, kBreak, kInsist };
   void PurgeExcess(size_t allowed, Effort effort = Effort::kEasy);
 

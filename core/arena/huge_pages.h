@@ -2,8 +2,8 @@
 // them.
 //
 // A huge page takes one page fault, and one entry of the TLB, instead of 512.
-// But all of it is resident as soon as one byte of it was touched. So the arena
-// has two areas. Below kFirstUnit pages are small: for small heaps, for runs
+// But all of it is resident as soon as one byte of it was touched. So where they
+// are asked for (Choice::kAuto), the arena has two areas. Below kFirstUnit pages are small: for small heaps, for runs
 // that are larger than all else that is in use, and for sparse runs, of which a
 // little may be used: a slab that does not follow a full one, a span that does
 // not need most of its units. Each of many threads has some of these. From
