@@ -2,13 +2,14 @@
 // them.
 //
 // A huge page takes one page fault, and one entry of the TLB, instead of 512.
-// But all of it is resident as soon as one byte of it was touched. So where they
-// are asked for (Choice::kAuto), the arena has two areas. Below kFirstUnit pages are small: for small heaps, for runs
-// that are larger than all else that is in use, and for sparse runs, of which a
-// little may be used: a slab that does not follow a full one, a span that does
-// not need most of its units. Each of many threads has some of these. From
-// kFirstUnit on dense runs are taken, and the arena grows by huge pages. With a
-// ceiling, which counts what is resident, there are none.
+// But all of it is resident as soon as one byte of it was touched. So where
+// they are asked for (Choice::kAuto), the arena has two areas. Below kFirstUnit
+// pages are small: for small heaps, for runs that are larger than all else that
+// is in use, and for sparse runs, of which a little may be used: a slab that
+// does not follow a full one, a span that does not need most of its units. Each
+// of many threads has some of these. From kFirstUnit on dense runs are taken,
+// and the arena grows by huge pages. With a ceiling, which counts what is
+// resident, there are none.
 //
 // A purge gives whole huge pages back. Before it gives back a part of one it
 // breaks the page: it tells the kernel to use small ones there, or the kernel
