@@ -131,7 +131,7 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
     // recorded a new id, `holder` has changed for us, too.
     const auto generation =
         static_cast<uint32_t>(LoadAcquire(&heap->generation));
-    if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
+    if (!liveness::IsDead(holder, generation)) {
       return Look::kGoOn;
     }
     // If this thread was stopped for long, there may be a new thread by now, in
@@ -141,7 +141,7 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
     const AO_t nobody = NobodyWithIdOf(token);
     // Acquire: what we do to the heap stays behind this.
     if (!CasAcquire(&heap->holder, holder, nobody)) return Look::kGoOn;
-    if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
+    if (!liveness::IsDead(holder, generation)) {
       // Full, but relaxed would do: nothing was changed.
       CasFull(&heap->holder, nobody, holder);
       return Look::kGoOn;
