@@ -31,7 +31,7 @@ class ArenaStepTest : public testing::TestWithParam<size_t> {};
 TEST_P(ArenaStepTest, TwoThatTakeGetDifferentUnits) {
   const size_t count = GetParam();
   int steps = 1;
-  for (int at = 1; at <= steps; at += Stepper::kStride) {
+  for (int at = 1; at <= steps; at += 3 * Stepper::kStride) {
     TestArena test;
     Descriptor* mine = nullptr;
     Descriptor* theirs = nullptr;

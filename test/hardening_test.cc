@@ -241,7 +241,7 @@ TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
   int limit = 0;
   bool abandoned = true;
   while (abandoned) {
-    limit += 7 * Stepper::kStride;
+    limit += 29 * Stepper::kStride;
     std::vector<Block*> blocks;
     for (int i = 0; i < 8; ++i) {
       blocks.push_back(TakeFrom(heap, 200));

@@ -215,7 +215,7 @@ void IsAboutToPublish(Growing* test, size_t chunk) {
 TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
   for (int other = 0; other < 5; ++other) {
     int steps = 1;
-    for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
+    for (int at = 1; at <= steps; at += 17 * Stepper::kStride) {
       SCOPED_TRACE(testing::Message() << other << " " << at);
       Growing test;
       Peak(test, 4, {});
@@ -258,7 +258,7 @@ TEST(ShrinkTest, UnmappedAtAnyInstruction) {
   for (const size_t count : {size_t{1}, kChunk, kChunk + 1}) {
     for (const bool again : {false, true}) {
       int steps = 1;
-      for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
+      for (int at = 1; at <= steps; at += 17 * Stepper::kStride) {
         SCOPED_TRACE(testing::Message() << count << " " << again << " " << at);
         Growing test;
         Peak(test, 4, {});
