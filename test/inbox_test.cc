@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -115,7 +116,7 @@ TEST_F(InboxTest, OthersMayComeInBetween) {
         RemoteBatch* more = BatchOf(more_);
         Stepper::Run([&] { raid ? first_.Raid(&owner_) : owner_.Take(); },
                      [&](int n) {
-                       steps = n;
+                       steps = std::max(steps, n);
                        if (n != at) return;
                        if (other == 0) owner_.Push(more, more);
                        if (other == 1) second_.Raid(&owner_);

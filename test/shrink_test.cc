@@ -222,7 +222,7 @@ TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
       std::vector<::aomalloc::Run*> taken;
       Stepper::Run([&] { test.arena->UnmapExcess(kChunk); },
                    [&](int n) {
-                     steps = n;
+                     steps = std::max(steps, n);
                      if (n != at) return;
                      if (other == 0) taken.push_back(TakeAndUse(test, 1));
                      if (other == 1) {
@@ -266,7 +266,7 @@ TEST(ShrinkTest, UnmappedAtAnyInstruction) {
         ::aomalloc::Run* theirs = nullptr;
         Stepper::Run([&] { mine = test.arena->Take(count, 1).run; },
                      [&](int n) {
-                       steps = n;
+                       steps = std::max(steps, n);
                        if (n != at) return;
                        test.arena->UnmapExcess(0);
                        if (again) theirs = TakeAndUse(test, kChunk - 1);
