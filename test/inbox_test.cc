@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -116,7 +115,7 @@ TEST_F(InboxTest, OthersMayComeInBetween) {
         RemoteBatch* more = BatchOf(more_);
         Stepper::Run([&] { raid ? first_.Raid(&owner_) : owner_.Take(); },
                      [&](int n) {
-                       steps = std::max(steps, n);
+                       steps = n;
                        if (n != at) return;
                        if (other == 0) owner_.Push(more, more);
                        if (other == 1) second_.Raid(&owner_);
