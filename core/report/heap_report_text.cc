@@ -1,5 +1,7 @@
 #include "core/arena/memory.h"
 #include "core/base/os.h"
+#include "core/profile/live_stacks.h"
+#include "core/profile/place.h"
 #include "core/report/heap_report.h"
 #include "core/report/statistics.h"
 
@@ -97,6 +99,42 @@ void WriteClasses(Output* out) {
   }
 }
 
+// How many calls of a stack are written.
+constexpr size_t kCalls = 8;
+
+void WriteStack(Output* out, const profile::LiveStack& stack, size_t whole,
+                profile::Places* places) {
+  out->Bytes(stack.live.bytes, kColumn).Percent(stack.live.bytes, whole, 8);
+  out->Number(stack.live.blocks, kColumn).Number(stack.live.samples, kColumn);
+  out->Text("\n");
+  for (size_t i = 0; i < stack.depth && i < kCalls; ++i) {
+    const uintptr_t call = stack.addresses[i] - 1;
+    out->Text("    ").Text(places->NameOf(call)).Text("+0x");
+    out->Text(Digits(places->OffsetOf(call), 16).text()).Text("\n");
+  }
+  if (stack.depth > kCalls) {
+    out->Text("    ... ").Decimal(stack.depth - kCalls).Text(" calls more\n");
+  }
+}
+
+[[gnu::noinline]] void WriteLiveStacks(Output* out) {
+  const profile::LiveStacks found = profile::FindLiveStacks();
+  const size_t whole = found.total.bytes;
+  out->Text("\nlive by stack, estimated ");
+  out->Text("(scripts/profile --show PROFILE names the functions)\n");
+  out->Right("bytes    ", kColumn).Right("share", 8);
+  out->Right("blocks", kColumn).Right("samples", kColumn).Text("\n");
+  profile::Places places;
+  size_t rest = whole;
+  for (size_t i = 0; i < found.count; ++i) {
+    WriteStack(out, found.largest[i], whole, &places);
+    rest -= found.largest[i].live.bytes;
+  }
+  if (found.stacks == found.count) return;
+  out->Bytes(rest, kColumn).Percent(rest, whole, 8).Text("  in ");
+  out->Decimal(found.stacks - found.count).Text(" stacks more\n");
+}
+
 }  // namespace
 
 void WriteText(Output* out, const char* occasion) {
@@ -110,6 +148,7 @@ void WriteText(Output* out, const char* occasion) {
     WriteCounts(out, s);
   }
   WriteClasses(out);
+  if (profile::IsOn()) WriteLiveStacks(out);
 }
 
 }  // namespace aomalloc::heap_report
