@@ -19,8 +19,9 @@ crashes() {
   done
   rm -f reports
   # In a shell of its own, which says nothing of the signal.
-  (with_library env "AO_MALLOC_STATS=$work/reports" AO_MALLOC_DUMP_SIGNAL=SEGV,ABRT "${@:2}" \
-    timeout 60 "$helpers/crashed" "${arguments[@]}") >output 2>errors || status=$?
+  (timeout 60 env LD_PRELOAD="$library" AO_MALLOC_ENABLE_MMAP=$enable_mmap \
+    AO_MALLOC_STATS="$work/reports" AO_MALLOC_DUMP_SIGNAL=SEGV,ABRT "${@:2}" \
+    "$helpers/crashed" "${arguments[@]}") >output 2>errors || status=$?
   what="${arguments[*]} ${*:2}, mmap $enable_mmap"
   [[ $status == "$expected" ]] || fail "$what: status $status: $(<errors)"
 }
