@@ -13,9 +13,11 @@
 
 #include "core/allocator.h"
 #include "core/base/os.h"
+#include "core/profile/profile.h"
 #include "core/report/statistics.h"
 #include "core/thread/thread.h"
 #include "test/child.h"
+#include "test/deep.h"
 
 namespace aomalloc {
 namespace {
@@ -123,6 +125,40 @@ TEST_F(HeapReportTest, TextFits80Columns) {
     EXPECT_TRUE(has_class) << text;
     EXPECT_NE(text.find(" or more\n"), std::string::npos);
     EXPECT_NE(text.find("  resident "), std::string::npos);
+  });
+}
+
+TEST_F(HeapReportTest, WithAProfileThereAreStacks) {
+  InChild([] {
+    ASSERT_EQ(profile::Start(1, nullptr), nullptr);
+    for (int i = 0; i < 12; ++i) {
+      AllocateInDepth(i, static_cast<size_t>(i + 1) << 20);
+    }
+    const std::string text =
+        Written([](Output* out) { heap_report::WriteText(out, "test"); });
+    std::istringstream lines(text.substr(text.find("\nlive by stack")));
+    std::string line;
+    std::string last;
+    while (std::getline(lines, line)) {
+      EXPECT_LE(line.size(), 80u) << line;
+      last = line;
+    }
+    EXPECT_EQ(last, "      3.0 MiB     3 %  in 2 stacks more");
+    for (const char* part :
+         {"\n     12.0 MiB    15 %            1            1\n"
+          "    heap_report_test+0x",
+          " calls more\n     11.0 MiB    14 % "}) {
+      EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+    }
+    const std::string json =
+        Written([](Output* out) { heap_report::WriteJson(out, "test"); });
+    for (const char* part :
+         {"\"profile\": {\"live\": 81788928, \"blocks\": 12, \"samples\": 12, "
+          "\"stacks\": 12, \"missed\": 0}",
+          "\"stacks\": [{\"bytes\": 12582912, \"blocks\": 1, \"samples\": 1, "
+          "\"calls\": [\"heap_report_test+0x"}) {
+      EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
+    }
   });
 }
 
