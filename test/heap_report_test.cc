@@ -63,9 +63,9 @@ TEST(OutputTest, BytesAreForPeople) {
 
 TEST(OutputTest, SharesArePercent) {
   EXPECT_EQ(Written([](Output* out) {
-              out->Percent(1, 3, 6).Percent(5, 5, 6).Percent(0, 0, 3);
+              out->Percent(1, 3, 6).Percent(5, 5, 8).Percent(0, 0, 3);
             }),
-            "  33 % 100 %  -");
+            "33.3 % 100.0 %  -");
 }
 
 TEST(OutputTest, WhatIsLongerThanTheBufferIsWhole) {
@@ -120,7 +120,7 @@ TEST_F(HeapReportTest, TextFits80Columns) {
     bool has_class = false;
     while (std::getline(lines, line)) {
       EXPECT_LE(line.size(), 80u) << line;
-      has_class |= line.rfind("   1,024 ", 0) == 0;
+      has_class |= line.rfind("  1,024 ", 0) == 0;
     }
     EXPECT_TRUE(has_class) << text;
     EXPECT_NE(text.find(" or more\n"), std::string::npos);
@@ -143,11 +143,11 @@ TEST_F(HeapReportTest, WithAProfileThereAreStacks) {
       EXPECT_LE(line.size(), 80u) << line;
       last = line;
     }
-    EXPECT_EQ(last, "      3.0 MiB     3 %  in 2 stacks more");
+    EXPECT_EQ(last, "      3.0 MiB   3.8 %  in 2 stacks more");
     for (const char* part :
-         {"\n     12.0 MiB    15 %            1            1\n"
+         {"\n     12.0 MiB  15.3 %            1            1\n"
           "    heap_report_test+0x",
-          " calls more\n     11.0 MiB    14 % "}) {
+          " calls more\n     11.0 MiB  14.1 % "}) {
       EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
     }
     const std::string json =

@@ -73,22 +73,25 @@ void WriteCounts(Output* out, const Statistics& s) {
 
 void WriteClass(Output* out, size_t size, const ClassStatistics& c) {
   if (c.slabs == 0 && c.remote_frees == 0) return;
-  out->Number(size, 8)
-      .Number(c.slabs, 9)
-      .Number(c.blocks, 14)
-      .Number(c.capacity, 14)
-      .Percent(c.blocks, c.capacity, 8)
-      .Number(c.remote_frees, 17)
+  out->Number(size, 7)
+      .Number(c.slabs, 8)
+      .Number(c.blocks, 15)
+      .Number(c.capacity, 13)
+      .Percent(c.blocks, c.capacity, 9)
+      .Bytes(c.blocks * size, 14)
+      .Number(c.remote_frees, 14)
       .Text("\n");
 }
 
 void WriteClasses(Output* out) {
-  out->Right("class", 8)
-      .Right("slabs", 9)
-      .Right("blocks in use", 14)
-      .Right("of", 14)
-      .Right("fill", 8)
-      .Right("remote frees", 17)
+  out->Text("slabs, by the size of their blocks in bytes\n");
+  out->Right("size", 7)
+      .Right("slabs", 8)
+      .Right("blocks in use", 15)
+      .Right("of", 13)
+      .Right("fill", 9)
+      .Right("bytes in use", 14)
+      .Right("remote frees", 14)
       .Text("\n");
   ClassStatistics classes[kClassesAtATime];
   for (int first = 0; first < kNumClasses; first += kClassesAtATime) {

@@ -31,7 +31,7 @@ reported() {
   [[ -e reports ]] || : >reports
   occasions=$(sed -n 's/^aomalloc: the heap of process [0-9]* ([a-z ]*), //p' reports)
   [[ $occasions == "$(printf '%s\n' "$@")" ]] || fail "$what: reported: $occasions; $(<errors)"
-  [[ $(grep -c '^   class ' reports) == $# ]] || fail "$what: cut off: $(<reports)"
+  [[ $(grep -c '^slabs, by the size' reports) == $# ]] || fail "$what: cut off: $(<reports)"
 }
 
 for enable_mmap in 0 1; do
