@@ -144,6 +144,7 @@ void WriteText(Output* out, const char* occasion) {
   out->Text("aomalloc: the heap of process ").Decimal(os::ProcessId());
   out->Text(memory::MmapEnabled() ? " (mmap), " : " (static heap), ");
   out->Text(occasion).Text("\n\n");
+  out->Flush();  // at a crash, what comes may fault
   {
     const Statistics s = Count();
     WriteMemory(out, s);

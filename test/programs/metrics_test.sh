@@ -20,7 +20,7 @@ int main(void) {
   for (int i = 0; i < 3000; i++) blocks[i] = malloc(1000);
   blocks[0] = malloc(8 << 20);
   write_heap_metrics(stdout);
-  return 0;
+  return blocks[2999] == NULL;
 }
 C
 } >example.c
