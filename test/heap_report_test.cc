@@ -146,7 +146,7 @@ TEST_F(HeapReportTest, WithAProfileThereAreStacks) {
     EXPECT_EQ(last, "      3.0 MiB   3.8 %  in 2 stacks more");
     for (const char* part :
          {"\n     12.0 MiB  15.3 %            1            1\n"
-          "    heap_report_test+0x",
+          "               heap_report_test+0x",
           " calls more\n     11.0 MiB  14.1 % "}) {
       EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
     }

@@ -32,7 +32,7 @@ class Places {
   uintptr_t start_ = 0;  // of the file in memory
   uintptr_t end_ = 0;
   uintptr_t base_ = 0;
-  char name_[48];
+  char name_[44];  // so that a line of a report has room for it
 };
 
 }  // namespace aomalloc::profile

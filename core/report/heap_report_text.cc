@@ -102,8 +102,9 @@ void WriteClasses(Output* out) {
   }
 }
 
-// How many calls of a stack are written.
+// How many calls of a stack are written, and from which column on.
 constexpr size_t kCalls = 8;
+constexpr size_t kCallIndent = 15;
 
 void WriteStack(Output* out, const profile::LiveStack& stack, size_t whole,
                 profile::Places* places) {
@@ -112,11 +113,12 @@ void WriteStack(Output* out, const profile::LiveStack& stack, size_t whole,
   out->Text("\n");
   for (size_t i = 0; i < stack.depth && i < kCalls; ++i) {
     const uintptr_t call = stack.addresses[i] - 1;
-    out->Text("    ").Text(places->NameOf(call)).Text("+0x");
+    out->Right("", kCallIndent).Text(places->NameOf(call)).Text("+0x");
     out->Text(Digits(places->OffsetOf(call), 16).text()).Text("\n");
   }
   if (stack.depth > kCalls) {
-    out->Text("    ... ").Decimal(stack.depth - kCalls).Text(" calls more\n");
+    out->Right("... ", kCallIndent + 4).Decimal(stack.depth - kCalls);
+    out->Text(" calls more\n");
   }
 }
 
