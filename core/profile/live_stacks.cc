@@ -45,7 +45,9 @@ Live LiveOf(const Counts& counts, size_t mean) {
   const double sampled =
       OneMinusExp(bytes / samples / static_cast<double>(mean));
   live.bytes = static_cast<size_t>(bytes / sampled);
-  live.blocks = static_cast<size_t>(samples / sampled + 0.5);
+  const double blocks = samples / sampled;
+  live.blocks = static_cast<size_t>(blocks);
+  if (blocks - static_cast<double>(live.blocks) >= 0.5) ++live.blocks;
   return live;
 }
 

@@ -15,6 +15,8 @@
  *   refused   forbids itself sigaction by a filter, and faults
  *   twice     frees a block twice
  *
+ * or, as depth, prints how many bytes of a stack for handlers SIGUSR2 takes.
+ *
  * OWN is a handler that it has first:
  *
  *   ends      ends the process with status 9
@@ -207,6 +209,33 @@ static void free_twice(void) {
   free(block);
 }
 
+static size_t bytes_used(char *stack, size_t bytes, int number) {
+  size_t unused = 0;
+  memset(stack, 0xa5, bytes);
+  raise(number);
+  while (unused < bytes && (unsigned char)stack[unused] == 0xa5) unused++;
+  return bytes - unused;
+}
+
+static void empty(int number) { (void)number; }
+
+static int print_depth(void) {
+  static char space[1 << 16];
+  stack_t stack;
+  struct sigaction action;
+  void *volatile block = malloc(100); /* There is something to report. */
+  memset(&stack, 0, sizeof stack);
+  memset(&action, 0, sizeof action);
+  stack.ss_sp = space;
+  stack.ss_size = sizeof space;
+  action.sa_handler = empty;
+  action.sa_flags = SA_ONSTACK;
+  if (sigaltstack(&stack, NULL) || sigaction(SIGUSR1, &action, NULL)) return 3;
+  const size_t least = bytes_used(space, sizeof space, SIGUSR1);
+  printf("%zu\n", bytes_used(space, sizeof space, SIGUSR2) - least);
+  return block == NULL;
+}
+
 int main(int argc, char **argv) {
   const char *how = argv[1];
   if (argc > 2) own_handler(argv[2]);
@@ -222,5 +251,6 @@ int main(int argc, char **argv) {
   if (strcmp(how, "threads") == 0) fault_in_threads();
   if (strcmp(how, "refused") == 0) refuse_sigaction(), fault();
   if (strcmp(how, "twice") == 0) free_twice();
+  if (strcmp(how, "depth") == 0) return print_depth();
   return 4;
 }

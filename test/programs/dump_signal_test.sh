@@ -35,7 +35,7 @@ reported() {
   [[ -e reports ]] || : >reports
   occasions=$(sed -n 's/^aomalloc: the heap of process [0-9]* ([a-z ]*), //p' reports)
   [[ $occasions == "$(printf '%s\n' "$@")" ]] || fail "$what: reported: $occasions; $(<errors)"
-  [[ $(grep -c '^slabs, by the size' reports) == $# ]] || fail "$what: cut off: $(<reports)"
+  [[ $(grep -c '^slabs, by the size' reports) == "$#" ]] || fail "$what: cut off: $(<reports)"
 }
 
 for enable_mmap in 0 1; do
@@ -104,7 +104,16 @@ done
 
 # A fault in the report: it ends there.
 crashes 139 report
-[[ ! ! -s reports || $(grep 'slabs, by' reports) && ! $(<errors) ]] || fail "no fault in the report: $(<reports)"
+if [[ ! -s reports || $(<errors) ]] || grep -q 'slabs, by the size' reports; then
+  fail "no fault in the report: $(<reports)$(<errors)"
+fi
+
+# How much of a stack for handlers a report takes, and a profile.
+for format in text json; do
+  crashes 0 depth -- AO_MALLOC_DUMP_SIGNAL=USR2 AO_MALLOC_STATS_FORMAT=$format \
+    AO_MALLOC_PROFILE="$work/profile" AO_MALLOC_PROFILE_RATE=1
+  (($(<output) >= 500 && $(<output) < 2048)) || fail "$what: $(<output) bytes of stack"
+done
 
 # As others install their handlers.
 status=0
