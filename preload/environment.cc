@@ -14,6 +14,7 @@
 #include "core/base/syscall.h"
 #include "core/heap/misuse.h"
 #include "preload/dlopen.h"
+#include "preload/dump_signals.h"
 #include "preload/interpose.h"
 #include "preload/libc_heap.h"
 #include "preload/profile_output.h"
@@ -132,8 +133,8 @@ constexpr Option kOptions[] = {
     {"AO_MALLOC_STATS", report_output::SetStats,
      "1, 0, or a path that is not too long"},
     {"AO_MALLOC_STATS_FORMAT", report_output::SetFormat, "text or json"},
-    {"AO_MALLOC_DUMP_SIGNAL", report_output::SetDumpSignal,
-     "a signal that can be handled, such as USR2"},
+    {"AO_MALLOC_DUMP_SIGNAL", aomalloc::dump_signals::Set,
+     "signals that can be handled, such as USR2 or SEGV,ABRT"},
     {"AO_MALLOC_ON_ERROR", SetOnError, "one of abort, warn, ignore"},
     {"AO_MALLOC_KEEP_DEEPBIND", SetBool<aomalloc::preload::KeepDeepbind>,
      kBools},

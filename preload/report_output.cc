@@ -1,13 +1,12 @@
 #include "preload/report_output.h"
 
-#include <signal.h>
-#include <stddef.h>
-
+#include "core/arena/memory.h"
+#include "core/base/atomics.h"
 #include "core/base/os.h"
+#include "core/heap/misuse.h"
 #include "core/report/heap_report.h"
 #include "core/report/statistics.h"
 #include "preload/path.h"
-#include "preload/profile_output.h"
 #include "preload/values.h"
 
 namespace aomalloc::report_output {
@@ -18,45 +17,19 @@ using preload::IsWord;
 preload::Path path;
 bool at_exit;
 bool as_json;
+AtomicWord misuse;  // 1 after a report at misuse
 
 // Not inlined, so that its stack is given back before the report is written.
 [[gnu::noinline]] int Open() {
   return path.Open("AO_MALLOC_STATS", os::OpenToAppend);
 }
 
-struct SignalName {
-  const char* name;
-  int number;
-};
-// The signals that programs leave to their users.
-constexpr SignalName kSignals[] = {
-    {"hup", SIGHUP},   {"quit", SIGQUIT},   {"usr1", SIGUSR1},
-    {"usr2", SIGUSR2}, {"alrm", SIGALRM},   {"vtalrm", SIGVTALRM},
-    {"prof", SIGPROF}, {"winch", SIGWINCH}, {"io", SIGIO},
-    {"urg", SIGURG},   {"pwr", SIGPWR},
-};
-
-// The signal that `value` names, with or without "SIG", or by its number. 0 if
-// there is none.
-int ParseSignal(const char* value) {
-  const auto is = [value](int i, char c) {
-    return preload::ToLower(value[i]) == c;
-  };
-  if (is(0, 's') && is(1, 'i') && is(2, 'g')) value += 3;
-  for (const SignalName& s : kSignals) {
-    if (IsWord(value, s.name)) return s.number;
-  }
-  int number = 0;
-  for (; *value >= '0' && *value <= '9' && number < 100; ++value) {
-    number = number * 10 + (*value - '0');
-  }
-  return *value == '\0' && number < 65 ? number : 0;
+void OnMisuseAbort() {
+  Write("at misuse");
+  StoreRelaxed(&misuse, 1);  // for a handler of this thread
 }
 
-void OnDumpSignal(int) {
-  Write("by signal");
-  profile_output::WriteSnapshot();
-}
+void OnExhausted() { Write("out of memory"); }
 
 // exit() runs this after the program's own functions and destructors.
 __attribute__((destructor)) void AtExit() {
@@ -74,6 +47,8 @@ bool SetStats(const char* value) {
   }
   at_exit = true;
   statistics::Watch();
+  CallBeforeAbort(OnMisuseAbort);
+  memory::CallWhenExhausted(OnExhausted);
   return true;
 }
 
@@ -82,18 +57,9 @@ bool SetFormat(const char* value) {
   return as_json || IsWord(value, "text");
 }
 
-bool SetDumpSignal(const char* value) {
-  struct sigaction action {};
-  action.sa_handler = OnDumpSignal;
-  // The program need not notice the signal. Its system calls are restarted. If
-  // it has a stack for handlers, this handler runs there.
-  action.sa_flags = SA_RESTART | SA_ONSTACK;
-  sigfillset(&action.sa_mask);
-  const int signal = ParseSignal(value);
-  if (signal == 0 || sigaction(signal, &action, nullptr) != 0) return false;
+void Expect() {
   if (!path.IsSet()) path.SetDescriptor(2);
   statistics::Watch();
-  return true;
 }
 
 void Write(const char* occasion) {
@@ -106,5 +72,7 @@ void Write(const char* occasion) {
   }
   path.Close(descriptor);
 }
+
+bool WasMisuse() { return CasRelaxed(&misuse, 1, 0); }
 
 }  // namespace aomalloc::report_output

@@ -6,13 +6,19 @@
 namespace aomalloc::report_output {
 
 // The values of environment variables. False if the value is invalid; it is
-// ignored then. SetStats has to come before SetDumpSignal.
-bool SetStats(const char* value);       // AO_MALLOC_STATS
-bool SetFormat(const char* value);      // AO_MALLOC_STATS_FORMAT
-bool SetDumpSignal(const char* value);  // AO_MALLOC_DUMP_SIGNAL
+// ignored then. SetStats also asks for reports at misuse that ends the process,
+// and at the first request that fails.
+bool SetStats(const char* value);   // AO_MALLOC_STATS
+bool SetFormat(const char* value);  // AO_MALLOC_STATS_FORMAT
+
+// Prepares for Write: if SetStats has set no path, reports go to stderr.
+void Expect();
 
 // Writes a report now; `occasion` is part of it. Signal-safe.
 void Write(const char* occasion);
+
+// True once after a report at misuse, which is followed by SIGABRT.
+bool WasMisuse();
 
 }  // namespace aomalloc::report_output
 

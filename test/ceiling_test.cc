@@ -236,6 +236,19 @@ TEST(StaticHeapSize, IsExactWhatIsInUseAlready) {
   });
 }
 
+TEST(StaticHeapSize, WhoWantsToKnowIsToldOnceThatItIsFull) {
+  InChild([] {
+    static int calls = 0;
+    memory::CallWhenExhausted([] { ++calls; });
+    EXPECT_NE(Allocate(100), nullptr);
+    EXPECT_EQ(calls, 0);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(Allocate(memory::StaticHeapBytes()), nullptr);
+      EXPECT_EQ(calls, 1);
+    }
+  });
+}
+
 // Blocks of both parts are told from one another, and from what is beside them.
 TEST(StaticHeapSize, EachPartIsFound) {
   InChild([] {

@@ -13,9 +13,11 @@
 
 #include "core/allocator.h"
 #include "core/base/os.h"
+#include "core/profile/profile.h"
 #include "core/report/statistics.h"
 #include "core/thread/thread.h"
 #include "test/child.h"
+#include "test/deep.h"
 
 namespace aomalloc {
 namespace {
@@ -61,9 +63,9 @@ TEST(OutputTest, BytesAreForPeople) {
 
 TEST(OutputTest, SharesArePercent) {
   EXPECT_EQ(Written([](Output* out) {
-              out->Percent(1, 3, 6).Percent(5, 5, 6).Percent(0, 0, 3);
+              out->Percent(1, 3, 6).Percent(5, 5, 8).Percent(0, 0, 3);
             }),
-            "  33 % 100 %  -");
+            "33.3 % 100.0 %  -");
 }
 
 TEST(OutputTest, WhatIsLongerThanTheBufferIsWhole) {
@@ -118,11 +120,45 @@ TEST_F(HeapReportTest, TextFits80Columns) {
     bool has_class = false;
     while (std::getline(lines, line)) {
       EXPECT_LE(line.size(), 80u) << line;
-      has_class |= line.rfind("   1,024 ", 0) == 0;
+      has_class |= line.rfind("  1,024 ", 0) == 0;
     }
     EXPECT_TRUE(has_class) << text;
     EXPECT_NE(text.find(" or more\n"), std::string::npos);
     EXPECT_NE(text.find("  resident "), std::string::npos);
+  });
+}
+
+TEST_F(HeapReportTest, WithAProfileThereAreStacks) {
+  InChild([] {
+    ASSERT_EQ(profile::Start(1, nullptr), nullptr);
+    for (int i = 0; i < 12; ++i) {
+      AllocateInDepth(i, static_cast<size_t>(i + 1) << 20);
+    }
+    const std::string text =
+        Written([](Output* out) { heap_report::WriteText(out, "test"); });
+    std::istringstream lines(text.substr(text.find("\nlive by stack")));
+    std::string line;
+    std::string last;
+    while (std::getline(lines, line)) {
+      EXPECT_LE(line.size(), 80u) << line;
+      last = line;
+    }
+    EXPECT_EQ(last, "      3.0 MiB   3.8 %  in 2 stacks more");
+    for (const char* part :
+         {"\n     12.0 MiB  15.3 %            1            1\n"
+          "               heap_report_test+0x",
+          " calls more\n     11.0 MiB  14.1 % "}) {
+      EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+    }
+    const std::string json =
+        Written([](Output* out) { heap_report::WriteJson(out, "test"); });
+    for (const char* part :
+         {"\"profile\": {\"live\": 81788928, \"blocks\": 12, \"samples\": 12, "
+          "\"stacks\": 12, \"missed\": 0}",
+          "\"stacks\": [{\"bytes\": 12582912, \"blocks\": 1, \"samples\": 1, "
+          "\"calls\": [\"heap_report_test+0x"}) {
+      EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
+    }
   });
 }
 

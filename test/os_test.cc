@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <string>
 #include <thread>
 
 #include "test/child.h"
@@ -29,6 +30,17 @@ void* Hole() {
       mmap(nullptr, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   EXPECT_EQ(munmap(hole, page), 0);
   return hole;
+}
+
+TEST(OsTest, LinksAreReadAsFarAsThereIsRoom) {
+  const std::string link = testing::TempDir() + "link";
+  unlink(link.c_str());
+  ASSERT_EQ(symlink("target", link.c_str()), 0);
+  char text[8] = "-------";
+  EXPECT_EQ(os::ReadLink(link.c_str(), text, sizeof text), 6u);
+  EXPECT_STREQ(text, "target-");
+  EXPECT_EQ(os::ReadLink(link.c_str(), text, 3), 3u);
+  EXPECT_EQ(os::ReadLink("/nonexistent", text, sizeof text), 0u);
 }
 
 TEST(OsTest, WhatIsInMemoryIsCompared) {

@@ -7,6 +7,7 @@
 
 #include "core/allocator.h"
 #include "core/base/line.h"
+#include "core/heap/misuse.h"
 
 namespace aomalloc {
 namespace {
@@ -70,6 +71,16 @@ TEST_F(MisuseReportTest, FreedAlready) {
   void* block = Allocate(100000);
   Free(block, "test");
   Expect(block, "use after free \\(free memory of the heap\\)");
+}
+
+TEST_F(MisuseReportTest, WhoWantsToKnowIsToldBeforeTheEnd) {
+  char foreign = 0;
+  const auto misuse = [&] {
+    CallBeforeAbort([] { Line().Text("told").Write(); });
+    UseInvalid(&foreign);
+  };
+  EXPECT_EXIT(misuse(), testing::ExitedWithCode(3),
+              "not a block .*\naomalloc: told\n$");
 }
 
 TEST_F(MisuseReportTest, WhatNobodyCanHelp) {

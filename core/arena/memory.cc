@@ -40,6 +40,7 @@ constexpr size_t kLeastForPrimary = size_t{48} << 20;
 
 AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;
+AtomicWord when_exhausted;  // void (*)(); null after its call
 
 // Acquire: pairs with the release in SetStaticHeap.
 Arena* StaticRest() {
@@ -273,17 +274,24 @@ void SetLimit(size_t bytes) {
 
 void AnnounceExhaustion() { StoreRelaxed(&announce_exhaustion, 1); }
 
+void CallWhenExhausted(void (*function)()) {
+  StoreRelaxed(&when_exhausted, reinterpret_cast<AO_t>(function));
+}
+
 void Exhausted() {
   probe::Exhausted(UsedBytes());
-  if (MmapEnabled() || LoadRelaxed(&announce_exhaustion) == 0 ||
-      !CasRelaxed(&announce_exhaustion, 1, 0)) {
-    return;
+  if (!MmapEnabled() && LoadRelaxed(&announce_exhaustion) != 0 &&
+      CasRelaxed(&announce_exhaustion, 1, 0)) {
+    Line()
+        .Text("the static heap of ")
+        .Decimal(StaticHeapBytes())
+        .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
+        .Write();
   }
-  Line()
-      .Text("the static heap of ")
-      .Decimal(StaticHeapBytes())
-      .Text(" bytes is full; set AO_MALLOC_ENABLE_MMAP=1 to let it grow")
-      .Write();
+  const AO_t function = LoadRelaxed(&when_exhausted);
+  if (function != 0 && CasRelaxed(&when_exhausted, function, 0)) {
+    reinterpret_cast<void (*)()>(function)();
+  }
 }
 
 Grant Take(const Request& request) {

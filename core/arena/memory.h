@@ -125,6 +125,10 @@ void SetLimit(size_t bytes);
 void AnnounceExhaustion();
 void Exhausted();
 
+// The first Exhausted from now on calls `function`, which must be signal-safe.
+// To be called before there are threads.
+void CallWhenExhausted(void (*function)());
+
 // How much to take. There is one size for each kind of arena, because their
 // units differ.
 struct Request {

@@ -259,6 +259,12 @@ size_t Read(int descriptor, char* text, size_t length) {
   return read > 0 ? static_cast<size_t>(read) : 0;
 }
 
+size_t ReadLink(const char* path, char* text, size_t size) {
+  const long length = Syscall(SYS_readlinkat, AT_FDCWD, AsLong(path),
+                              AsLong(text), static_cast<long>(size));
+  return length > 0 ? static_cast<size_t>(length) : 0;
+}
+
 bool Write(int descriptor, const char* text, size_t length) {
   const WithoutWriteSignals none;
   while (length > 0) {

@@ -98,6 +98,10 @@ struct FileId {
 };
 FileId FileOf(int descriptor);
 
+// Copies the target of a symbolic link, without a zero at its end, and returns
+// its length. It is cut off after `size` bytes. 0 on an error.
+size_t ReadLink(const char* path, char* text, size_t size);
+
 // Writes all of `text`. False on an error, or if a non-blocking descriptor took
 // nothing for a second. Raises neither SIGPIPE nor SIGXFSZ. On a blocking
 // descriptor, such as most programs' standard error, it waits for the reader:

@@ -73,9 +73,10 @@ Output& Output::Bytes(size_t bytes, size_t width) {
 
 Output& Output::Percent(size_t part, size_t whole, size_t width) {
   if (whole == 0) return Right("-", width);
-  const Digits digits(part * 100 / whole);
-  Fill(Length(digits.text()) + 2, width);
-  return Text(digits.text()).Text(" %");
+  const size_t tenths = part * 1000 / whole;
+  const Digits digits(tenths / 10);
+  Fill(Length(digits.text()) + 4, width);
+  return Text(digits.text()).Text(".").Decimal(tenths % 10).Text(" %");
 }
 
 }  // namespace aomalloc

@@ -40,7 +40,7 @@ class Output {
   Output& Right(const char* text, size_t width);
   Output& Number(size_t value, size_t width);  // "12,345"
   Output& Bytes(size_t bytes, size_t width);   // "12.3 MiB"
-  // `part` of `whole` as "97 %"; "-" if `whole` is 0.
+  // `part` of `whole` as "97.3 %", rounded down; "-" if `whole` is 0.
   Output& Percent(size_t part, size_t whole, size_t width);
 
   void Flush();

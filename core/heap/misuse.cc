@@ -11,6 +11,7 @@ namespace aomalloc {
 namespace {
 
 AtomicWord on_misuse;  // OnMisuse
+void (*before_abort)();
 
 size_t OffsetIn(const void* start, const void* ptr) {
   return static_cast<size_t>(static_cast<const char*>(ptr) -
@@ -73,9 +74,9 @@ void Finish(Line* line, const void* ptr) {
   line->Text(" (");
   Describe(line, ptr);
   line->Text(")").Write();
-  if (LoadRelaxed(&on_misuse) == static_cast<AO_t>(OnMisuse::kAbort)) {
-    os::Abort();
-  }
+  if (LoadRelaxed(&on_misuse) != static_cast<AO_t>(OnMisuse::kAbort)) return;
+  if (before_abort != nullptr) before_abort();
+  os::Abort();
 }
 
 bool IsIgnored() {
@@ -87,6 +88,8 @@ bool IsIgnored() {
 void SetOnMisuse(OnMisuse choice) {
   StoreRelaxed(&on_misuse, static_cast<AO_t>(choice));
 }
+
+void CallBeforeAbort(void (*function)()) { before_abort = function; }
 
 void Misuse(const char* call, const void* ptr, const char* what) {
   probe::Misuse(call, ptr, what);

@@ -19,6 +19,10 @@ namespace aomalloc {
 enum class OnMisuse : AO_t { kAbort, kWarn, kIgnore };
 void SetOnMisuse(OnMisuse choice);
 
+// Calls `function` after the line, before the process is aborted. It must be
+// signal-safe. To be called once, before there are threads.
+void CallBeforeAbort(void (*function)());
+
 namespace fault {
 inline constexpr char kDoubleFree[] = "double free";
 inline constexpr char kUseAfterFree[] = "use after free";

@@ -206,6 +206,12 @@ Counts Total() {
   return total;
 }
 
+void ForEach(void (*visit)(void* context, const Stack& stack), void* context) {
+  ForEachEntry([&](const Entry* entry) {
+    visit(context, {entry->addresses, entry->depth, CountsOf(entry)});
+  });
+}
+
 size_t Missed() { return LoadRelaxed(&missed); }
 
 void Write(Output* out) {

@@ -66,6 +66,18 @@ struct Counts {
   size_t freed_bytes = 0;
 };
 
+// A stack where something was sampled: return addresses, innermost first. They
+// stay where they are.
+struct Stack {
+  const uintptr_t* addresses;
+  size_t depth;
+  Counts counts;
+};
+
+// Calls `visit(context, stack)` for each stack. Those that others add meanwhile
+// may be left out.
+void ForEach(void (*visit)(void* context, const Stack& stack), void* context);
+
 // The sum of all samples, and the number of samples that were left out because
 // there was no memory for their stacks.
 Counts Total();

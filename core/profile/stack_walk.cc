@@ -219,4 +219,12 @@ size_t CountInside(const void* code, const uintptr_t* addresses, size_t count) {
   return inside;
 }
 
+bool FindExtent(uintptr_t address, Extent* extent) {
+  Object object;
+  if (!FindObject(address, &object)) return false;
+  *extent = {reinterpret_cast<uintptr_t>(object.start),
+             reinterpret_cast<uintptr_t>(object.end), object.link_map};
+  return true;
+}
+
 }  // namespace aomalloc::stack_walk

@@ -38,6 +38,17 @@ size_t Walk(const Registers& registers, uintptr_t* addresses, size_t most);
 // `code`; 0 if `code` is in no loaded object.
 size_t CountInside(const void* code, const uintptr_t* addresses, size_t count);
 
+// Where a loaded object lies, and what the dynamic loader notes of it (struct
+// link_map of <link.h>).
+struct Extent {
+  uintptr_t start;
+  uintptr_t end;
+  const void* link_map;
+};
+
+// Finds the object that has the address. False if none has it.
+bool FindExtent(uintptr_t address, Extent* extent);
+
 }  // namespace aomalloc::stack_walk
 
 #endif  // AOMALLOC_CORE_PROFILE_STACK_WALK_H_

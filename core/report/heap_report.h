@@ -21,6 +21,14 @@ void WriteText(Output* out, const char* occasion);
 //      ["slab", UNITS, SIZE, BLOCKS, CARVED, CAPACITY], ["span", UNITS],
 //      ["kept", UNITS], ["own", UNITS], ["dirty", UNITS], ["clean", UNITS]]}]}
 //
+// With a heap profile there is more before "arenas": what is estimated to be
+// live, and the ten stacks that have most of it, innermost call first.
+//
+//    "profile": {"live": ..., "blocks": ..., "samples": ..., "stacks": ...,
+//      "missed": ...},
+//    "stacks": [{"bytes": ..., "blocks": ..., "samples": ...,
+//      "calls": ["FILE+0x...", ...]}, ...],
+//
 // Sizes are in bytes. "classes" has the classes with a slab or a remote free.
 // "dirty" and "clean" are free units, which may be other than zero or are known
 // to be zero; neighbours of one kind are one element. "mapped" is what is

@@ -1,5 +1,7 @@
 #include "core/arena/memory.h"
 #include "core/base/os.h"
+#include "core/profile/live_stacks.h"
+#include "core/profile/place.h"
 #include "core/report/heap_report.h"
 #include "core/report/statistics.h"
 
@@ -151,6 +153,37 @@ void WriteArena(Output* out, const Arena* arena) {
   WriteRun(&list, free_name, free_units, RunView());
 }
 
+void WriteStack(Output* out, const profile::LiveStack& stack,
+                profile::Places* places) {
+  List members(out, "{", "}");
+  members.Add("bytes", stack.live.bytes)
+      .Add("blocks", stack.live.blocks)
+      .Add("samples", stack.live.samples);
+  members.Next().Text("\"calls\": ");
+  List calls(out, "[", "]");
+  for (size_t i = 0; i < stack.depth; ++i) {
+    const uintptr_t call = stack.addresses[i] - 1;
+    calls.Next().Text("\"").Text(places->NameOf(call)).Text("+0x");
+    out->Text(Digits(places->OffsetOf(call), 16).text()).Text("\"");
+  }
+}
+
+[[gnu::noinline]] void WriteLiveStacks(Output* out) {
+  const profile::LiveStacks found = profile::FindLiveStacks();
+  List(out, ", \"profile\": {", "}")
+      .Add("live", found.total.bytes)
+      .Add("blocks", found.total.blocks)
+      .Add("samples", found.total.samples)
+      .Add("stacks", found.stacks)
+      .Add("missed", profile::Missed());
+  List list(out, ", \"stacks\": [", "]");
+  profile::Places places;
+  for (size_t i = 0; i < found.count; ++i) {
+    list.Next();
+    WriteStack(out, found.largest[i], &places);
+  }
+}
+
 }  // namespace
 
 void WriteJson(Output* out, const char* occasion) {
@@ -164,6 +197,7 @@ void WriteJson(Output* out, const char* occasion) {
     WriteEvents(out, s);
   }
   WriteClasses(out);
+  if (profile::IsOn()) WriteLiveStacks(out);
   {
     List list(out, ", \"arenas\": [", "]");
     Arena* arena;

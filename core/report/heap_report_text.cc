@@ -1,5 +1,7 @@
 #include "core/arena/memory.h"
 #include "core/base/os.h"
+#include "core/profile/live_stacks.h"
+#include "core/profile/place.h"
 #include "core/report/heap_report.h"
 #include "core/report/statistics.h"
 
@@ -71,22 +73,25 @@ void WriteCounts(Output* out, const Statistics& s) {
 
 void WriteClass(Output* out, size_t size, const ClassStatistics& c) {
   if (c.slabs == 0 && c.remote_frees == 0) return;
-  out->Number(size, 8)
-      .Number(c.slabs, 9)
-      .Number(c.blocks, 14)
-      .Number(c.capacity, 14)
-      .Percent(c.blocks, c.capacity, 8)
-      .Number(c.remote_frees, 17)
+  out->Number(size, 7)
+      .Number(c.slabs, 8)
+      .Number(c.blocks, 15)
+      .Number(c.capacity, 13)
+      .Percent(c.blocks, c.capacity, 9)
+      .Bytes(c.blocks * size, 14)
+      .Number(c.remote_frees, 14)
       .Text("\n");
 }
 
 void WriteClasses(Output* out) {
-  out->Right("class", 8)
-      .Right("slabs", 9)
-      .Right("blocks in use", 14)
-      .Right("of", 14)
-      .Right("fill", 8)
-      .Right("remote frees", 17)
+  out->Text("slabs, by the size of their blocks in bytes\n");
+  out->Right("size", 7)
+      .Right("slabs", 8)
+      .Right("blocks in use", 15)
+      .Right("of", 13)
+      .Right("fill", 9)
+      .Right("bytes in use", 14)
+      .Right("remote frees", 14)
       .Text("\n");
   ClassStatistics classes[kClassesAtATime];
   for (int first = 0; first < kNumClasses; first += kClassesAtATime) {
@@ -97,12 +102,51 @@ void WriteClasses(Output* out) {
   }
 }
 
+// How many calls of a stack are written, and from which column on.
+constexpr size_t kCalls = 8;
+constexpr size_t kCallIndent = 15;
+
+void WriteStack(Output* out, const profile::LiveStack& stack, size_t whole,
+                profile::Places* places) {
+  out->Bytes(stack.live.bytes, kColumn).Percent(stack.live.bytes, whole, 8);
+  out->Number(stack.live.blocks, kColumn).Number(stack.live.samples, kColumn);
+  out->Text("\n");
+  for (size_t i = 0; i < stack.depth && i < kCalls; ++i) {
+    const uintptr_t call = stack.addresses[i] - 1;
+    out->Right("", kCallIndent).Text(places->NameOf(call)).Text("+0x");
+    out->Text(Digits(places->OffsetOf(call), 16).text()).Text("\n");
+  }
+  if (stack.depth > kCalls) {
+    out->Right("... ", kCallIndent + 4).Decimal(stack.depth - kCalls);
+    out->Text(" calls more\n");
+  }
+}
+
+[[gnu::noinline]] void WriteLiveStacks(Output* out) {
+  const profile::LiveStacks found = profile::FindLiveStacks();
+  const size_t whole = found.total.bytes;
+  out->Text("\nlive by stack, estimated ");
+  out->Text("(scripts/profile --show PROFILE names the functions)\n");
+  out->Right("bytes    ", kColumn).Right("share", 8);
+  out->Right("blocks", kColumn).Right("samples", kColumn).Text("\n");
+  profile::Places places;
+  size_t rest = whole;
+  for (size_t i = 0; i < found.count; ++i) {
+    WriteStack(out, found.largest[i], whole, &places);
+    rest -= found.largest[i].live.bytes;
+  }
+  if (found.stacks == found.count) return;
+  out->Bytes(rest, kColumn).Percent(rest, whole, 8).Text("  in ");
+  out->Decimal(found.stacks - found.count).Text(" stacks more\n");
+}
+
 }  // namespace
 
 void WriteText(Output* out, const char* occasion) {
   out->Text("aomalloc: the heap of process ").Decimal(os::ProcessId());
   out->Text(memory::MmapEnabled() ? " (mmap), " : " (static heap), ");
   out->Text(occasion).Text("\n\n");
+  out->Flush();  // at a crash, what comes may fault
   {
     const Statistics s = Count();
     WriteMemory(out, s);
@@ -110,6 +154,7 @@ void WriteText(Output* out, const char* occasion) {
     WriteCounts(out, s);
   }
   WriteClasses(out);
+  if (profile::IsOn()) WriteLiveStacks(out);
 }
 
 }  // namespace aomalloc::heap_report

@@ -17,6 +17,7 @@ from heap_profile import Profile, size_text  # noqa: E402
 
 MOST = 12  # profiles that are drawn, of the processes that allocated most
 WIDTH, ROW, FONT, MARGIN = 1200, 17, 11, 10
+NARROWEST = 1  # a bar that is drawn
 
 
 class Frame:
@@ -41,7 +42,7 @@ def color(name):
 def draw(frame, name, left, level, scale, rectangles):
     """Appends what is to be drawn of a frame and its callees; returns the highest level."""
     width = frame.bytes * scale
-    if width < 0.4:
+    if width < NARROWEST:
         return level - 1
     rectangles.append((left, level, width, name, frame.bytes))
     highest = level
@@ -61,7 +62,7 @@ def graph(root, title, top):
     out = [f'<text x="{MARGIN}" y="{top + 14}" font-size="14" font-weight="bold">'
            f"{html.escape(title)}</text>"]
     for left, level, width, name, count in rectangles:
-        y = bottom - (level + 1) * ROW
+        y = top + 26 + level * ROW
         label = f"{name} ({size_text(count)}, {100 * count / root.bytes:.1f} %)"
         out.append(f'<g><title>{html.escape(label)}</title><rect x="{left:.1f}" y="{y}" '
                    f'width="{max(width - 0.5, 0.3):.1f}" height="{ROW - 1}" fill="{color(name)}"/>')
@@ -113,8 +114,8 @@ def main(picture, folder, command):
 
 def write(picture, title, note, svg, y):
     """Writes flame graphs that end at `y` with what is to be said above them."""
-    note += ("A bar is a function: as wide as the bytes that it and what it calls (the bars on "
-             "it) asked for; [FILE] has no names.")
+    note += ("A bar is a function, as wide as the bytes that it and what it calls (the bars below "
+             "it) asked for. [FILE] has no names. Colours mean nothing.")
     title = title if len(title) < 135 else title[:134] + "…"
     with open(picture, "w", encoding="utf-8") as file:
         file.write("\n".join([

@@ -10,13 +10,21 @@ import numpy as np
 from matplotlib.patches import Patch
 
 PIXELS = 8  # of a unit, each way
-OTHERS = {  # what is not a slab
-    "span": ((0.35, 0.35, 0.40), "spans: large blocks"),
-    "own": ((0.60, 0.20, 0.60), "heaps of threads"),
-    "kept": ((0.98, 0.85, 0.45), "kept for the next slabs and spans"),
-    "dirty": ((0.80, 0.73, 0.93), "free, not given back yet"),
-    "clean": ((0.94, 0.94, 0.94), "free, no memory behind it"),
+# What is not a slab is grey, and told apart by its pattern: of the legend, and of pixels.
+OTHERS = {
+    "span": (0.35, "", "spans: large blocks"),
+    "own": (0.35, "....", "heaps of threads"),
+    "kept": (0.75, "----", "kept for the next slabs and spans"),
+    "dirty": (0.85, "////", "free, not given back yet"),
+    "clean": (0.94, "", "free, no memory behind it"),
 }
+PATTERNS = {
+    "": lambda y, x: False,
+    "....": lambda y, x: y % 4 in (2, 3) and x % 4 in (2, 3),
+    "----": lambda y, x: y % 4 == 2,
+    "////": lambda y, x: (x + y) % 4 == 0,
+}
+LINE = 0.55  # how grey a pattern is on pale, and white on dark
 
 
 def read_report(path):
@@ -41,8 +49,13 @@ def size_text(size):
 
 
 def color_of_class(size):
-    # 16 bytes to 32 KiB, from blue through green to red.
-    return np.array(plt.get_cmap("turbo")(0.08 + 0.84 * (math.log2(size) - 4) / 11)[:3])
+    # 16 bytes to 32 KiB, from dark blue to yellow: the larger the lighter, so that it can be
+    # told without colours.
+    return np.array(plt.get_cmap("viridis")(0.1 + 0.82 * (math.log2(size) - 4) / 11)[:3])
+
+
+def line_on(grey):
+    return LINE if grey > LINE else 1
 
 
 def cell(run):
@@ -58,7 +71,10 @@ def cell(run):
         if full:
             pixels[PIXELS - full:] = color
     else:
-        pixels[:] = OTHERS[run[0]][0]
+        grey, hatch, _ = OTHERS[run[0]]
+        for y in range(PIXELS):
+            for x in range(PIXELS):
+                pixels[y, x] = line_on(grey) if PATTERNS[hatch](y, x) else grey
     return pixels
 
 
@@ -141,9 +157,10 @@ def patches(bytes_of):
         yield Patch(facecolor=color_of_class(size), label=f"slab of {size_text(size)} blocks")
     yield Patch(facecolor="white", edgecolor="gray",
                 label="slabs are filled from below as far as their blocks are in use")
-    for kind, (color, label) in OTHERS.items():
+    for kind, (grey, hatch, label) in OTHERS.items():
         if bytes_of[kind]:
-            yield Patch(facecolor=color, label=f"{label}: {size_text(bytes_of[kind])}")
+            yield Patch(facecolor=str(grey), edgecolor=str(line_on(grey)), hatch=hatch,
+                        linewidth=0, label=f"{label}: {size_text(bytes_of[kind])}")
 
 
 def main(path, picture):

@@ -50,7 +50,8 @@ class Binary:
         self.functions = functions
 
     def name_at(self, offset, exact=False):
-        """`exact`: where there is no name, where in the file it is."""
+        """`exact`: where there is no name, its address in the file, as nm has it."""
+        address = offset
         for start, size, distance in self.loads:
             if start <= offset < start + size:
                 address = offset + distance
@@ -58,7 +59,7 @@ class Binary:
                 size, name = self.functions[self.starts[i]] if i >= 0 else (0, "")
                 if i >= 0 and address < self.starts[i] + size:
                     return name
-        return f"[{self.name}+{offset:#x}]" if exact else f"[{self.name}]"
+        return f"[{self.name}+{address:#x}]" if exact else f"[{self.name}]"
 
 
 binaries = {}

@@ -2,7 +2,7 @@
 # AO_MALLOC_PROFILE, AO_MALLOC_PROFILE_RATE and scripts/profile: what google-pprof
 # and jeprof make of the profile of a program that leaks what is known.
 source test/programs/common.sh
-need google-pprof jeprof nm python3
+need addr2line google-pprof jeprof nm python3
 profile=$PWD/scripts/profile
 mkdir -p "$work"
 cd "$work"
@@ -55,6 +55,22 @@ wait "$pid" || fail "the program was disturbed: status $?"
 told running 10 10
 [[ $(head -n 1 running) == *' @ heap_v2/16384' ]] || fail "$(head -n 1 running)"
 [[ ! -e running.3 ]] || fail "more snapshots than signals"
+
+# The reports end with the stacks that have most. held FUNCTION MIB: in the last of them
+# so much is the function's, within 10 per cent.
+[[ $(grep -c '^live by stack' report) == 3 ]] || fail "stacks in $(grep -c '^live by stack' report) reports"
+sed -n '/, at exit$/,$p' report >last
+held() {
+  local address
+  while read -r size address; do
+    [[ $(addr2line -f -e "$helpers/profiled" "${address#*+}" | head -n 1) == "$1" ]] || continue
+    awk -v size="$size" -v mib="$2" 'BEGIN { exit !(size >= mib * 0.9 && size <= mib * 1.1) }' && return
+  done < <(awk '/ MiB +[0-9.]+ % / { size = $1; getline; print size, $1 }' last)
+  fail "the report does not tell about $2 MiB of $1: $(<last)"
+}
+held leak_small 100
+held leak_large 100
+held leak_more 30
 unset "${!AO_MALLOC_@}"
 
 # In text, the most first. leaks FILE FUNCTION MIB: it is said to have so much, within
