@@ -11,7 +11,7 @@
 namespace aomalloc::thread {
 namespace {
 
-AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
+AtomicWord idle_cursor = 0;  // where DrainIdleHeap begins next: Heap*, or 0
 AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
 
 // What ThisThread returns; 0 until its first call. And the generation
@@ -31,6 +31,9 @@ __thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
 __thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
+
+// The heap that DrainIdleHeap looks at next; null if it is to begin anew.
+__thread Heap* idle_next __attribute__((tls_model("initial-exec"))) = nullptr;
 
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
@@ -455,11 +458,18 @@ void Relieve(Heap* heap, const ClaimFrame& frame) {
 }
 
 void DrainIdleHeap(const ClaimFrame& frame) {
-  // Acquire, with the release below: the heap is there for us as it was for the
-  // thread that found it in the registry.
-  Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
-  if (heap == nullptr) heap = Registry();
-  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
+  // Each thread walks to the end of the registry by itself: if all moved one
+  // cursor at each step, its cache line would never rest. Where a walk begins
+  // they do share, so that threads which take a few steps and end come round.
+  Heap* heap = idle_next;
+  if (heap == nullptr) {
+    // Acquire, with the release below: the heap is there for us as it was for
+    // the thread that found it in the registry.
+    heap = AsHeap(LoadAcquire(&idle_cursor));
+    if (heap == nullptr) heap = Registry();
+    StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
+  }
+  idle_next = Next(heap);
   if (heap->HasRemote()) Visit(heap, frame, /*trims=*/false);
 }
 
