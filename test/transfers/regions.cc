@@ -10,14 +10,21 @@ bool Regions::Begin(uint64_t code) {
   // sees them.
   FILE* maps = fopen("/proc/self/maps", "re");
   if (maps == nullptr) return false;
-  unsigned long start, end, offset;
+  unsigned long start, end, offset, last_end = 0;
   char path[PATH_MAX] = "";
   char line[PATH_MAX + 128];
   while (fgets(line, sizeof(line), maps) != nullptr) {
     path[0] = '\0';
     const int found = sscanf(line, "%lx-%lx %*s %lx %*s %*s %4095[^\n]", &start,
                              &end, &offset, path);
-    if (found >= 3 && path[0] == '/') SetFile(start, end, offset, path);
+    if (found >= 3 && path[0] == '/') {
+      SetFile(start, end, offset, path);
+    } else if (const Region* below = Find(last_end - 1);
+               start == last_end && below != nullptr) {
+      // Variables of the program that are zero.
+      Set(start, end, below->owner, below->file);
+    }
+    last_end = end;
   }
   fclose(maps);
   const Region* loader = Find(code);
