@@ -29,8 +29,12 @@ constexpr AO_t kCallsAClock = 8;
 
 constexpr AO_t kNotTold = ~AO_t{0};
 
+// The calls of IfDue that found something to purge. Many threads write it, and
+// what else is there they only read.
+struct alignas(64) {
+  AtomicWord word;
+} calls;
 AtomicWord told_bytes = kNotTold;       // what Allow was called with
-AtomicWord calls;                       // of IfDue
 AtomicWord learnt_bytes = kLeastBytes;  // the threshold
 AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
 AtomicWord eager_bytes;  // purged at once since the last call of Regret
@@ -59,14 +63,15 @@ void PurgeIfDue(Arena* arena) {
   }
   const size_t allowed = Allowed(arena) + arena->spared_units() * unit;
   if (dirty <= allowed) return;
-  const AO_t call = LoadRelaxed(&calls) + 1;
-  StoreRelaxed(&calls, call);
+  const AO_t call = LoadRelaxed(&calls.word) + 1;
+  StoreRelaxed(&calls.word, call);
   if (dirty <= allowed + LoadRelaxed(&learnt_bytes) &&
       call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {
     return;
   }
   const AO_t now = os::CoarseMilliseconds();
-  if (now - LoadRelaxed(&learnt_ms) > kMemoryMs) {
+  if (now - LoadRelaxed(&learnt_ms) > kMemoryMs &&
+      LoadRelaxed(&learnt_bytes) != kLeastBytes) {
     StoreRelaxed(&learnt_bytes, kLeastBytes);
   }
   if (dirty > allowed + LoadRelaxed(&learnt_bytes)) {

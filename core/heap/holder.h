@@ -26,8 +26,11 @@ struct Holder {
   AtomicWord holder = 0;  // 0 if no thread holds the heap
   // That under which the id in `holder` was recorded, or an older one.
   AtomicWord generation = 0;
-  ClaimWord claim;
   Heap* next_in_registry = nullptr;  // written before the heap is published
+
+  // Each operation writes the claim. The words above are read by all threads
+  // that walk the registry, so they are on another cache line.
+  alignas(64) ClaimWord claim;
   Heap* next_held =
       nullptr;  // on the holder's list, which is the holder's alone
 };

@@ -11,8 +11,12 @@
 namespace aomalloc::thread {
 namespace {
 
-AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
-AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
+// Where the next thread begins that calls DrainIdleHeap: Heap*, or 0. On a
+// cache line of its own, since what is beside it would be read all the time.
+struct alignas(64) {
+  AtomicWord word = 0;
+} idle_cursor;
+AtomicWord exit_key = 0;  // pthread_key_t + 1, or 0
 
 // The generation (liveness.h) under which the id in `token` was recorded.
 __thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
@@ -29,6 +33,9 @@ __thread AtomicWord held __attribute__((tls_model("initial-exec"))) = 0;
 __thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
+
+// The heap that DrainIdleHeap looks at next; null before the first one.
+__thread Heap* idle_next __attribute__((tls_model("initial-exec"))) = nullptr;
 
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
@@ -449,11 +456,19 @@ void Relieve(Heap* heap, const ClaimFrame& frame) {
 }
 
 void DrainIdleHeap(const ClaimFrame& frame) {
-  // Acquire, with the release below: the heap is there for us as it was for the
-  // thread that found it in the registry.
-  Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
-  if (heap == nullptr) heap = Registry();
-  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
+  // Each thread goes round the registry by itself: if all moved one cursor at
+  // each step, its cache line would never rest. Where they begin they do share,
+  // so that threads which take a few steps and end come round.
+  Heap* heap = idle_next;
+  if (heap == nullptr) {
+    // Acquire, with the release below: the heap is there for us as it was for
+    // the thread that found it in the registry.
+    heap = AsHeap(LoadAcquire(&idle_cursor.word));
+    if (heap == nullptr) heap = Registry();
+    StoreRelease(&idle_cursor.word, reinterpret_cast<AO_t>(Next(heap)));
+  }
+  idle_next = Next(heap);
+  if (idle_next == nullptr) idle_next = Registry();
   if (heap->HasRemote()) Visit(heap, frame, /*trims=*/false);
 }
 

@@ -98,9 +98,9 @@ void RaidHeaps();
 // has claimed another heap for `frame`.
 void Relieve(Heap* heap, const ClaimFrame& frame);
 
-// Looks at one heap of the registry, each time at the next one. If no thread
-// holds it, and remote frees wait there, it is drained. So memory that was
-// freed to heaps of ended threads comes back.
+// Looks at one heap of the registry; each time the thread looks at the next
+// one. If no thread holds it, and remote frees wait there, it is drained. So
+// memory that was freed to heaps of ended threads comes back.
 void DrainIdleHeap(const ClaimFrame& frame);
 
 // Releases all heaps of the calling thread, except those that a later operation

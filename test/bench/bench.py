@@ -29,6 +29,9 @@ def arguments():
         prog="scripts/bench", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures aomalloc beside other allocators; all run in turn, row by row.",
         epilog="""\
+scripts/bench --transfers --help tells of another measurement: cache lines that change
+hands, counted under emulation.
+
 DIR gets raw.csv, README.md with the tables, and plots. Where DIR has figures of
 other rows from an earlier run they are kept, and reported with the new ones.""")
     parser.add_argument("row", nargs="*", metavar="ROW",

@@ -3,6 +3,7 @@
 //   micro --list               names of the rows
 //   micro ROW SECONDS          nanoseconds per object, measured for so long
 //   micro ROW --steps OBJECTS  instructions per object, of the allocator alone
+//   micro ROW --objects N      how many objects it has done: N or some more
 #include "micro.h"
 
 #include <dlfcn.h>
@@ -92,8 +93,9 @@ int Main(int argc, char** argv) {
   }
   const Row* row = argc > 2 ? Find(argv[1]) : nullptr;
   const bool stepped = argc == 4 && strcmp(argv[2], "--steps") == 0;
-  if (row == nullptr || (argc != 3 && !stepped)) {
-    Die("usage: micro --list | ROW SECONDS | ROW --steps OBJECTS");
+  const bool counted = argc == 4 && strcmp(argv[2], "--objects") == 0;
+  if (row == nullptr || (argc != 3 && !stepped && !counted)) {
+    Die("usage: micro --list | ROW SECONDS | ROW --steps N | ROW --objects N");
   }
   Sizes::Fill();
   // Several threads have the blocks that a thread takes to start among theirs.
@@ -105,6 +107,8 @@ int Main(int argc, char** argv) {
   if (row->prepare != nullptr) row->prepare();
   if (stepped) {
     printf("%.2f\n", Instructions(*row, atol(argv[3])));
+  } else if (counted) {
+    printf("%ld\n", row->run(atol(argv[3])));
   } else {
     printf("%.3f\n", Nanoseconds(*row, atof(argv[2])));
   }
