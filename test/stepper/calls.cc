@@ -44,7 +44,6 @@ constexpr Rule kRules[] = {
     {SYS_prlimit64, "prlimit64", kTells},
     {SYS_process_vm_readv, "process_vm_readv", kTells},
     {SYS_brk, "brk", kAsks},  // of 0
-    {SYS_readlinkat, "readlinkat", kTells},
     {SYS_mincore, "mincore", kTells},
     {SYS_rt_sigprocmask, "rt_sigprocmask", kTells},
     {SYS_rt_sigpending, "rt_sigpending", kTells},
