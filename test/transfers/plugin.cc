@@ -56,6 +56,7 @@ void OnThread(qemu_plugin_id_t, unsigned vcpu) {
   const std::lock_guard<std::mutex> lock(state->mutex);
   At(vcpu) = {};
   At(vcpu).cache = state->caches++;
+  if (state->begun) state->turns.Expect(static_cast<int>(vcpu));
 }
 
 struct Block {
