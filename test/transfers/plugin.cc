@@ -56,6 +56,7 @@ void OnThread(qemu_plugin_id_t, unsigned vcpu) {
   const std::lock_guard<std::mutex> lock(state->mutex);
   At(vcpu) = {};
   At(vcpu).cache = state->caches++;
+  if (state->begun) state->turns.Expect(static_cast<int>(vcpu));
 }
 
 struct Block {
@@ -131,6 +132,14 @@ bool OnAnnouncement(Thread* thread, long number, uint64_t a, uint64_t b) {
   }
 }
 
+// qemu has no robust lists. Without them, and without restartable sequences,
+// aomalloc cannot be sure of the ids of threads, and searches for their heaps
+// when they begin and end. It asks only whether there is a list, so it is told
+// that there is one: `place` is where the program wants the address.
+void AnswerRobustList(uint64_t place) {
+  *reinterpret_cast<uint64_t*>(place) = place;
+}
+
 void OnCall(qemu_plugin_id_t, unsigned vcpu, int64_t number, uint64_t a,
             uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f,
             uint64_t, uint64_t) {
@@ -140,6 +149,7 @@ void OnCall(qemu_plugin_id_t, unsigned vcpu, int64_t number, uint64_t a,
     if (OnAnnouncement(&thread, number, a, b)) return;
     const uint64_t call[] = {a, b, c, d, e, f};
     memcpy(thread.call, call, sizeof(call));
+    if (number == SYS_get_robust_list) AnswerRobustList(b);
     if (number == SYS_munmap || number == SYS_mremap ||
         (number == SYS_madvise && c == MADV_DONTNEED)) {
       state->counts.Forget(a, b);

@@ -29,6 +29,8 @@ KNOWN = {
     "straddling": ("straddling", Sum(2 * (2 * ROUNDS - 1), 2 * (2 * ROUNDS - 1))),
 }
 
+SCRATCH = ["test/bench/workload", "cache-scratch", "4", "0.0007"]
+
 failures = []
 
 
@@ -58,18 +60,23 @@ def figures(instrument, command):
     return report, data, inside, outside
 
 
+def check_false_sharing(instrument):
+    """That of the C library's malloc, which gives a line to several threads, is seen."""
+    report = instrument.run(SCRATCH)
+    outside = report.sum("blocks", ["outside"]).transfers / report.objects
+    check(outside > 20, f"cache-scratch with the C library: {outside:.1f} in each object")
+
+
 def check_library(instrument):
-    workload = "test/bench/workload"
     # Nothing is exchanged: what there is comes of threads that begin and end, and of slabs.
     report, data, inside, outside = figures(
-        instrument, [workload, "threadtest", "8", "0.005"])
+        instrument, ["test/bench/workload", "threadtest", "8", "0.005"])
     check(report.objects > 200_000, "threadtest: the objects are seen")
     check(data < 0.05, "threadtest: the allocator's data")
     check(inside + outside < 0.05, "threadtest: blocks")
     # Threads share lines of blocks only until they have freed what they were given. One that
     # gives them such lines again has them share each of a thousand writes.
-    report, data, inside, outside = figures(
-        instrument, [workload, "cache-scratch", "4", "0.0007"])
+    report, data, inside, outside = figures(instrument, SCRATCH)
     check(outside < 10, "cache-scratch: blocks in the program")
     check(data < 5, "cache-scratch: the allocator's data")
     # All blocks are exchanged: each goes to the other thread and comes back. That is seen, and
@@ -85,6 +92,7 @@ def main():
     instrument = Instrument(os.path.abspath("test/transfers/libtransfers.so"),
                             os.path.abspath("test/transfers/libannounce.so"))
     check_known(instrument)
+    check_false_sharing(instrument)
     check_library(instrument)
     sys.exit(1 if failures else 0)
 

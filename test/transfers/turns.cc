@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 
 namespace transfers {
 
@@ -19,26 +20,42 @@ void Turns::Give(int thread) {
 }
 
 void Turns::GiveToNext() {
-  if (queue_.empty()) return Give(-1);
+  if (queue_.empty() || expected_ > 0) return Give(-1);
   const int next = queue_.front();
   queue_.pop_front();
   Give(next);
 }
 
+void Turns::Expect(int thread) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  is_expected_[thread] = true;
+  ++expected_;
+}
+
 void Turns::Wait(int thread) {
   std::unique_lock<std::mutex> lock(mutex_);
-  const int holder = holder_.load(std::memory_order_relaxed);
-  if (holder == -1) return Give(thread);
+  if (is_expected_[thread]) {
+    is_expected_[thread] = false;
+    --expected_;
+  }
   queue_.push_back(thread);
-  if (holder == thread) GiveToNext();
+  const int holder = holder_.load(std::memory_order_relaxed);
+  if (holder == thread || holder == -1) GiveToNext();
   while (holder_.load(std::memory_order_relaxed) != thread && !over()) {
     if (given_[thread].wait_for(lock, kPatience) == std::cv_status::timeout &&
         holder_.load(std::memory_order_relaxed) != thread && !over()) {
-      ++stolen_;
-      queue_.erase(std::find(queue_.begin(), queue_.end(), thread));
-      Give(thread);
+      Steal(thread);
     }
   }
+}
+
+void Turns::Steal(int thread) {
+  ++stolen_;
+  // One that was expected may not come: it could not be created.
+  std::fill(std::begin(is_expected_), std::end(is_expected_), false);
+  expected_ = 0;
+  queue_.erase(std::find(queue_.begin(), queue_.end(), thread));
+  Give(thread);
 }
 
 void Turns::Leave(int thread) {

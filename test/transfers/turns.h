@@ -3,7 +3,9 @@
 // of them, all make the same progress, and what they do is in one order.
 //
 // A thread in a system call is left out, since it may wait there; it queues up
-// when the call returns.
+// when the call returns. When that is depends on the system. But nobody goes on
+// while a thread that is being created has not queued up for the first time:
+// else the others would be far ahead on a machine that is busy.
 #ifndef AOMALLOC_TEST_TRANSFERS_TURNS_H_
 #define AOMALLOC_TEST_TRANSFERS_TURNS_H_
 
@@ -21,6 +23,9 @@ class Turns {
   // A turn has from 1 to 2 * `mean` instructions; how many, is by chance, but
   // the same each time.
   explicit Turns(int mean) : mean_(mean) {}
+
+  // A thread is being created.
+  void Expect(int thread);
 
   // To be called before a thread does so many instructions: returns when it is
   // this thread's turn.
@@ -46,6 +51,7 @@ class Turns {
 
  private:
   void Wait(int thread);
+  void Steal(int thread);
   void Give(int thread);
   void GiveToNext();
 
@@ -56,6 +62,8 @@ class Turns {
   std::mutex mutex_;
   // Below: under the mutex.
   std::deque<int> queue_;
+  bool is_expected_[kMostThreads] = {};
+  int expected_ = 0;  // so many are
   std::condition_variable given_[kMostThreads];
   uint32_t random_ = 12345;
   int stolen_ = 0;
