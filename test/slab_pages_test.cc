@@ -44,7 +44,10 @@ class SlabPagesTest : public testing::TestWithParam<int> {
   size_t size() const { return ClassSize(GetParam()); }
 
   Block* Take() {
-    if (slab_.list.free == nullptr && !slab::Carve(&slab_)) return nullptr;
+    if (slab_.list.free == nullptr && !slab::Carve(&slab_) &&
+        !slab::CarvePage(&slab_)) {
+      return nullptr;
+    }
     return slab::Pop(&slab_.list);
   }
   void TakeAll() {
@@ -224,7 +227,7 @@ TEST_P(SlabPagesTest, NothingIsFreeInADamagedList) {
 // The slab is counted anew, as Heap::Repair does.
 TEST_P(SlabPagesTest, AbandonedAnywhereItLosesFreeBlocksAtMost) {
   // It takes long: so few classes, and not each instruction of them.
-  if (GetParam() % 9 != 0 || slab_.capacity > 256) return;
+  if (GetParam() % 9 != 0 || slab_.capacity > 64) return;
   const int stride =
       Stepper::kStride * static_cast<int>(1 + slab_.capacity / 8);
   for (const bool carves : {false, true}) {
@@ -459,7 +462,7 @@ TEST_F(PurgedHeapTest, PurgeAbandonedAnywhere) {
     Hold(3000, 60);
     Give(20);
     abandoned = Stepper::Abandon([&] { heap_->PurgePages(); },
-                                 limit += Stepper::kStride * 41);
+                                 limit += Stepper::kStride * 131);
     SCOPED_TRACE(testing::Message() << "after " << limit << " instructions");
     heap_->Repair();
     ASSERT_TRUE(AllIsValid());

@@ -99,7 +99,8 @@ Block* Heap::Refill(SizeClass size_class) {
     if (sampler_ != nullptr && Sampler::IsShort(slab::Free(head))) {
       slab::Carve(head);  // or malloc would soon be here again
     }
-    if (head->list.free != nullptr || slab::Carve(head)) {
+    if (head->list.free != nullptr || slab::Carve(head) ||
+        slab::CarvePage(head)) {
       AOMALLOC_CHECK(slab::IsValid(head));
       return TakeFrom(size_class, &head->list, slab::Free(head));
     }

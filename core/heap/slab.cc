@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "core/arena/memory.h"
-#include "core/heap/slab_pages.h"
 
 namespace aomalloc::slab {
 namespace {
@@ -107,7 +106,7 @@ void UpdateSteps(Run* slab) {
 
 bool Carve(Run* slab) {
   const size_t left = static_cast<size_t>(slab->capacity - slab->carved);
-  if (left == 0) return CarvePage(slab);
+  if (left == 0) return false;
   size_t count = kCarveBytes / BlockSize(slab);
   if (count == 0) count = 1;
   if (count > left) count = left;
@@ -138,8 +137,12 @@ void Enlist(Run* slab, size_t begin, size_t end) {
   Commit(&slab->list.free, head);
 }
 
-size_t CountLeftOut(const Run* slab) {
-  return CountIn(slab->purged_pages, BlockSize(slab), slab->capacity);
+size_t CountIn(Pages pages, size_t size, size_t capacity) {
+  size_t count = 0;
+  for (uint32_t left = pages; left != 0; left &= left - 1) {
+    count += BlocksOfPage(size, capacity, __builtin_ctz(left)).Count();
+  }
+  return count;
 }
 
 bool IsBlockSlow(const Run* slab, const void* address) {

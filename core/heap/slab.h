@@ -38,9 +38,11 @@
 
 namespace aomalloc::slab {
 
-// The pages that may be purged: 16 of a slab of mapped memory. Where the
-// system has larger ones, none is.
+// The pages that may be purged, at most 16 of a slab, and bits for them. Where
+// the system has larger ones, none is.
 constexpr size_t kPageBytes = 4096;
+constexpr size_t kMostPages = 16;
+using Pages = uint16_t;
 
 // Takes a block off the free list. Null if the list is empty. Null too if the
 // seal of its first block is broken: somebody wrote to that block while it was
@@ -80,9 +82,9 @@ inline size_t BlockSize(const Run* slab) {
 // listed, has no owner yet, and none of its blocks is carved.
 void Init(Run* slab, size_t bytes, SizeClass size_class);
 
-// Carves about a page of blocks, but at least one: blocks that were never used,
-// or else those of a purged page (slab_pages.h). False if there are neither.
-// Abandoned after its first store and before its last, it loses these blocks.
+// Carves about a page of blocks that were never used, but at least one. False
+// if there are none. (CarvePage is for those that are left out.) Abandoned
+// after its first store and before its last, it loses these blocks.
 bool Carve(Run* slab);
 
 // Puts the blocks from index `begin` to `end` on the free list, before those
@@ -97,11 +99,33 @@ void UpdateSteps(Run* slab);
 // The number of blocks in use.
 inline int InUse(const Run* slab) { return slab->list.used + slab->beyond; }
 
+// The indices of the blocks that begin in a page: from `begin` to `end`.
+struct BlocksOfPage {
+  BlocksOfPage(const Run* slab, int page)
+      : BlocksOfPage(BlockSize(slab), slab->capacity, page) {}
+  BlocksOfPage(size_t size, size_t capacity, int page)
+      : begin(First(size, capacity, static_cast<size_t>(page))),
+        end(First(size, capacity, static_cast<size_t>(page) + 1)) {}
+  size_t Count() const { return end - begin; }
+
+  const size_t begin;
+  const size_t end;
+
+ private:
+  static size_t First(size_t size, size_t capacity, size_t page) {
+    const size_t index = (page * kPageBytes + size - 1) / size;
+    return index < capacity ? index : capacity;
+  }
+};
+
+// The number of blocks of such a size that begin in `pages`.
+size_t CountIn(Pages pages, size_t size, size_t capacity);
+
 // The number of blocks that are left out.
-size_t CountLeftOut(const Run* slab);
 inline int LeftOut(const Run* slab) {
   if (Likely(slab->purged_pages == 0)) return 0;
-  return static_cast<int>(CountLeftOut(slab));
+  return static_cast<int>(
+      CountIn(slab->purged_pages, BlockSize(slab), slab->capacity));
 }
 
 // The number of blocks on the free list; too high by blocks that abandoned

@@ -70,14 +70,6 @@ void Relink(Run* slab, Block* last, Block* next) {
 
 }  // namespace
 
-size_t CountIn(Pages pages, size_t size, size_t capacity) {
-  size_t count = 0;
-  for (uint32_t left = pages; left != 0; left &= left - 1) {
-    count += BlocksOfPage(size, capacity, __builtin_ctz(left)).Count();
-  }
-  return count;
-}
-
 bool IsSparse(const Run* slab) {
   const size_t size = BlockSize(slab);
   const auto in_use = static_cast<size_t>(InUse(slab));

@@ -38,35 +38,9 @@
 
 namespace aomalloc::slab {
 
-// Bits for pages of a slab.
-using Pages = uint16_t;
-constexpr size_t kMostPages = 16;
-
 inline size_t CountPages(Pages pages) {
   return static_cast<size_t>(__builtin_popcount(pages));
 }
-
-// The indices of the blocks that begin in a page: from `begin` to `end`.
-struct BlocksOfPage {
-  BlocksOfPage(const Run* slab, int page)
-      : BlocksOfPage(BlockSize(slab), slab->capacity, page) {}
-  BlocksOfPage(size_t size, size_t capacity, int page)
-      : begin(First(size, capacity, static_cast<size_t>(page))),
-        end(First(size, capacity, static_cast<size_t>(page) + 1)) {}
-  size_t Count() const { return end - begin; }
-
-  const size_t begin;
-  const size_t end;
-
- private:
-  static size_t First(size_t size, size_t capacity, size_t page) {
-    const size_t index = (page * kPageBytes + size - 1) / size;
-    return index < capacity ? index : capacity;
-  }
-};
-
-// The number of blocks of such a size that begin in `pages`.
-size_t CountIn(Pages pages, size_t size, size_t capacity);
 
 // True if so few blocks are in use that some pages are likely to be free, and
 // if it does not take long to find out which. (Blocks in use that lie at random

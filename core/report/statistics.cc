@@ -4,7 +4,7 @@
 #include "core/base/os_memory.h"
 #include "core/heap/heap.h"
 #include "core/heap/run_cache.h"
-#include "core/heap/slab_pages.h"
+#include "core/heap/slab.h"
 #include "core/thread/thread.h"
 
 namespace aomalloc {
