@@ -215,7 +215,7 @@ inline bool IsLive(const Run* run, const void* ptr) {
   if (Unlikely(run->kind != RunKind::kSlab)) {
     return run->kind == RunKind::kSpan && run->base == ptr;
   }
-  return slab::IsCarved(run, ptr) &&
+  return slab::IsBlock(run, ptr) &&
          !slab::IsFree(run, static_cast<const Block*>(ptr));
 }
 
@@ -344,7 +344,7 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   Heap* heap = thread::ClaimForFree(frame);
   if (heap == nullptr) return owner->Remote(block, slab::BlockSize(run));
   if (owner == heap) {
-    heap->Free(run, block);
+    heap->FreeSlowly(run, block);
   } else {
     Heap* crowded = heap->FreeForeign(owner, run, block);
     if (Unlikely(crowded != nullptr)) thread::Relieve(crowded, frame);
@@ -438,7 +438,9 @@ size_t UsableSize(const void* ptr, const char* call) {
 bool Trim(size_t keep) {
   hardened_spans::EndQuarantine();
   thread::TrimHeaps();
-  return memory::MmapEnabled() && memory::Trim(keep);
+  if (!memory::MmapEnabled()) return false;
+  const bool purged = thread::PurgeHeaps();
+  return memory::Trim(keep) || purged;
 }
 
 bool HeapsAreValid() {

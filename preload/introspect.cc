@@ -153,7 +153,7 @@ EXPORT int malloc_info(int options, FILE* stream) noexcept {
     fprintf(stream,
             "<total type=\"fast\" count=\"0\" size=\"0\"/>\n"
             "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
-            s.free_blocks, s.free_block_bytes + s.uncarved);
+            s.free_blocks, s.free_block_bytes + s.left_out + s.uncarved);
     if (*closing == '\0') {
       fprintf(stream, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
               s.spans, s.span_bytes);

@@ -32,8 +32,8 @@ struct ClassSizes {
 };
 
 struct Layout {
-  static constexpr uintptr_t kVersion = 5;
-  static constexpr size_t kWords = 53;
+  static constexpr uintptr_t kVersion = 6;
+  static constexpr size_t kWords = 54;
 
   uintptr_t version;
   const volatile void* static_arena;
@@ -81,6 +81,7 @@ struct Layout {
              offsetof(Run, list.used),
              offsetof(Run, beyond),
              offsetof(Run, carved),
+             offsetof(Run, purged_pages),
              offsetof(Run, drained),
              sizeof(Heap),
              offsetof(Heap, holder),

@@ -34,8 +34,8 @@ void ExpectThatItAddsUp() {
   const Statistics s = Count();
   EXPECT_EQ(s.used, s.slab_bytes + s.span_bytes + s.kept + s.own);
   EXPECT_EQ(s.accessible, s.used + s.free_dirty + s.free_clean);
-  EXPECT_EQ(s.slab_bytes,
-            s.block_bytes + s.free_block_bytes + s.uncarved + s.tails);
+  EXPECT_EQ(s.slab_bytes, s.block_bytes + s.free_block_bytes + s.left_out +
+                              s.uncarved + s.tails);
   EXPECT_LE(s.accessible, s.reserved);
   EXPECT_LE(s.used, s.peak_used);
   EXPECT_LE(s.held_heaps, s.heaps);
@@ -229,6 +229,7 @@ TEST_F(StatisticsTest, NonsenseIsBounded) {
         run->size_class = 255;
         run->capacity = 65535;
         run->carved = 65535;
+        run->purged_pages = 65535;
         for (int used : {-5, 100000}) {
           run->list.used = used;
           const Arena* arena = taken.arena;
@@ -238,6 +239,7 @@ TEST_F(StatisticsTest, NonsenseIsBounded) {
           EXPECT_LE(view.units, arena->end());
           EXPECT_LT(view.size_class, kNumClasses);
           EXPECT_LE(view.blocks, view.carved);
+          EXPECT_LE(view.blocks + view.left_out, view.carved);
           EXPECT_LE(view.carved, view.capacity);
           EXPECT_LE(view.capacity * ClassSize(view.size_class),
                     view.units * arena->unit_bytes());

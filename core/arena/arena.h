@@ -159,6 +159,10 @@ class Arena {
     const auto first = static_cast<size_t>(run - table_);
     return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
   }
+  // Breaks the huge page in which a run of one unit lies, if the caller insists
+  // or most of it is free, free blocks included. False if the unit still lies
+  // in a huge page. For who has the run.
+  bool BreakFor(const Run* run, bool insists);
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
     if (growth_ == nullptr) return 0;
@@ -294,6 +298,7 @@ class Arena {
     int refusals = 0;
     bool left = false;  // there were fuller pages
   };
+  bool IsMostlyFree(size_t page) const;
   bool PurgeUnits(size_t word, AO_t bits);
   void LetGo(size_t word, AO_t bits);
   void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);

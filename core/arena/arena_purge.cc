@@ -175,4 +175,35 @@ void Arena::PurgeExcess(size_t allowed, Effort effort) {
   StoreRelaxed(&spared_, spares && dirty > allowed ? dirty - allowed : 0);
 }
 
+// True if at most a quarter of a huge page is in use, where free blocks of
+// slabs do not count. A hint: other threads change their slabs meanwhile.
+bool Arena::IsMostlyFree(size_t page) const {
+  const size_t first = page * HugePages::kUnits;
+  size_t in_use = 0;
+  for (size_t unit = first; unit < first + HugePages::kUnits; ++unit) {
+    if (!InUse(unit)) continue;
+    const Run& run = table_[unit];
+    size_t bytes = unit_bytes();
+    if (Glance(run.kind) == RunKind::kSlab) {
+      const int blocks = Glance(run.list.used) + Glance(run.beyond);
+      const size_t in_blocks = blocks < 0 ? 0
+                                          : static_cast<size_t>(blocks) *
+                                                run.block_granules * kGranule;
+      if (in_blocks < bytes) bytes = in_blocks;
+    }
+    in_use += bytes;
+  }
+  return in_use <= HugePages::kBytes / HugePages::kUnits * kFew;
+}
+
+bool Arena::BreakFor(const Run* run, bool insists) {
+  if (growth_ == nullptr) return true;
+  HugePages* pages = growth_->huge_pages();
+  const auto unit = static_cast<size_t>(run - table_);
+  if (!pages->IsHuge(unit)) return true;
+  if (!insists && !IsMostlyFree(unit / HugePages::kUnits)) return false;
+  pages->Break(unit, Bitmap::WordsUpTo(end()) * kWordBits);
+  return true;
+}
+
 }  // namespace aomalloc

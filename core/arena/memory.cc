@@ -330,6 +330,15 @@ bool Extend(Run* run, size_t bytes) {
 
 bool IsHuge(const Run* run) { return ArenaOfRun(run)->IsHuge(run); }
 
+bool MayPurgeParts(const Run* run, bool insists) {
+  return ArenaOfRun(run)->BreakFor(run, insists);
+}
+
+void PurgePart(char* start, size_t bytes) {
+  probe::Purge(start, bytes);
+  os::Purge(start, bytes);
+}
+
 void SizePages(const Run* run) { ArenaOfRun(run)->SizePages(run); }
 
 void Shrink(Run* run, size_t bytes) {

@@ -160,6 +160,15 @@ void Shrink(Run* run, size_t bytes);
 // True if the run begins or ends in a huge page.
 bool IsHuge(const Run* run);
 
+// True if pages of a mapped run, which the caller has, may be purged by
+// themselves. If the run lies in a huge page, that is broken, if most of it is
+// free or the caller insists; otherwise they may not.
+bool MayPurgeParts(const Run* run, bool insists);
+
+// Purges pages of a run for which MayPurgeParts is true. If the system refuses,
+// nothing has changed.
+void PurgePart(char* start, size_t bytes);
+
 // To be called when other pages were put in a mapped run: the kernel is to give
 // them the size that others there have.
 void SizePages(const Run* run);

@@ -94,6 +94,8 @@ AtomicWord purged_ms;
 
 void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
 
+bool IsTold() { return LoadRelaxed(&told_bytes) != kNotTold; }
+
 void Addresses(Arena* arena) { arena->UnmapExcess(AllowedAddresses(arena)); }
 
 void IfDue(Arena* arena, size_t units) {

@@ -44,6 +44,9 @@ void Addresses(Arena* arena);
 // them is purged at once. The rules above do not hold any more.
 void Allow(size_t bytes);
 
+// True if Allow was called: the user says what may stay.
+bool IsTold();
+
 // True if a run of `bytes` is more than may ever stay free and dirty, whatever
 // the threshold is. Then the operation that returns the run purges it in one
 // call.

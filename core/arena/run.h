@@ -43,7 +43,12 @@
 //                page; tcmalloc: span]
 //   span         a run that is one large block [large allocation]
 //   owner        of a slab: the heap that it belongs to. A span has none
-//   carve        to put blocks of a slab that were never used on its free list
+//   carve        to put blocks of a slab on its free list that were on none:
+//                they were never used, or left out
+//   left out     of a free block: it is on no list, because the page of its
+//                slab that it begins in was purged
+//   set aside    of a slab: it has blocks that are left out, and serves malloc
+//                only if no other slab of its class has a free block
 //   seal         a value made of a block's address that is added to the link of
 //                a free block. A live block has no sealed link. The seal is
 //                broken when the link was overwritten [encoded pointer; glibc:
@@ -196,10 +201,11 @@ enum class RunKind : uint8_t {
 // The first cache line is written when the run is taken and when it is
 // returned: before any thread has a block of it, and after all have given
 // theirs up. The operation that resizes or samples a span writes it too, and
-// one that carves blocks, before anybody has these. So a thread that has a
-// block reads this line relaxed. The second line belongs to the owner alone
-// (slab.h). They are two lines because a thread that frees blocks of another
-// heap reads the first while the owner writes the second.
+// one that carves blocks, before anybody has these, or leaves blocks out, which
+// nobody has. So a thread that has a block reads this line relaxed. The second
+// line belongs to the owner alone (slab.h). They are two lines because a thread
+// that frees blocks of another heap reads the first while the owner writes the
+// second.
 struct alignas(128) Run {
   AtomicWord owner;         // Owner*, the heap of a slab; else 0
   char* base;               // the run's address
@@ -220,10 +226,15 @@ struct alignas(128) Run {
   Run* next;  // on the owner's list for the class, or on a list of kept runs
   Run* prev;  // on the owner's list for the class
   int16_t beyond;
-  uint16_t carved;    // blocks that have ever been on the free list
-  bool listed;        // it is on the owner's list for its class
-  size_t drained;     // remote frees that were drained to it; for reports
-  size_t span_bytes;  // hardened build, of a span: bytes that may be used
+  uint16_t carved;  // blocks that have ever been on the free list
+  bool listed;      // it is on the owner's list for its class, or set aside
+  uint8_t checked;  // frees since it became the head (slab_pages.h)
+  uint16_t purged_pages;  // a bit for each page whose blocks are left out
+  size_t drained;         // remote frees that were drained to it; for reports
+  size_t span_bytes;      // hardened build, of a span: bytes that may be used
+  // Of a slab, for Heap::PurgeIdle: what was seen when it last looked.
+  uint32_t seen_at;
+  uint16_t seen_in_use;
 };
 static_assert(sizeof(Run) == 128);
 

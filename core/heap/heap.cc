@@ -8,32 +8,13 @@
 #include "core/base/os_memory.h"
 #include "core/base/probe.h"
 #include "core/heap/hardened_blocks.h"
+#include "core/heap/mending.h"
 #include "core/heap/misuse.h"
 
 namespace aomalloc {
 namespace {
 
 constexpr size_t kMaxPopulated = 1024;
-
-// Sets a flag while it lives. An operation that is abandoned meanwhile leaves
-// the flag set.
-class Mending {
- public:
-  explicit Mending(bool* flag) : flag_(flag), outer_(*flag) {
-    *flag_ = true;
-    CompilerBarrier();
-  }
-  ~Mending() {
-    CompilerBarrier();
-    *flag_ = outer_;
-  }
-  Mending(const Mending&) = delete;
-  Mending& operator=(const Mending&) = delete;
-
- private:
-  bool* flag_;
-  bool outer_;
-};
 
 }  // namespace
 
@@ -73,8 +54,10 @@ void Heap::Prepare() {
 void Heap::EmptyLists() {
   for (int i = 0; i < kNumClasses; ++i) {
     head_[i] = &no_slab_;
+    aside_[i] = nullptr;
     serving_[i] = sampler_ == nullptr ? &no_slab_.list : sampler_->ration(i);
   }
+  look_at_ = nullptr;
 }
 
 void Heap::StartSampling() {
@@ -108,12 +91,16 @@ Block* Heap::Refill(SizeClass size_class) {
   Drain();
   while (true) {
     Run* head = head_[size_class];
-    if (head == &no_slab_) return nullptr;
+    if (head == &no_slab_) {
+      if (!Readmit(size_class)) return nullptr;
+      continue;
+    }
     DropIfDamaged(&head->list);
     if (sampler_ != nullptr && Sampler::IsShort(slab::Free(head))) {
       slab::Carve(head);  // or malloc would soon be here again
     }
-    if (head->list.free != nullptr || slab::Carve(head)) {
+    if (head->list.free != nullptr || slab::Carve(head) ||
+        slab::CarvePage(head)) {
       AOMALLOC_CHECK(slab::IsValid(head));
       return TakeFrom(size_class, &head->list, slab::Free(head));
     }
@@ -124,6 +111,7 @@ Block* Heap::Refill(SizeClass size_class) {
 
 Block* Heap::Grow(SizeClass size_class) {
   Mending mending(&mending_);
+  const uint32_t grown = grown_;
   Run* slab = TakeSlab(size_class);
   if (slab == nullptr) return nullptr;
   probe::NewSlab(this, slab->base, slab::BlockSize(slab));
@@ -131,6 +119,7 @@ Block* Heap::Grow(SizeClass size_class) {
   Link(slab);
   // This is the slow path, so the blocks in the outbox may as well go home.
   foreign_.Send();
+  if (grown_ != grown) PurgeIdle();
   return TakeFrom(size_class, &slab->list, slab::Free(slab));
 }
 
@@ -176,6 +165,8 @@ void Heap::Link(Run* slab) {
 void Heap::Unlink(Run* slab) {
   if (slab->prev != nullptr) slab->prev->next = slab->next;
   if (slab->next != nullptr) slab->next->prev = slab->prev;
+  if (look_at_ == slab) look_at_ = slab->next;
+  if (aside_[slab->size_class] == slab) aside_[slab->size_class] = slab->next;
   if (head_[slab->size_class] == slab) {
     if (slab->next != nullptr) {
       MakeHead(slab->size_class, slab->next);
@@ -217,6 +208,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
       static_bytes = least;
     }
     slab = grant.run;
+    if (grant.zeroed) ++grown_;
     // Then one system call costs less than a fault for each page. If the
     // blocks are larger, not every page may be used. (If the page is a huge
     // one that is there already, the call costs little.)
@@ -249,6 +241,7 @@ void Heap::Discard(Run* slab) {
   // counted of the slab comes before, for the same operations as in TakeSlab.
   slab->drained = 0;
   StoreRelease(&slab->owner, 0);
+  slab->carved = 0;
   slab->carved_steps = 0;
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   if (runs(memory::IsMapped(slab)).Keep(slab)) {
@@ -367,11 +360,15 @@ void Heap::RebuildLists() {
 // Blocks that abandoned operations have lost count as in use.
 void Heap::Relist(Run* slab) {
   const size_t free = slab::CountFree(slab);
-  const int in_use = static_cast<int>(slab->carved - free);
+  const int in_use =
+      static_cast<int>(slab->carved - free) - slab::LeftOut(slab);
   slab->listed = false;
   slab::Split(slab, in_use, in_use);
+  slab::UpdateSteps(slab);
   if (in_use == 0) {
     Discard(slab);
+  } else if (slab->purged_pages != 0) {
+    SetAside(slab);
   } else if (free == 0 && slab->carved == slab->capacity) {
     Retire(slab);
   } else {
@@ -387,6 +384,14 @@ bool Heap::IsValid() const {
     valid &= sampler_ != nullptr ? serving_[i] == sampler_->ration(i)
                                  : serving_[i] == foreign_.Kept(i) ||
                                        serving_[i] == &head_[i]->list;
+    for (const Run* slab = aside_[i]; slab != nullptr; slab = slab->next) {
+      if (!slab::IsValid(slab) || slab->size_class != i || !slab->listed ||
+          OwnerOf(slab) != this || slab->beyond != 0 ||
+          slab->purged_pages == 0 ||
+          (slab->next != nullptr && slab->next->prev != slab)) {
+        return false;
+      }
+    }
     if (head_[i] == &no_slab_) continue;
     if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
     for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {

@@ -17,6 +17,7 @@
 //   a block       while it allocates, frees, keeps, lists or drains one
 //   new blocks    4096 bytes of them, or one larger block: slab::Carve
 //   a run         an empty slab or a kept run: TakeSlab, Discard, run_cache.h
+//   free blocks   those of one slab whose pages are purged: slab_pages.h
 //   batches       up to 64 blocks, or 16 KiB and one block: outbox.h
 //   a ration      up to 64 blocks or 16 KiB, whichever is more, with a heap
 //                 profile: sampler.h
@@ -33,6 +34,7 @@
 #include "core/heap/run_cache.h"
 #include "core/heap/sampler.h"
 #include "core/heap/slab.h"
+#include "core/heap/slab_pages.h"
 
 namespace aomalloc {
 
@@ -92,6 +94,12 @@ class alignas(64) Heap : public Owner {
     if (Unlikely(slab::Push(&slab->list, block))) OnZero(slab);
   }
 
+  // The same, for a free that was not done on the fast path.
+  void FreeSlowly(Run* slab, Block* block) {
+    if (Unlikely(slab->carved_steps == 0)) slab::NoteFree(slab);
+    Free(slab, block);
+  }
+
   // Frees a block of a slab of another heap. Returns a heap whose inbox is
   // crowded by what this has sent, or null.
   Heap* FreeForeign(Owner* owner, const Run* slab, Block* block) {
@@ -111,6 +119,10 @@ class alignas(64) Heap : public Owner {
   // Drains the inbox, sends the blocks of other heaps home, and gives back
   // empty slabs and kept runs.
   void Trim();
+
+  // Gives free pages inside of slabs back to the system. True if there were
+  // any. Without mmap there are none.
+  bool PurgePages();
 
   // Decides when samples are due. Null if there is no memory for it. To be
   // called only while there is a profile: each time that malloc finds its list
@@ -174,6 +186,12 @@ class alignas(64) Heap : public Owner {
   void DrainTaken();
   void RebuildLists();
   void Relist(Run* slab);
+  void SetAside(Run* slab);
+  bool Readmit(SizeClass size_class);
+  bool PurgeSlab(Run* slab, bool insists);
+  bool PurgeList(Run* first);
+  Run* NextToLookAt();
+  void PurgeIdle();
 
   // Stands for a missing slab in head_ and serving_. It has no free block, so
   // malloc asks for a refill. It is never written.
@@ -190,12 +208,19 @@ class alignas(64) Heap : public Owner {
   // The slabs that malloc allocates from, by class: each is the first of its
   // list.
   Run* head_[kNumClasses] = {};
+  // Slabs with purged pages, by class. They are not on the lists above.
+  Run* aside_[kNumClasses] = {};
   ForeignBlocks foreign_;
   RunCache mapped_runs_;
   RunCache static_runs_;
   Quarantine quarantine_;            // of the hardened build
   SizeClass filled_ = 0;             // the class whose head was last found full
   uint8_t asked_[kNumClasses] = {};  // see IsFew
+  // Of PurgeIdle: the slab to look at next, or null, and its class; and how
+  // many slabs of fresh memory the heap has taken.
+  Run* look_at_ = nullptr;
+  SizeClass look_in_ = 0;
+  uint32_t grown_ = 0;
   // For reports.
   size_t drained_[kNumClasses] = {};
   size_t raided_bytes_ = 0;

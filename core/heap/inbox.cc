@@ -29,7 +29,7 @@ void Inbox::NoteTaken() {
 
 bool Inbox::LookAt(const RemoteBatch* batch) {
   const Run* slab = memory::RunAt(batch);
-  if (batch->IsIntact() && slab != nullptr && slab::IsCarved(slab, batch) &&
+  if (batch->IsIntact() && slab != nullptr && slab::IsBlock(slab, batch) &&
       batch->count() <= RemoteBatch::Room(slab::BlockSize(slab))) {
     looked_at_ = batch;
     return true;

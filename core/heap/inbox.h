@@ -124,7 +124,7 @@ class Inbox {
   // build also looks into the block, before it is linked anew. The plain build
   // does not: the block's cache line may be far away.)
   static bool IsListed(const Run* slab, const Block* block) {
-    return slab != nullptr && slab::IsCarved(slab, block) &&
+    return slab != nullptr && slab::IsBlock(slab, block) &&
            (!hardening::kOn || (slab::IsFree(slab, block) && block->IsWhole()));
   }
   // Takes a place among the raiders of `victim_`; kRaiders if all are taken.

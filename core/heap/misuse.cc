@@ -40,7 +40,9 @@ void DescribeSlab(Line* line, const Run* slab, const void* ptr) {
     line->Text("never handed out");
   } else {
     const auto* block = reinterpret_cast<const Block*>(start);
-    line->Text(slab::IsFree(slab, block) ? "free" : "live");
+    const bool is_free =
+        slab::IsLeftOut(slab, block) || slab::IsFree(slab, block);
+    line->Text(is_free ? "free" : "live");
   }
   line->Text(", offset ").Decimal(OffsetIn(start, ptr));
   const AO_t owner = LoadRelaxed(&slab->owner);
@@ -116,7 +118,8 @@ const char* FaultOf(const Run* run, const void* ptr) {
   if (run == nullptr) return fault::kUnknown;
   if (run->kind == RunKind::kSlab) {
     if (slab::BlockIndex(run, ptr) >= run->carved) return fault::kNotLive;
-    return slab::IsCarved(run, ptr) ? fault::kDoubleFree : fault::kInside;
+    return slab::BlockStart(run, ptr) == ptr ? fault::kDoubleFree
+                                             : fault::kInside;
   }
   if (run->kind == RunKind::kSpan) return fault::kInside;
   if (run->kind != RunKind::kFree) return fault::kNotLive;

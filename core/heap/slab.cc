@@ -91,22 +91,42 @@ void Init(Run* slab, size_t bytes, SizeClass size_class) {
   slab->reciprocal = internal::kReciprocals.of[size_class];
   slab->carved_steps = 0;
   slab->listed = false;
+  slab->checked = 0;
+  slab->purged_pages = 0;
   slab->drained = 0;
+  slab->seen_at = 0;
+  slab->seen_in_use = 0;
+}
+
+void UpdateSteps(Run* slab) {
+  const auto size = static_cast<uint32_t>(BlockSize(slab));
+  slab->carved_steps =
+      slab->purged_pages != 0 ? 0 : slab->carved * (slab->reciprocal * size);
 }
 
 bool Carve(Run* slab) {
   const size_t left = static_cast<size_t>(slab->capacity - slab->carved);
   if (left == 0) return false;
-  const size_t size = BlockSize(slab);
-  size_t count = kCarveBytes / size;
+  size_t count = kCarveBytes / BlockSize(slab);
   if (count == 0) count = 1;
   if (count > left) count = left;
-  char* first = slab->base + slab->carved * size;
+  const size_t begin = slab->carved;
+  // Counted first. An operation that is abandoned in between loses these
+  // blocks, which Repair then counts as in use. But no block is carved twice.
+  slab->carved = static_cast<uint16_t>(begin + count);
+  UpdateSteps(slab);
+  Enlist(slab, begin, begin + count);
+  return true;
+}
+
+void Enlist(Run* slab, size_t begin, size_t end) {
+  const size_t size = BlockSize(slab);
+  char* first = slab->base + begin * size;
   Block* head = nullptr;
   if constexpr (hardening::kOn) {
-    head = LinkInDisorder(first, size, count, slab->list.free);
+    head = LinkInDisorder(first, size, end - begin, slab->list.free);
   } else {
-    char* last = first + (count - 1) * size;
+    char* last = slab->base + (end - 1) * size;
     for (char* block = first; block != last; block += size) {
       reinterpret_cast<Block*>(block)->LinkTo(
           reinterpret_cast<Block*>(block + size));
@@ -114,13 +134,21 @@ bool Carve(Run* slab) {
     reinterpret_cast<Block*>(last)->LinkTo(slab->list.free);
     head = reinterpret_cast<Block*>(first);
   }
-  // Counted first. An operation that is abandoned in between loses these
-  // blocks, which Repair then counts as in use. But no block is carved twice.
-  slab->carved = static_cast<uint16_t>(slab->carved + count);
-  slab->carved_steps =
-      slab->carved * (slab->reciprocal * static_cast<uint32_t>(size));
   Commit(&slab->list.free, head);
-  return true;
+}
+
+size_t CountIn(Pages pages, size_t size, size_t capacity) {
+  size_t count = 0;
+  for (uint32_t left = pages; left != 0; left &= left - 1) {
+    count += BlocksOfPage(size, capacity, __builtin_ctz(left)).Count();
+  }
+  return count;
+}
+
+bool IsBlockSlow(const Run* slab, const void* address) {
+  return slab->kind == RunKind::kSlab &&
+         BlockIndex(slab, address) < Glance(slab->carved) &&
+         BlockStart(slab, address) == address && !IsLeftOut(slab, address);
 }
 
 const Block* DropDamaged(FreeList* list) {
@@ -150,7 +178,7 @@ bool IsSealed(const Run* slab, const Block* block) {
   if (to == nullptr || to->kind != RunKind::kSlab) return false;
   const size_t offset =
       static_cast<size_t>(reinterpret_cast<const char*>(next) - to->base);
-  return offset < to->capacity * BlockSize(to) && IsCarved(to, next);
+  return offset < to->capacity * BlockSize(to) && IsBlock(to, next);
 }
 
 bool IsValid(const Run* slab) {
@@ -164,10 +192,13 @@ bool IsValid(const Run* slab) {
     const char* address = reinterpret_cast<const char*>(block);
     if (address < slab->base ||
         address >= slab->base + slab->carved * BlockSize(slab) ||
-        BlockStart(slab, address) != address || ++free > slab->carved) {
+        BlockStart(slab, address) != address || IsLeftOut(slab, address) ||
+        ++free > slab->carved) {
       return false;
     }
   }
+  if (slab->purged_pages != 0 && slab->carved_steps != 0) return false;
+  free += static_cast<size_t>(LeftOut(slab));
   // "At most", because a block that an abandoned operation had in hand may be
   // neither in use nor free.
   return InUse(slab) >= 0 &&

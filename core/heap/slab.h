@@ -3,8 +3,9 @@
 // Who touches what: an operation that changes a slab or a list holds the claim
 // on the heap that has it. So these are plain loads and stores, and the
 // compiler barriers of the claim keep them inside it. BlockSize, BlockIndex,
-// BlockStart, IsCarved, IsSealed and IsFree read only the block and the first
-// cache line of descriptors. Any operation that was given the address of a
+// BlockStart, IsCarved, IsBlock, IsLeftOut, IsSealed and IsFree read the block
+// and the first cache line of descriptors; those of a slab with purged pages
+// also glance at the second. Any operation that was given the address of a
 // block may call them.
 //
 // `used + beyond` is the number of blocks in use. It includes remote frees that
@@ -36,6 +37,12 @@
 #include "core/base/size_class.h"
 
 namespace aomalloc::slab {
+
+// The pages that may be purged, at most 16 of a slab, and bits for them. Where
+// the system has larger ones, none is.
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kMostPages = 16;
+using Pages = uint16_t;
 
 // Takes a block off the free list. Null if the list is empty. Null too if the
 // seal of its first block is broken: somebody wrote to that block while it was
@@ -75,17 +82,57 @@ inline size_t BlockSize(const Run* slab) {
 // listed, has no owner yet, and none of its blocks is carved.
 void Init(Run* slab, size_t bytes, SizeClass size_class);
 
-// Carves about a page of blocks, but at least one. False if all are carved
-// already. Abandoned after its first store and before its last, it loses these
-// blocks.
+// Carves about a page of blocks that were never used, but at least one. False
+// if there are none. (CarvePage is for those that are left out.) Abandoned
+// after its first store and before its last, it loses these blocks.
 bool Carve(Run* slab);
+
+// Puts the blocks from index `begin` to `end` on the free list, before those
+// that are there.
+void Enlist(Run* slab, size_t begin, size_t end);
+
+// Makes `carved_steps` what it has to be: all steps of carved blocks, or 0 if
+// the slab has purged pages. Then IsCarved is false of all blocks, so that each
+// free takes the slow path, which looks whether the block is left out.
+void UpdateSteps(Run* slab);
 
 // The number of blocks in use.
 inline int InUse(const Run* slab) { return slab->list.used + slab->beyond; }
 
+// The indices of the blocks that begin in a page: from `begin` to `end`.
+struct BlocksOfPage {
+  BlocksOfPage(const Run* slab, int page)
+      : BlocksOfPage(BlockSize(slab), slab->capacity, page) {}
+  BlocksOfPage(size_t size, size_t capacity, int page)
+      : begin(First(size, capacity, static_cast<size_t>(page))),
+        end(First(size, capacity, static_cast<size_t>(page) + 1)) {}
+  size_t Count() const { return end - begin; }
+
+  const size_t begin;
+  const size_t end;
+
+ private:
+  static size_t First(size_t size, size_t capacity, size_t page) {
+    const size_t index = (page * kPageBytes + size - 1) / size;
+    return index < capacity ? index : capacity;
+  }
+};
+
+// The number of blocks of such a size that begin in `pages`.
+size_t CountIn(Pages pages, size_t size, size_t capacity);
+
+// The number of blocks that are left out.
+inline int LeftOut(const Run* slab) {
+  if (Likely(slab->purged_pages == 0)) return 0;
+  return static_cast<int>(
+      CountIn(slab->purged_pages, BlockSize(slab), slab->capacity));
+}
+
 // The number of blocks on the free list; too high by blocks that abandoned
 // operations have lost.
-inline int Free(const Run* slab) { return slab->carved - InUse(slab); }
+inline int Free(const Run* slab) {
+  return slab->carved - InUse(slab) - LeftOut(slab);
+}
 
 // Splits the number of blocks in use, so that `used` is 0 after `used` frees.
 inline void Split(Run* slab, int in_use, int used) {
@@ -149,11 +196,32 @@ inline char* BlockStart(const Run* slab, const void* address) {
 // is at most the block size. So modulo 2^32 the reciprocal times the offset of
 // block i is i steps. For an offset at which no block starts it is at least the
 // reciprocal, which is more than all steps of a slab.
-inline bool IsCarved(const Run* slab, const void* address) {
+inline bool IsWithin(uint32_t steps, const Run* slab, const void* address) {
   const uint32_t offset =
       static_cast<uint32_t>(reinterpret_cast<uintptr_t>(address)) -
       static_cast<uint32_t>(reinterpret_cast<uintptr_t>(slab->base));
-  return offset * slab->reciprocal < slab->carved_steps;
+  return offset * slab->reciprocal < steps;
+}
+inline bool IsCarved(const Run* slab, const void* address) {
+  return IsWithin(slab->carved_steps, slab, address);
+}
+
+// True if the block at `address`, which is in the slab, is left out. (Whoever
+// has a block sees a bit of its page that is 0: it was 0 before anybody had the
+// block, and stays 0 until the block is free.)
+inline bool IsLeftOut(const Run* slab, const void* address) {
+  const auto offset =
+      static_cast<size_t>(static_cast<const char*>(address) - slab->base);
+  return (Glance(slab->purged_pages) >> (offset / kPageBytes) & 1) != 0;
+}
+
+// As IsCarved, but exact for slabs with purged pages too: false of blocks that
+// are left out.
+bool IsBlockSlow(const Run* slab, const void* address);
+inline bool IsBlock(const Run* slab, const void* address) {
+  const uint32_t steps = Glance(slab->carved_steps);  // may change meanwhile
+  if (Unlikely(steps == 0)) return IsBlockSlow(slab, address);
+  return IsWithin(steps, slab, address);
 }
 
 // IsFree is true if the block, of this slab, is free: its link bears a seal.

@@ -18,8 +18,9 @@ void WriteText(Output* out, const char* occasion);
 //    "memory": {"live": ..., ...}, "waste": {...}, "counts": {...},
 //    "classes": [{"size": 16, "slabs": 1, ...}, ...],
 //    "arenas": [{"base": "0x...", "unit": 65536, "runs": [
-//      ["slab", UNITS, SIZE, BLOCKS, CARVED, CAPACITY], ["span", UNITS],
-//      ["kept", UNITS], ["own", UNITS], ["dirty", UNITS], ["clean", UNITS]]}]}
+//      ["slab", UNITS, SIZE, BLOCKS, CARVED, CAPACITY, LEFT_OUT],
+//      ["span", UNITS], ["kept", UNITS], ["own", UNITS], ["dirty", UNITS],
+//      ["clean", UNITS]]}]}
 //
 // With a heap profile there is more before "arenas": what is estimated to be
 // live, and the ten stacks that have most of it, innermost call first.

@@ -60,6 +60,7 @@ void WriteWaste(Output* out, const Statistics& s) {
   List(out, ", \"waste\": {", "}")
       .Add("away", s.away)
       .Add("free_blocks", s.free_block_bytes)
+      .Add("left_out", s.left_out)
       .Add("uncarved", s.uncarved)
       .Add("tails", s.tails)
       .Add("kept", s.kept)
@@ -124,6 +125,7 @@ void WriteRun(List* list, const char* name, size_t units, const RunView& run) {
     out.Text(", ").Decimal(run.blocks);
     out.Text(", ").Decimal(run.carved);
     out.Text(", ").Decimal(run.capacity);
+    out.Text(", ").Decimal(run.left_out);
   }
   out.Text("]");
 }

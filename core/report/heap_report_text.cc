@@ -43,6 +43,7 @@ void WriteWaste(Output* out, const Statistics& s) {
   WriteShare(out, "  live blocks", s.live(), whole);
   WriteShare(out, "  freed elsewhere, on their way home", s.away, whole);
   WriteShare(out, "  free blocks in slabs", s.free_block_bytes, whole);
+  WriteShare(out, "  the same, memory given back", s.left_out, whole);
   WriteShare(out, "  never used in slabs", s.uncarved, whole);
   WriteShare(out, "  too little for a block in slabs", s.tails, whole);
   WriteShare(out, "  kept for the next slabs and spans", s.kept, whole);

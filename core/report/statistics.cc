@@ -22,7 +22,8 @@ void AddSlab(const RunView& slab, size_t bytes, Statistics* s) {
   s->blocks += slab.blocks;
   s->block_bytes += slab.blocks * size;
   s->free_blocks += slab.capacity - slab.blocks;
-  s->free_block_bytes += (slab.carved - slab.blocks) * size;
+  s->free_block_bytes += (slab.carved - slab.blocks - slab.left_out) * size;
+  s->left_out += slab.left_out * size;
   s->uncarved += (slab.capacity - slab.carved) * size;
   s->tails += bytes - slab.capacity * size;
   s->remote_frees += slab.remote_frees;
@@ -115,6 +116,9 @@ RunView ViewRun(const Arena* arena, size_t unit) {
   const int in_use = Glance(run.list.used) + Glance(run.beyond);
   view.blocks =
       in_use < 0 ? 0 : AtMost(static_cast<size_t>(in_use), view.carved);
+  const size_t left_out = slab::CountIn(
+      Glance(run.purged_pages), ClassSize(view.size_class), view.capacity);
+  view.left_out = AtMost(left_out, view.carved - view.blocks);
   view.remote_frees = Glance(run.drained);
   return view;
 }

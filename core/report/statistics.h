@@ -52,6 +52,7 @@ struct Statistics {
   size_t away = 0;  // of these, freed or in a ration: at a heap or on the way
   size_t free_blocks = 0;  // a number
   size_t free_block_bytes = 0;
+  size_t left_out = 0;  // free blocks too, but their memory was given back
   size_t uncarved = 0;  // blocks that were never used
   size_t tails = 0;     // behind the last block of each slab
 
@@ -106,8 +107,9 @@ struct RunView {
   RunKind kind = RunKind::kFree;
   int size_class = 0;  // less than kNumClasses; this and the rest: of a slab
   size_t capacity = 0;
-  size_t carved = 0;  // at most `capacity`
-  size_t blocks = 0;  // at most `carved`
+  size_t carved = 0;    // at most `capacity`
+  size_t blocks = 0;    // at most `carved`
+  size_t left_out = 0;  // blocks; at most what is left of `carved`
   size_t remote_frees = 0;
 };
 

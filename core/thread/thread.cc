@@ -489,6 +489,12 @@ void TrimHeaps() {
   ForEachReachable([](Heap* heap) { heap->Trim(); });
 }
 
+bool PurgeHeaps() {
+  bool purged = false;
+  ForEachReachable([&](Heap* heap) { purged |= heap->PurgePages(); });
+  return purged;
+}
+
 void ReleaseHeaps() {
   AO_t first;
   while ((first = held) != 0) {

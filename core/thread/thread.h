@@ -89,6 +89,10 @@ inline Heap* ClaimForFree(const ClaimFrame& frame) {
 // gives back their empty slabs. Heaps in use are left out.
 void TrimHeaps();
 
+// Gives free pages inside of the slabs of these heaps back to the system. True
+// if there were any.
+bool PurgeHeaps();
+
 // Takes the remote frees of other threads, which may be asleep, so that this
 // one can allocate them.
 void RaidHeaps();

@@ -59,12 +59,14 @@ def line_on(grey):
 
 
 def cell(run):
-    """A unit's picture: filled from below as far as its blocks are in use."""
+    """A unit's picture: filled from below as far as its blocks are in use, and from
+    above with what was given back."""
     pixels = np.empty((PIXELS, PIXELS, 3))
     if run[0] == "slab":
-        _, _, size, blocks, _, capacity = run
+        _, _, size, blocks, _, capacity, left_out = run
         color = color_of_class(size)
         pixels[:] = 0.25 * color + 0.75
+        pixels[:round(PIXELS * left_out / max(capacity, 1))] = OTHERS["clean"][0]
         full = round(PIXELS * blocks / max(capacity, 1))
         if blocks and not full:
             full = 1

@@ -5,6 +5,7 @@
 //   number of
 //                     threads is such a share of the usual one
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,43 @@ double AfterPeak(double share, bool scattered, bool active) {
   return static_cast<double>(Resident() - before) / live;
 }
 
+// Phases: in each, blocks of one size are allocated, and one in 50 survives:
+// for good, and the result is the most that is resident for each byte that is
+// live then. Or, where it `trims`, for two phases, and the result is what stays
+// when all phases are over and malloc_trim was called.
+double AfterPhases(double share, bool trims) {
+  const size_t bytes = (size_t{48} << 20) * share;
+  constexpr size_t kSizes[] = {100, 200, 500, 130, 1000, 300, 2000, 700};
+  constexpr size_t kPhases = sizeof(kSizes) / sizeof(kSizes[0]);
+  constexpr size_t kSurvives = 50;
+  const size_t most = bytes / 100 + 1;
+  auto** blocks = NewTable<Block*>(kPhases * most);
+  const size_t before = Resident();
+  size_t live = 0;
+  double worst = 0;
+  for (size_t phase = 0; phase < kPhases; ++phase) {
+    Block** now = blocks + phase * most;
+    const size_t count = bytes / kSizes[phase];
+    for (size_t n = 0; n < count; ++n) now[n] = NewFilled(kSizes[phase]);
+    live += count * kSizes[phase];
+    worst = std::max(worst, static_cast<double>(Resident() - before) / live);
+    const auto free_phase = [&](size_t old, bool all) {
+      Block** of_phase = blocks + old * most;
+      for (size_t n = 0; n < most; ++n) {
+        if (of_phase[n] == nullptr || (!all && n % kSurvives == 0)) continue;
+        live -= of_phase[n]->size;
+        Block::Delete(of_phase[n]);
+        of_phase[n] = nullptr;
+      }
+    };
+    free_phase(phase, false);
+    if (trims && phase >= 2) free_phase(phase - 2, true);
+  }
+  if (!trims) return worst;
+  malloc_trim(0);
+  return static_cast<double>(Resident() - before) / live;
+}
+
 // Threads that each hold a block of 40 sizes and do nothing more.
 double IdleThreads(double share) {
   const int threads = 1000 * share;
@@ -114,6 +152,8 @@ const MemoryRow kRows[] = {
      [](double share) { return AfterPeak(share, true, false); }},
     {"scattered-active",
      [](double share) { return AfterPeak(share, true, true); }},
+    {"phases", [](double share) { return AfterPhases(share, false); }},
+    {"phases-trim", [](double share) { return AfterPhases(share, true); }},
     {"idle-threads", IdleThreads},
 };
 

@@ -143,6 +143,10 @@ MEMORY = {
     "scattered-idle": "The same as peak-idle, but what stays are groups of 2,000 blocks here "
                       "and there: fragmentation.",
     "scattered-active": "The same, with blocks allocated and freed in that second.",
+    "phases": "Phases of one size each: 48 MiB are allocated, and freed but for one block in 50. "
+              "What is resident at the worst moment.",
+    "phases-trim": "The same, but what survives does so for two phases. What is resident at the "
+                   "end, after malloc_trim.",
     "idle-threads": "1,000 threads hold a block of each of 40 sizes and do nothing more.",
 }
 

@@ -49,6 +49,9 @@ void MallocBig() { Allocated(malloc(Big())); }
 void MallocManyOfPages() {
   for (int i = 0; i < 100; ++i) blocks[i] = malloc(1024);
 }
+void MallocSlabsOfFour() {
+  for (int i = 0; i < 40; ++i) blocks[i] = malloc(kFourth);
+}
 // malloc, called by code without call frame information whose frame pointer
 // leads to a return address where there is nothing.
 extern "C" void* MallocOfNobody(size_t size);
@@ -154,6 +157,10 @@ void KeepMany() {
 }
 void KeepManyOfPages() {
   for (int i = 0; i < 100; ++i) Enter(blocks[i], malloc_usable_size(blocks[i]));
+}
+
+void KeepSlabsOfFour() {
+  for (int i = 0; i < 40; ++i) Enter(blocks[i], malloc_usable_size(blocks[i]));
 }
 
 void LiftLimit() {
@@ -326,6 +333,18 @@ const Scenario kScenarios[] = {
    {"Heap4Trim"}, {}, 0},
   {"malloc_trim_purges", kMapped, 20000, nullptr, FreeSome, TrimAll, nullptr,
    {"Heap4Trim", "PurgeUnits"}, {}, size_t{2} << 20},
+  {"malloc_trim_free_pages", kMapped, kRare, nullptr, LeaveOneInEach, TrimAll, nullptr,
+   {"Heap10PurgePages", "slab8LeaveOut", "os5Purge"}, {}, 0},
+  {"malloc_carves_page", kMapped, kRare, nullptr, UseUpListOfPurged, Malloc<kRare>, Keep,
+   {"Heap6Refill", "slab9CarvePage"}, {"TakeSlab"}, 0},
+  {"malloc_of_slab_aside", kMapped, kRare, nullptr, UseUpHeadOfPurged, Malloc<kRare>, Keep,
+   {"Heap6Refill", "Heap6Unlink"}, {"TakeSlab"}, 0},
+  {"free_in_purged", kMapped, kRare, nullptr, HoldOneOfPurged, Free, nullptr,
+   {"FreeSlow", "slab8NoteFree"}, {"slab9CarvePage"}, 0},
+  {"free_carves_pages", kMapped, kRare, nullptr, FreeManyInPurged, Free, nullptr,
+   {"FreeSlow", "slab8NoteFree", "slab9CarvePage"}, {}, 0},
+  {"malloc_purges_idle", kMapped, kRare, nullptr, GrowBesideIdle, MallocSlabsOfFour, KeepSlabsOfFour,
+   {"Heap9PurgeIdle", "slab8LeaveOut", "os5Purge"}, {}, size_t{11} * 65536},
   {"malloc_stats", kMapped | kOursOnly | kForCalls, 64, nullptr, FreeMuch, Stats, nullptr,
    {"os8Resident"}, {}, 0},
   {"mallinfo2", kBoth, 64, nullptr, FreeMuch, Info, nullptr,

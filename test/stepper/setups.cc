@@ -262,6 +262,46 @@ void FreeMuch() {
   for (size_t i = 0; i < Full() + 1; ++i) Give(blocks[i]);
   Warm(Big());
 }
+// Three slabs, and in each of them the first block.
+void LeaveOneInEach() {
+  const size_t count = 3 * SlabBlocks();
+  Fill(kRare, count);
+  for (size_t i = 0; i < count; ++i) {
+    if (i % SlabBlocks() != 0) Give(blocks[i]);
+  }
+}
+namespace {
+void PurgeFreePages() {
+  LeaveOneInEach();
+  malloc_trim(0);
+}
+}  // namespace
+// The block that follows begins in the same page, so it is on the list.
+void UseUpListOfPurged() {
+  PurgeFreePages();
+  Take(kRare);
+}
+void UseUpHeadOfPurged() {
+  PurgeFreePages();
+  for (size_t i = 1; i < SlabBlocks(); ++i) Take(kRare);
+}
+// Of the slab that malloc allocates from.
+void HoldOneOfPurged() {
+  PurgeFreePages();
+  Hold(blocks[2 * SlabBlocks()], kRare);
+}
+void FreeManyInPurged() {
+  PurgeFreePages();
+  constexpr int kMany = 63;
+  for (int i = 0; i < kMany; ++i) Warm(kRare);
+  Hold(blocks[2 * SlabBlocks()], kRare);
+}
+// The idle slabs are about to be purged.
+void GrowBesideIdle() {
+  LeaveOneInEach();
+  constexpr int kSlabs = 32;
+  for (int i = 0; i < 4 * kSlabs; ++i) Take(kFourth);
+}
 
 namespace {
 void* TakeAndIdle(void* taken) {

@@ -13,8 +13,9 @@ constexpr size_t kRare = 2200;
 // A span, and what it grows to.
 size_t Big();
 size_t Bigger();
-constexpr size_t kLong = 100000;  // more than a heap keeps of the static heap
-constexpr int kOwners = 8;        // of blocks: more than an outbox has lanes
+constexpr size_t kFourth = 14000;  // of a slab with mmap
+constexpr size_t kLong = 100000;   // more than a heap keeps of the static heap
+constexpr int kOwners = 8;         // of blocks: more than an outbox has lanes
 
 extern void* in;  // the block that the operation is about; not in the book
 extern size_t in_size;
@@ -64,6 +65,12 @@ void TakeMostOfHugePage();
 void KeepSlab();
 void LeaveCacheFull();
 void FreeMuch();
+void LeaveOneInEach();
+void UseUpListOfPurged();
+void UseUpHeadOfPurged();
+void HoldOneOfPurged();
+void FreeManyInPurged();
+void GrowBesideIdle();
 void HoldFirstHeaps();
 void LoseOneOfFirstHeaps();
 void FreeToIdleHeap();

@@ -17,7 +17,7 @@ class Sums:
         self.owners = {}  # by address of a heap: slabs, their bytes, bytes in use
         self.bytes = {"dirty": 0, "clean": 0, "unmapped": 0, "span": 0, "own": 0, "kept": 0,
                       "slab": 0}
-        self.spans = self.free_blocks = self.uncarved = self.tails = 0
+        self.spans = self.free_blocks = self.left_out = self.uncarved = self.tails = 0
         self.arenas = []
         for arena in heap.arenas:
             runs = []
@@ -35,7 +35,8 @@ class Sums:
             sums = self.classes.setdefault(run.size, [0] * 5)
             for i, value in enumerate((1, run.capacity, run.carved, run.blocks, run.drained)):
                 sums[i] += value
-            self.free_blocks += (run.carved - run.blocks) * run.size
+            self.free_blocks += (run.carved - run.blocks - run.left_out) * run.size
+            self.left_out += run.left_out * run.size
             self.uncarved += (run.capacity - run.carved) * run.size
             self.tails += size - run.capacity * run.size
             owner = self.owners.setdefault(run.owner, [0] * 3)
@@ -53,7 +54,8 @@ def note(runs, units, run):
     """Adds to the list of an arena's runs. Neighbours that are free are one."""
     name = name_of(run)
     if name == "slab":
-        runs.append([name, units, run.size, run.blocks, run.carved, run.capacity])
+        runs.append([name, units, run.size, run.blocks, run.carved, run.capacity,
+                     run.left_out])
     elif isinstance(run, Run):
         runs.append([name, units])
     else:
@@ -149,8 +151,8 @@ def count(heap, occasion="seen from outside"):
             "slabs": sums.bytes["slab"], "spans": sums.bytes["span"],
             "resident": resident(heap)},
         "waste": {
-            "away": away, "free_blocks": sums.free_blocks, "uncarved": sums.uncarved,
-            "tails": sums.tails, "kept": sums.bytes["kept"], "heaps": sums.bytes["own"],
+            "away": away, "free_blocks": sums.free_blocks, "left_out": sums.left_out,
+            "uncarved": sums.uncarved, "tails": sums.tails, "kept": sums.bytes["kept"], "heaps": sums.bytes["own"],
             "dirty": sums.bytes[DIRTY], "clean": sums.bytes[CLEAN]},
         "counts": {
             "heaps": len(heaps), "held_heaps": sum(h["held"] for h in heaps),

@@ -9,6 +9,7 @@ from aomalloc.layout import SYMBOL, Layout
 FREE, SLAB, INTERIOR, SPAN, OWN = range(5)  # kinds of runs that are in use
 DIRTY, CLEAN, UNMAPPED = "dirty", "clean", "unmapped"  # units that are not
 GRANULE = 16
+PAGE = 4096
 CHUNK = 64  # units, one word of bits
 ALL_ONES = (1 << 64) - 1
 ADDRESS = (1 << 48) - 1
@@ -26,19 +27,31 @@ class Run:
     """The descriptor of a unit."""
 
     __slots__ = ("owner", "units", "size", "capacity", "kind", "free", "blocks", "carved",
-                 "drained")
+                 "purged", "left_out", "drained")
 
     def __init__(self, fields):
         (self.owner, self.units, granules, self.capacity, self.kind, self.free,
-         used, beyond, self.carved, self.drained) = fields
+         used, beyond, self.carved, self.purged, self.drained) = fields
         self.size = granules * GRANULE
         self.blocks = min(max(used + beyond, 0), self.carved)
+        self.left_out = 0
 
     def fit_to(self, size):
         """No count is more than what fits into so many bytes."""
         self.capacity = min(self.capacity, size // self.size) if self.size else 0
         self.carved = min(self.carved, self.capacity)
         self.blocks = min(self.blocks, self.carved)
+        if self.purged and self.size:
+            count = sum(self.first_of(page + 1) - self.first_of(page) for page in range(16)
+                        if self.is_purged(page))
+            self.left_out = min(count, self.carved - self.blocks)
+
+    def is_purged(self, page):
+        return self.purged >> page & 1
+
+    def first_of(self, page):
+        """The index of the first block that begins in a page of the slab, or behind it."""
+        return min(-(-page * PAGE // self.size), self.capacity)
 
 
 class Arena:
@@ -323,6 +336,8 @@ class Heap:
         text += f", heap {run.owner:#x}: "
         if index >= run.carved:
             return text + "never allocated"
+        if run.is_purged((block - start) // PAGE):
+            return text + "free, its memory was given back"
         if block in self.chain(run.free, run.capacity):
             return text + "free"
         for freed, where in self.away():

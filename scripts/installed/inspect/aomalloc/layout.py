@@ -3,7 +3,7 @@
 import struct
 
 SYMBOL = "aomalloc_layout"
-VERSION = 5
+VERSION = 6
 # In the order of preload/layout.cc, behind the version.
 POINTERS = """
     static_arena static_rest mapped_arenas first_heaps registry secret nested_entries
@@ -13,7 +13,7 @@ WORDS = """
     arena_base arena_shift arena_table arena_used arena_dirty arena_accessible
     arena_growth growth_mapped growth_first
     run_bytes run_owner run_units run_granules run_capacity run_kind
-    run_free run_used run_beyond run_carved run_drained
+    run_free run_used run_beyond run_carved run_purged run_drained
     heap_bytes heap_holder heap_next heap_draining heap_remote
     heap_kept kept_bytes heap_lanes lane_bytes num_lanes
     block_link hardened heap_quarantine quarantine_blocks
@@ -24,7 +24,7 @@ WORDS = """
 # The library's types of these fields (core/arena/run.h), for struct.
 RUN_FIELDS = {
     "owner": "Q", "units": "I", "granules": "H", "capacity": "H", "kind": "B", "free": "Q",
-    "used": "i", "beyond": "h", "carved": "H", "drained": "Q",
+    "used": "i", "beyond": "h", "carved": "H", "purged": "H", "drained": "Q",
 }
 MOST_CLASSES = 1024
 MOST_BYTES = 1 << 20  # of a heap or a descriptor

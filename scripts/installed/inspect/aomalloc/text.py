@@ -54,6 +54,7 @@ def report(figures):
     for name, value in (("live blocks", memory["live"]),
                         ("freed elsewhere, on their way home", waste["away"]),
                         ("free blocks in slabs", waste["free_blocks"]),
+                        ("the same, memory given back", waste["left_out"]),
                         ("never used in slabs", waste["uncarved"]),
                         ("too little for a block in slabs", waste["tails"]),
                         ("kept for the next slabs and spans", waste["kept"]),

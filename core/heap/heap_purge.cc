@@ -1,0 +1,129 @@
+// Heaps: how free pages inside of their slabs are purged.
+#include "core/arena/memory.h"
+#include "core/arena/purge.h"
+#include "core/base/os_memory.h"
+#include "core/heap/heap.h"
+#include "core/heap/mending.h"
+#include "core/heap/slab_pages.h"
+
+namespace aomalloc {
+namespace {
+
+// While a heap grows, it purges pages of slabs that lie idle: each time that it
+// takes a slab of fresh memory, it looks at so many slabs at most, and purges
+// pages of so many. So this costs little beside the page faults of the new
+// slab.
+constexpr int kLooks = 16;
+constexpr int kPurges = 2;
+// A slab lies idle if as many blocks are in use as when the heap last looked,
+// and it has taken so many slabs of fresh memory since.
+constexpr uint32_t kPatience = 32;
+// Fewer pages are not worth the system call.
+constexpr size_t kFewestPages = 4;
+
+}  // namespace
+
+// Puts a slab that is on no list among those that are set aside.
+void Heap::SetAside(Run* slab) {
+  Run* first = aside_[slab->size_class];
+  slab->listed = true;
+  slab->prev = nullptr;
+  slab->next = first;
+  if (first != nullptr) first->prev = slab;
+  aside_[slab->size_class] = slab;
+}
+
+// Makes a slab that was set aside the head of its class, which has none. False
+// if there is none.
+bool Heap::Readmit(SizeClass size_class) {
+  Run* slab = aside_[size_class];
+  if (slab == nullptr) return false;
+  Unlink(slab);
+  Link(slab);
+  return true;
+}
+
+// Purges the free pages of a listed slab, and sets it aside, unless it is the
+// head. False if nothing is done. If the caller does not insist, there must be
+// some pages, and a huge page is broken only if it is mostly free.
+bool Heap::PurgeSlab(Run* slab, bool insists) {
+  if (!memory::IsMapped(slab)) return false;
+  const slab::Pages pages = slab::FreePages(slab);
+  const size_t fewest = insists ? 1 : kFewestPages;
+  if (slab::CountPages(pages) < fewest ||
+      !memory::MayPurgeParts(slab, insists)) {
+    return false;
+  }
+  slab::LeaveOut(slab, pages);
+  for (uint32_t left = pages; left != 0;) {
+    const int first = __builtin_ctz(left);
+    const int count = __builtin_ctz(~(left >> first));
+    memory::PurgePart(
+        slab->base + static_cast<size_t>(first) * slab::kPageBytes,
+        static_cast<size_t>(count) * slab::kPageBytes);
+    left &= left + (1u << first);
+  }
+  if (slab->purged_pages != 0 && slab != head_[slab->size_class]) {
+    Unlink(slab);
+    SetAside(slab);
+  }
+  return true;
+}
+
+bool Heap::PurgeList(Run* first) {
+  bool purged = false;
+  Run* next;
+  for (Run* slab = first; slab != nullptr; slab = next) {
+    next = slab->next;
+    purged |= PurgeSlab(slab, /*insists=*/true);
+  }
+  return purged;
+}
+
+bool Heap::PurgePages() {
+  if (os::PageSize() != slab::kPageBytes) return false;
+  Mending mending(&mending_);
+  bool purged = false;
+  for (int i = 0; i < kNumClasses; ++i) {
+    // Those that were set aside before come first.
+    purged |= PurgeList(aside_[i]);
+    if (head_[i] != &no_slab_) purged |= PurgeList(head_[i]);
+  }
+  return purged;
+}
+
+// Goes round all slabs that are listed, and not set aside. Null if it comes to
+// the next class, which may have none.
+Run* Heap::NextToLookAt() {
+  Run* slab = look_at_;
+  if (slab != nullptr) {
+    look_at_ = slab->next;
+    return slab;
+  }
+  look_in_ = static_cast<SizeClass>((look_in_ + 1) % kNumClasses);
+  // The head is in use.
+  if (head_[look_in_] != &no_slab_) look_at_ = head_[look_in_]->next;
+  return nullptr;
+}
+
+void Heap::PurgeIdle() {
+  if (os::PageSize() != slab::kPageBytes || purge::IsTold()) return;
+  int purges = kPurges;
+  for (int looks = kLooks; looks > 0 && purges > 0; --looks) {
+    Run* slab = NextToLookAt();
+    if (slab == nullptr || slab == head_[slab->size_class] ||
+        !slab::IsSparse(slab)) {
+      continue;
+    }
+    const auto in_use = static_cast<uint16_t>(slab::InUse(slab));
+    if (slab->seen_in_use != in_use) {
+      slab->seen_in_use = in_use;
+      slab->seen_at = grown_;
+    } else if (grown_ - slab->seen_at >= kPatience) {
+      slab->seen_at = grown_;
+      if (PurgeSlab(slab, /*insists=*/false)) --purges;
+    }
+  }
+}
+
+}  // namespace aomalloc
