@@ -13,6 +13,7 @@
 #include "core/neighbour.h"
 #include "core/report/statistics.h"
 #include "core/samples.h"
+#include "core/thread/visits.h"
 
 namespace aomalloc {
 
@@ -27,7 +28,7 @@ auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
   if (result == nullptr) {
     hardened_spans::EndQuarantine();
-    thread::TrimHeaps();
+    visits::TrimAll();
     result = attempt();
   }
   return result;
@@ -56,8 +57,7 @@ char* TakeKept(size_t size) {
   if (Unlikely(heap == nullptr)) {
     heap = thread::ClaimHeap(frame);  // it will keep the run
     if (heap == nullptr) return nullptr;
-  } else if (Unlikely(!heap->claim.Claim(frame))) {
-    frame.Erase();
+  } else if (!thread::ClaimHeld(heap, frame)) {
     return nullptr;
   }
   Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
@@ -72,10 +72,7 @@ bool Keep(Run* run) {
   Heap* heap = thread::current;
   if (run->units > RunCache::kMaxUnits || heap == nullptr) return false;
   const ClaimFrame frame;
-  if (!heap->claim.Claim(frame)) {
-    frame.Erase();
-    return false;
-  }
+  if (!thread::ClaimHeld(heap, frame)) return false;
   const bool kept = heap->runs(memory::IsMapped(run)).Keep(run);
   heap->claim.Release();
   return kept;
@@ -161,7 +158,7 @@ Block* TryBlock(size_t size) {
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
     // Before new memory is taken, some may come back.
-    thread::DrainIdleHeap(frame);
+    visits::DrainNext(frame, heap);
     block = heap->Grow(size_class);
     statistics::NoteGrowth();
   }
@@ -292,7 +289,7 @@ void* AllocateSlow(size_t size) {
   const auto attempt = [&] { return TryBlock(size); };
   Block* block = WithReclaim(attempt);
   if (block == nullptr) {
-    thread::RaidHeaps();
+    visits::RaidAll();
     block = attempt();
   }
   return OrNoMemory(block);
@@ -326,7 +323,7 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
     heap->Free(run, block);
   } else {
     Heap* crowded = heap->FreeForeign(owner, run, block);
-    if (Unlikely(crowded != nullptr)) thread::Relieve(crowded, frame);
+    if (Unlikely(crowded != nullptr)) visits::Relieve(crowded, frame, heap);
   }
   thread::Unclaim(heap, frame);
 }
@@ -340,7 +337,7 @@ void OnZeroSlow(Run* slab) {
     return;
   }
   const ClaimFrame frame;
-  if (!heap->claim.Claim(frame)) return frame.Erase();
+  if (!thread::ClaimHeld(heap, frame)) return heap->NoteMissedZero();
   if (OwnerOf(slab) == heap && slab->list.used <= 0) {
     heap->OnZero(slab);
   }
@@ -416,7 +413,7 @@ size_t UsableSize(const void* ptr, const char* call) {
 
 bool Trim(size_t keep) {
   hardened_spans::EndQuarantine();
-  thread::TrimHeaps();
+  visits::TrimAll();
   return memory::MmapEnabled() && memory::Trim(keep);
 }
 
@@ -425,7 +422,7 @@ bool HeapsAreValid() {
   for (Heap* heap = thread::Registry(); heap != nullptr;
        heap = thread::Next(heap)) {
     if (LoadRelaxed(&heap->holder) != thread::ThisThread()) continue;
-    if (!heap->claim.Claim(frame)) return false;
+    if (!thread::ClaimHeld(heap, frame)) return false;
     const bool valid = heap->IsValid();
     heap->claim.Release();
     if (!valid) return false;

@@ -238,6 +238,7 @@ alignas(kStaticUnitBytes) char static_array[kArrayUnits * kStaticUnitBytes];
 Run static_table[kArrayUnits];
 
 void EnableMmap() {
+  if (!MmapEnabled()) os::PrepareBarrier();
   StoreRelaxed(&mmap_enabled, 1);
   if (!ceiling::IsSet()) StoreRelaxed(&plenty, 1);
 }

@@ -1,10 +1,12 @@
 // Claims: how a thread and its own signal handlers share one heap.
 //
-// Who touches what: only the heap's thread and its handlers touch the word, so
-// what is needed is an operation that cannot be split by a signal, not one that
-// is ordered against other processors. A claim word is 0 when no operation
-// works on the heap. An operation writes the tag of its own frame into the
-// word, works with plain loads and stores, and writes 0 back.
+// Who touches what: the heap's thread and its handlers touch the word. So what
+// is needed is an operation that cannot be split by a signal, not one that is
+// ordered against other processors. An operation of another thread may visit
+// the heap. remote_claim.h says how it claims the heap, although its thread
+// goes about it as follows, and what it leaves in the word. A claim word is 0
+// when no operation works on the heap. An operation writes the tag of its own
+// frame into the word, works with plain loads and stores, and writes 0 back.
 //
 // On x86-64 the tag is written by an add without lock prefix, followed by a
 // comparison of the sum with the tag. (Measured on Zen 4: a pair of malloc and
@@ -87,6 +89,19 @@ class alignas(16) ClaimFrame {
 
 class ClaimWord {
  public:
+  // The low bits of a remote claim's tag. It is above what counts the tags of
+  // frames: as long as fewer than eight contexts add theirs at a time, a sum
+  // has this bit if, and only if, a remote claim is part of it.
+  static constexpr AO_t kRemote = 8;
+  // True if the word is the tag of a remote claim, and no sum. The rest of it
+  // is the address of a heap, which is a multiple of 64, and a number.
+  static bool IsRemote(AO_t word) { return (word & 63) == kRemote; }
+
+  // Claims the heap for an operation of another thread, if the word is `seen`.
+  // Full: who sees the tag sees the visit that was noted before, and the caller
+  // looks at nothing of the heap before.
+  bool ClaimRemotely(AO_t seen, AO_t tag) { return CasFull(&word_, seen, tag); }
+
   // Takes the claim for `frame`. False if it is taken. A signal cannot split
   // this. An interrupted claimant and the contexts nested in it see one
   // another's tags whole.

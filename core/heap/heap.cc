@@ -344,7 +344,9 @@ void Heap::Repair() {
   mapped_runs_.Recount();
   static_runs_.Recount();
   inbox_.Repair();
-  if (!mending_) return;
+  if (!mending_ && missed_zero_ == 0) return;
+  Commit(&mending_, true);
+  StoreRelaxed(&missed_zero_, 0);
   RebuildLists();
   CompilerBarrier();
   mending_ = false;

@@ -131,6 +131,11 @@ class alignas(64) Heap : public Owner {
   // not prepared yet.
   bool IsValid() const;
 
+  // To be called without the claim, by the heap's thread, when OnZero could not
+  // be called because an operation of another thread has claimed the heap: then
+  // Repair sees to the slab.
+  void NoteMissedZero() { StoreRelaxed(&missed_zero_, 1); }
+
   // --- For reports, at any time and without the claim (Glance).
 
   // The number of remote frees that came home to slabs of this class. Only
@@ -140,6 +145,8 @@ class alignas(64) Heap : public Owner {
   // The bytes of other heaps' blocks that this heap took from their inboxes.
   size_t raided_bytes() const { return Glance(raided_bytes_); }
   const ForeignBlocks& foreign() const { return foreign_; }
+  // True if there are kept runs of mapped memory.
+  bool KeepsRuns() const { return mapped_runs_.KeepsAny(); }
   // The bytes of blocks that wait in rations.
   size_t RationBytes() const {
     const Sampler* sampler = Glance(sampler_);
@@ -183,7 +190,8 @@ class alignas(64) Heap : public Owner {
 
   // Not on the cache line of the inbox, which other threads write.
   alignas(64) bool prepared_ = false;
-  bool mending_ = false;  // the lists below are being changed
+  bool mending_ = false;        // the lists below are being changed
+  AtomicWord missed_zero_ = 0;  // not 0: a slab may be empty, and not listed
   // The lists that malloc pops from, by class: the list of head_, the kept
   // blocks of other heaps, or a ration of either.
   FreeList* serving_[kNumClasses] = {};

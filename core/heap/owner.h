@@ -35,7 +35,7 @@ class Owner : public Holder {
   bool HasRemote() const { return !inbox_.IsEmpty(); }
 
   // True if so much waits that whoever sends more should see to it
-  // (thread::Relieve). A hint.
+  // (visits::Relieve). A hint.
   bool IsCrowded() const { return WaitingBytes() >= kCrowd; }
   size_t WaitingBytes() const { return inbox_.WaitingBytes(); }
 

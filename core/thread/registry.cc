@@ -4,6 +4,7 @@
 
 #include "core/arena/memory.h"
 #include "core/thread/liveness.h"
+#include "core/thread/remote_claim.h"
 
 namespace aomalloc::thread {
 namespace {
@@ -97,13 +98,14 @@ bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame) {
   // Acquire, here too: the claim that is looked at next is no older.
   if (LoadAcquire(&heap->holder) != 0) return false;
   const AO_t seen = heap->claim.Peek();
+  if (remote_claim::IsUnderWay(heap, seen)) return false;
   // Acquire: we continue what the last holder did before its release.
   if (!CasAcquire(&heap->holder, 0, token)) return false;
   // The last holder has released the heap, but not ended its claim yet. Its
   // work is done. But a handler of ours may have had a frame in that place, and
   // be abandoned.
   if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
-    heap->Repair();
+    remote_claim::Repair(heap);
     heap->claim.Release();
   }
   return true;
@@ -126,6 +128,7 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
       // never come here.
       return AcquireIdle(heap, token, frame) ? Look::kFound : Look::kGoOn;
     }
+    if (remote_claim::IsUnderWay(heap, heap->claim.Peek())) return Look::kGoOn;
     if (asked++ == kMostAsked) return Look::kGiveUp;
     // Acquire: if this is the generation under which a living thread has
     // recorded a new id, `holder` has changed for us, too.
@@ -149,12 +152,14 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
     // Taken over while no handler of ours can claim the heap: a claim that is
     // seen later may be a handler's.
     const AO_t seen = heap->claim.Peek();
-    const bool taken_over = seen != 0 && heap->claim.TakeOver(seen, frame);
+    const bool taken_over = seen != 0 &&
+                            !remote_claim::IsUnderWay(heap, seen) &&
+                            heap->claim.TakeOver(seen, frame);
     // Full, but acquire would do. It fails in the child of a handler's fork, if
     // another thread has found our old id.
     const bool is_ours = CasFull(&heap->holder, nobody, token);
     if (taken_over) {
-      if (is_ours) heap->Repair();
+      if (is_ours) remote_claim::Repair(heap);
       heap->claim.ReleaseIf(frame);
     }
     return is_ours ? Look::kFound : Look::kGoOn;

@@ -7,12 +7,12 @@
 #include "core/base/os.h"
 #include "core/thread/liveness.h"
 #include "core/thread/registry.h"
+#include "core/thread/remote_claim.h"
 
 namespace aomalloc::thread {
 namespace {
 
-AtomicWord idle_cursor = 0;  // Heap* to look at next, or 0
-AtomicWord exit_key = 0;     // pthread_key_t + 1, or 0
+AtomicWord exit_key = 0;  // pthread_key_t + 1, or 0
 
 // What ThisThread returns; 0 until its first call. And the generation
 // (liveness.h) under which the id in it was recorded.
@@ -96,9 +96,14 @@ bool Claim(Heap* heap, const ClaimFrame& frame) {
   return true;
 }
 
-// Takes over an abandoned claim. The heap is not repaired yet.
+// Takes over an abandoned claim, or that of a visit which has ended. The heap
+// is not repaired yet.
 bool TakeOver(Heap* heap, const ClaimFrame& frame) {
   AO_t seen = heap->claim.Peek();
+  if (ClaimWord::IsRemote(seen)) {
+    return !remote_claim::IsUnderWay(heap, seen) &&
+           heap->claim.TakeOver(seen, frame);
+  }
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
   seen = heap->claim.Mark(seen);
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
@@ -110,7 +115,7 @@ bool TakeOver(Heap* heap, const ClaimFrame& frame) {
 bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
   if (Claim(heap, frame)) return true;
   if (!TakeOver(heap, frame)) return false;
-  heap->Repair();
+  remote_claim::Repair(heap);
   return true;
 }
 
@@ -148,7 +153,7 @@ bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
     return false;
   }
   const bool is_still_held = IsHeld(heap);
-  is_still_held ? heap->Repair() : heap->claim.ReleaseIf(frame);
+  is_still_held ? remote_claim::Repair(heap) : heap->claim.ReleaseIf(frame);
   return is_still_held;
 }
 
@@ -303,49 +308,27 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   heap->claim.ReleaseIf(frame);
 }
 
-// Drains a heap that no thread holds. Its empty slabs stay for its next holder,
-// or if `trims` go back.
-void Visit(Heap* heap, const ClaimFrame& frame, bool trims) {
-  const Unlisted counted;
-  if (!ClaimIdle(heap, frame)) return;
-  trims ? heap->Trim() : heap->Drain();
-  Release(heap, frame);
-}
-
 // Releases a heap at the end of the thread that holds it.
 void ReleaseHeld(Heap* heap) {
   const ClaimFrame frame;
-  while (!Claim(heap, frame)) {
-    // The thread ends, so the operation that claimed it will not resume.
+  bool is_claimed;
+  while (!(is_claimed = Claim(heap, frame))) {
     const AO_t seen = heap->claim.Peek();
-    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
-      heap->Repair();
+    // The visitor need not come back soon. It leaves the heap in order.
+    if (remote_claim::IsUnderWay(heap, seen)) break;
+    // The thread ends, so the operation that claimed it will not resume.
+    is_claimed = seen != 0 && heap->claim.TakeOver(seen, frame);
+    if (is_claimed) {
+      remote_claim::Repair(heap);
       break;
     }
   }
-  heap->Trim();
-  AOMALLOC_CHECK(heap->IsValid());
+  if (is_claimed) {
+    heap->Trim();
+    AOMALLOC_CHECK(heap->IsValid());
+  }
   Release(heap, frame);
   NoteFree(heap);
-}
-
-// Calls `visit` with each heap that this thread holds or that no thread holds.
-// The heap is claimed meanwhile. Heaps in use are left out.
-template <typename Visit>
-void ForEachReachable(Visit visit) {
-  const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    if (IsHeld(heap)) {
-      if (!ClaimIfHeld(heap, frame)) continue;
-      visit(heap);
-      heap->claim.Release();
-    } else {
-      const Unlisted counted;
-      if (!ClaimIdle(heap, frame)) continue;
-      visit(heap);
-      Release(heap, frame);
-    }
-  }
 }
 
 // Claims a heap that nobody held: for an operation of a thread that ends. If it
@@ -440,6 +423,39 @@ void Unclaim(Heap* heap, const ClaimFrame& frame) {
   }
 }
 
+bool TakeBack(Heap* heap, const ClaimFrame& frame) {
+  if (ClaimWord::IsRemote(heap->claim.Peek()) && TakeOver(heap, frame)) {
+    remote_claim::Repair(heap);
+    return true;
+  }
+  frame.Erase();
+  return false;
+}
+
+Visit::Visit(Heap* heap, const ClaimFrame& frame, Heap* from)
+    : heap_(heap), frame_(frame), from_(from) {
+  if (IsHeld(heap)) {
+    if (ClaimIfHeld(heap, frame)) kind_ = Kind::kHeld;
+  } else if (LoadRelaxed(&heap->holder) == 0) {
+    Unlisted::Count(1);
+    if (ClaimIdle(heap, frame)) {
+      kind_ = Kind::kIdle;
+    } else {
+      Unlisted::Count(~AO_t{0});
+    }
+  } else if (from != nullptr && remote_claim::Begin(from, heap)) {
+    kind_ = Kind::kRemote;
+  }
+}
+
+Visit::~Visit() {
+  if (kind_ == Kind::kHeld) heap_->claim.Release();
+  if (kind_ == Kind::kRemote) remote_claim::End(from_);
+  if (kind_ != Kind::kIdle) return;
+  Release(heap_, frame_);
+  Unlisted::Count(~AO_t{0});
+}
+
 Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   constexpr uint8_t kMany = 200;
   if (frees_without_heap < kMany) {
@@ -448,36 +464,6 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   }
   frees_without_heap = 0;
   return ClaimHeap(frame);
-}
-
-void Relieve(Heap* heap, const ClaimFrame& frame) {
-  Visit(heap, frame, /*trims=*/true);
-}
-
-void DrainIdleHeap(const ClaimFrame& frame) {
-  // Acquire, with the release below: the heap is there for us as it was for the
-  // thread that found it in the registry.
-  Heap* heap = AsHeap(LoadAcquire(&idle_cursor));
-  if (heap == nullptr) heap = Registry();
-  StoreRelease(&idle_cursor, reinterpret_cast<AO_t>(Next(heap)));
-  if (heap->HasRemote()) Visit(heap, frame, /*trims=*/false);
-}
-
-void RaidHeaps() {
-  const ClaimFrame frame;
-  Heap* heap = ClaimHeap(frame);
-  if (heap == nullptr) return;
-  for (Heap* victim = Registry(); victim != nullptr; victim = Next(victim)) {
-    if (victim != heap && victim->HasRemote()) heap->Raid(victim);
-  }
-  Unclaim(heap, frame);
-}
-
-void TrimHeaps() {
-  RecordId();
-  // In two rounds: what one heap sends home, another one finds there.
-  ForEachReachable([](Heap* heap) { heap->SendForeign(); });
-  ForEachReachable([](Heap* heap) { heap->Trim(); });
 }
 
 void ReleaseHeaps() {

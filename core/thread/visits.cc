@@ -1,0 +1,89 @@
+#include "core/thread/visits.h"
+
+#include "core/thread/registry.h"
+#include "core/thread/thread.h"
+
+namespace aomalloc::visits {
+namespace {
+
+using thread::Next;
+using thread::Registry;
+using thread::Visit;
+
+AtomicWord cursor = 0;  // Heap* to look at next, or 0
+
+// What waits for a thread that sleeps.
+constexpr size_t kAsleep = size_t{1} << 20;
+
+bool IsHeld(const Heap* heap) { return LoadRelaxed(&heap->holder) != 0; }
+
+// A heap that nobody holds is trimmed. Of a sleeping thread's heap only what
+// was freed goes: the thread will want the slabs at hand again.
+void Drain(Heap* heap, const ClaimFrame& frame, Heap* from) {
+  const Visit visit(heap, frame, from);
+  if (!visit) return;
+  if (visit.is_remote()) {
+    heap->Drain();
+    heap->runs(/*mapped=*/true).GiveUp();
+  } else {
+    heap->Trim();
+  }
+}
+
+// Calls `act` with `from`, which the caller has claimed, and with all heaps
+// that can be visited from there: of those that other threads hold, only where
+// `is_due` says so, as each takes a barrier.
+template <typename IsDue, typename Act>
+void ForEach(Heap* from, IsDue is_due, Act act) {
+  const ClaimFrame frame;
+  if (from != nullptr) act(from);
+  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
+    if (heap == from) continue;
+    const bool may_be_remote = from != nullptr && is_due(heap);
+    const Visit visit(heap, frame, may_be_remote ? from : nullptr);
+    if (visit) act(heap);
+  }
+}
+
+}  // namespace
+
+void Relieve(Heap* heap, const ClaimFrame& frame, Heap* from) {
+  if (IsHeld(heap) && heap->WaitingBytes() < kAsleep) return;
+  Drain(heap, frame, from);
+}
+
+void DrainNext(const ClaimFrame& frame, Heap* from) {
+  // Acquire, with the release below: the heap is there for us as it was for the
+  // thread that found it in the registry.
+  auto* heap = reinterpret_cast<Heap*>(LoadAcquire(&cursor));
+  if (heap == nullptr) heap = Registry();
+  StoreRelease(&cursor, reinterpret_cast<AO_t>(Next(heap)));
+  if (heap == from || !heap->HasRemote()) return;
+  if (IsHeld(heap) && heap->WaitingBytes() < kAsleep) return;
+  Drain(heap, frame, from);
+}
+
+void TrimAll() {
+  const ClaimFrame own;
+  Heap* from = thread::ClaimHeap(own);
+  // In two rounds: what one heap sends home, another one finds there.
+  ForEach(
+      from, [](Heap* heap) { return heap->foreign().Bytes() > 0; },
+      [](Heap* heap) { heap->SendForeign(); });
+  ForEach(
+      from, [](Heap* heap) { return heap->HasRemote() || heap->KeepsRuns(); },
+      [](Heap* heap) { heap->Trim(); });
+  if (from != nullptr) thread::Unclaim(from, own);
+}
+
+void RaidAll() {
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap == nullptr) return;
+  for (Heap* victim = Registry(); victim != nullptr; victim = Next(victim)) {
+    if (victim != heap && victim->HasRemote()) heap->Raid(victim);
+  }
+  thread::Unclaim(heap, frame);
+}
+
+}  // namespace aomalloc::visits
