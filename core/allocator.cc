@@ -223,6 +223,19 @@ void ReportNotLive(const Run* run, const void* ptr, bool is_free,
   Misuse(call, ptr, what);
 }
 
+// Sees to a slab of which Push has returned true; false if its heap could not
+// be claimed. The claim was released in between, so all is checked again: a
+// handler may have given the slab back since.
+bool OnZeroIn(Heap* heap, Run* slab) {
+  const ClaimFrame frame;
+  if (!thread::ClaimHeld(heap, frame)) return false;
+  if (OwnerOf(slab) == heap && slab->list.used <= 0) {
+    heap->OnZero(slab);
+  }
+  heap->claim.Release();
+  return true;
+}
+
 // Moves a large span to a larger place, with its pages if possible. Null when
 // there is no memory; then the span is as it was.
 void* MoveSpan(Run* run, size_t size) {
@@ -328,20 +341,17 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   thread::Unclaim(heap, frame);
 }
 
-// The claim was released in between, so all is checked again: a handler may
-// have given the slab back since.
 void OnZeroSlow(Run* slab) {
   // It need not be the current one any more.
   auto* heap = static_cast<Heap*>(OwnerOf(slab));
-  if (heap == nullptr || LoadRelaxed(&heap->holder) != thread::ThisThread()) {
+  if (heap == nullptr || LoadRelaxed(&heap->holder) != thread::ThisThread() ||
+      OnZeroIn(heap, slab)) {
     return;
   }
-  const ClaimFrame frame;
-  if (!thread::ClaimHeld(heap, frame)) return heap->NoteMissedZero();
-  if (OwnerOf(slab) == heap && slab->list.used <= 0) {
-    heap->OnZero(slab);
-  }
-  heap->claim.Release();
+  // Who takes the claim over that was in the way sees the note. If that was
+  // just before, the heap can be claimed now.
+  heap->NoteMissedZero(slab);
+  OnZeroIn(heap, slab);
 }
 
 void* AllocateZeroedSlow(size_t size) {

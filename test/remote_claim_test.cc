@@ -2,11 +2,17 @@
 #include "core/thread/remote_claim.h"
 
 #include <gtest/gtest.h>
+#include <linux/membarrier.h>
 #include <signal.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "core/allocator.h"
+#include "core/base/barrier.h"
 #include "core/thread/visits.h"
 #include "test/child.h"
+#include "test/heaps.h"
 #include "test/refuse.h"
 #include "test/sleeper.h"
 #include "test/step.h"
@@ -37,6 +43,7 @@ class Visitor {
     });
   }
   Heap* from() const { return from_; }
+  const ClaimFrame& frame() const { return frame_; }
   Sleeper* thread() { return &thread_; }
 
  private:
@@ -93,14 +100,31 @@ void TakeOwn(Owner* owner) {
   for (void* block : others) FreeBlock(block);
 }
 
+// True where a program plays the processor.
+bool IsEmulated() {
+  bool is_emulated = false;
+#if defined(__x86_64__)
+  unsigned most, b, c, d;
+  __cpuid(0x40000000, most, b, c, d);
+  is_emulated = memcmp(&b, "TCGT", sizeof(b)) == 0;
+#endif
+  return is_emulated;
+}
+
 class RemoteClaimTest : public testing::Test {
  protected:
   void SetUp() override {
     memory::EnableMmap();
     FreeBlock(Allocate(1));
+    if (IsEmulated()) GTEST_SKIP() << "an emulator may split instructions";
   }
   void TearDown() override { EXPECT_TRUE(HeapsAreValid()); }
 };
+
+TEST(BarrierTest, ThereIsOneUnlessInstructionsAreTranslated) {
+  memory::EnableMmap();
+  EXPECT_EQ(barrier::PassAll(), !IsEmulated());
+}
 
 TEST_F(RemoteClaimTest, TheHolderUsesAnotherHeapMeanwhile) {
   Owner owner;
@@ -135,6 +159,37 @@ TEST_F(RemoteClaimTest, OneVisitorAtATimeAndOneAfterAnother) {
       << "the tag of a visit that has ended";
   second.Leave();
   EXPECT_TRUE(owner.HasItsHeap());
+}
+
+TEST_F(RemoteClaimTest, NoTwoVisitsHaveTheSameTag) {
+  Owner owner;
+  Visitor visitor;
+  AO_t last = 0;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(visitor.Enter(owner.heap()));
+    EXPECT_NE(owner.heap()->claim.Peek(), last);
+    last = owner.heap()->claim.Peek();
+    EXPECT_TRUE(ClaimWord::IsRemote(last));
+    visitor.Leave();
+    EXPECT_FALSE(remote_claim::IsUnderWay(owner.heap(), last));
+  }
+  EXPECT_TRUE(owner.HasItsHeap());
+}
+
+TEST_F(RemoteClaimTest, NoPlaceForMoreVisitors) {
+  constexpr size_t kPlaces = 64;
+  std::vector<Heap> visited(kPlaces + 1);
+  std::vector<Heap> from(kPlaces + 1);
+  for (size_t i = 0; i < kPlaces; ++i) {
+    ASSERT_TRUE(remote_claim::Begin(&from[i], &visited[i])) << i;
+  }
+  EXPECT_FALSE(remote_claim::Begin(&from[kPlaces], &visited[kPlaces]));
+  EXPECT_EQ(visited[kPlaces].claim.Peek(), 0u);
+  for (size_t i = 0; i < kPlaces; ++i) remote_claim::End(&from[i]);
+  EXPECT_TRUE(remote_claim::Begin(&from[kPlaces], &visited[kPlaces]));
+  EXPECT_EQ(remote_claim::VisitorOf(&visited[kPlaces]), &from[kPlaces]);
+  remote_claim::End(&from[kPlaces]);
+  EXPECT_EQ(remote_claim::VisitorOf(&visited[kPlaces]), nullptr);
 }
 
 TEST_F(RemoteClaimTest, AHeapThatIsInUseIsLeftAlone) {
@@ -232,7 +287,15 @@ TEST_F(RemoteClaimTest, TheVisitorIsTornOffAnywhere) {
   EXPECT_GT(under_way, 10);
 }
 
-// A visitor vanishes: who takes over its heap ends the visit.
+// Has the thread allocate until it has asked for a visitor that vanished.
+void LookForVisitor(Owner* owner) {
+  owner->Do([] {
+    for (int i = 0; i < 40; ++i) FreeBlock(Allocate(40000));
+    TakeSlowPaths();
+  });
+}
+
+// A visitor vanishes: the thread whose heap it has visited ends the visit.
 TEST_F(RemoteClaimTest, TheVisitorVanishesAnywhere) {
   InChild([] {
     Owner owner;
@@ -255,14 +318,96 @@ TEST_F(RemoteClaimTest, TheVisitorVanishesAnywhere) {
       });
       under_way +=
           remote_claim::IsUnderWay(owner.heap(), owner.heap()->claim.Peek());
-      owner.Do([] {
-        for (int i = 0; i < 3; ++i) FreeBlock(Allocate(500));
-      });
-      TakeFromDead();
+      LookForVisitor(&owner);
       ASSERT_TRUE(owner.HasItsHeap()) << stop;
     }
     EXPECT_GT(under_way, 3);
   });
+}
+
+// The holder vanishes with a sum of tags in the word: its own, and that of a
+// visit that is under way.
+TEST_F(RemoteClaimTest, TheHolderVanishesWithASumInTheWord) {
+  InChild([] {
+    Visitor visitor;
+    TakeSlowPaths();
+    int sums = 0;
+    bool done = false;
+    for (int stop = 1; !done; ++stop) {
+      bool entered = false;
+      done = true;
+      Heap* heap = Vanish([&] {
+        TakeSlowPaths();
+        FreeBlock(Allocate(1000));
+        Heap* own = thread::current;
+        Stepper::Run([] { FreeBlock(Allocate(1000)); },
+                     [&](int n) {
+                       if (n == stop) {
+                         done = false;
+                         entered = visitor.Enter(own);
+                       }
+                       const AO_t word = own->claim.Peek();
+                       if (entered && (word & ClaimWord::kRemote) != 0 &&
+                           !ClaimWord::IsRemote(word)) {
+                         ++sums;
+                         syscall(SYS_exit, 0);
+                       }
+                     });
+      });
+      if (!entered) continue;
+      EXPECT_FALSE(thread::AcquireIdle(heap, kNobody, ClaimFrame()));
+      TakeFromDead();
+      EXPECT_FALSE(IsTaken(heap)) << "it is visited; " << stop;
+      visitor.Leave();
+      TakeFromDead();
+      ASSERT_TRUE(IsTaken(heap)) << stop;
+      EXPECT_TRUE(heap->IsValid());
+      StoreRelaxed(&heap->holder, 0);
+      if (sums > 0) break;
+    }
+    EXPECT_GT(sums, 0);
+  });
+}
+
+// The last block of a slab is freed, and before the slab is given back a
+// visitor comes. It is given back later.
+TEST_F(RemoteClaimTest, AnEmptySlabIsNotForgotten) {
+  Owner owner;
+  Visitor visitor;
+  bool done = false;
+  int entered = 0;
+  for (int stop = 1; !done; stop += Stepper::kStride) {
+    bool inside = false;
+    const aomalloc::Run* slab = nullptr;
+    done = true;
+    owner.Do([&] {
+      // All blocks of one slab, and more of the next ones.
+      std::vector<void*> blocks(8);
+      for (void*& block : blocks) block = Allocate(30000);
+      slab = memory::RunAt(blocks[2]);
+      void* last = nullptr;
+      for (void* block : blocks) {
+        if (memory::RunAt(block) != slab) continue;
+        if (last != nullptr) FreeBlock(last);
+        last = block;
+      }
+      Stepper::Run([&] { FreeBlock(last); },
+                   [&](int n) {
+                     if (n != stop) return;
+                     done = false;
+                     inside = visitor.Enter(owner.heap());
+                   });
+      if (inside) visitor.Leave();
+      entered += inside;
+      for (void* block : blocks) {
+        if (memory::RunAt(block) != slab) FreeBlock(block);
+      }
+    });
+    ASSERT_TRUE(owner.HasItsHeap()) << stop;
+    owner.Do([] { thread::current->Drain(); });
+    EXPECT_NE(OwnerOf(slab), owner.heap()) << "it is kept; " << stop;
+  }
+  EXPECT_GT(entered, 10);
 }
 
 #endif
@@ -309,6 +454,84 @@ TEST_F(RemoteClaimTest, AForkDuringAVisit) {
   EXPECT_TRUE(owner.HasItsHeap());
 }
 
+// The forking thread holds the heap that is visited. In the child the visitor
+// is gone.
+TEST_F(RemoteClaimTest, TheHolderForksDuringAVisit) {
+  Owner owner;
+  Visitor visitor;
+  ASSERT_TRUE(visitor.Enter(owner.heap()));
+  owner.Do([&] {
+    InChild([&] {
+      for (int i = 0; i < 40; ++i) FreeBlock(Allocate(40000));
+      TakeSlowPaths();
+      EXPECT_FALSE(
+          remote_claim::IsUnderWay(owner.heap(), owner.heap()->claim.Peek()));
+      FreeBlock(Allocate(3000));
+      EXPECT_EQ(thread::current, owner.heap());
+      EXPECT_TRUE(HeapsAreValid());
+    });
+  });
+  visitor.Leave();
+  EXPECT_TRUE(owner.HasItsHeap());
+}
+
+// The visitor forks. In the child it goes on, and the holder is gone.
+TEST_F(RemoteClaimTest, TheVisitorForksDuringAVisit) {
+  Owner owner;
+  Visitor visitor;
+  SendTo(&owner, visitor.thread());
+  ASSERT_TRUE(visitor.Enter(owner.heap()));
+  visitor.thread()->Do([&] {
+    InChild([&] {
+      owner.heap()->Drain();
+      EXPECT_FALSE(owner.heap()->HasRemote());
+      remote_claim::End(visitor.from());
+      thread::Unclaim(visitor.from(), visitor.frame());
+      TakeSlowPaths();
+      for (int i = 0; i < 2; ++i) TakeFromDead();
+      EXPECT_TRUE(IsTaken(owner.heap()));
+      EXPECT_TRUE(owner.heap()->IsValid());
+      EXPECT_TRUE(HeapsAreValid());
+    });
+  });
+  visitor.Leave();
+  EXPECT_TRUE(owner.HasItsHeap());
+}
+
+// If it vanished, nobody would find its visit.
+TEST_F(RemoteClaimTest, AThreadWhoseIdIsNotKnownVisitsNobody) {
+  for (const bool is_known : {true, false}) {
+    InChild([=] {
+      Owner owner;
+      Sleeper other;
+      SendTo(&owner, &other);
+      std::thread([&] {
+        if (!is_known) Refuse(SYS_gettid, EPERM);
+        TakeSlowPaths();
+        Trim();
+        EXPECT_EQ(owner.heap()->HasRemote(), !is_known);
+      }).join();
+    });
+  }
+}
+
+// Where nothing can be done, nobody asks again before as much has come.
+TEST_F(RemoteClaimTest, AVisitIsDueOnceForSoManyBytes) {
+  Owner owner;
+  Sleeper other;
+  constexpr size_t kBytes = 20480;  // of the class of 20000
+  static_assert(ClassSize(ClassOf(20000)) == kBytes);
+  Heap* heap = owner.heap();
+  EXPECT_FALSE(heap->IsVisitDue(2 * kBytes));
+  SendTo(&owner, &other);
+  EXPECT_FALSE(heap->IsVisitDue(2 * kBytes));
+  SendTo(&owner, &other);
+  EXPECT_TRUE(heap->IsVisitDue(kBytes));
+  EXPECT_FALSE(heap->IsVisitDue(kBytes));
+  SendTo(&owner, &other);
+  EXPECT_TRUE(heap->IsVisitDue(kBytes));
+}
+
 TEST_F(RemoteClaimTest, NoVisitsWithoutABarrier) {
   for (const int error : {0, EPERM, ENOSYS, EINVAL}) {
     InChild([=] {
@@ -322,6 +545,34 @@ TEST_F(RemoteClaimTest, NoVisitsWithoutABarrier) {
       EXPECT_TRUE(owner.heap()->HasRemote());
     });
   }
+}
+
+// Such a filter lets the other commands through, and what it swallows seems to
+// succeed.
+TEST_F(RemoteClaimTest, NoVisitsIfOnlyTheBarrierIsSwallowed) {
+  InChild([] {
+    Owner owner;
+    Visitor visitor;
+    ASSERT_TRUE(visitor.Enter(owner.heap()));
+    visitor.Leave();
+    std::thread([&] {  // a filter is one of a thread
+      RefuseIf(SYS_membarrier, 0, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0);
+      ASSERT_GT(syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0), 0);
+      ASSERT_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0),
+                0);
+      EXPECT_FALSE(barrier::PassAll());
+      TakeSlowPaths();
+      SendTo(&owner, visitor.thread());
+      Trim();
+      EXPECT_TRUE(owner.heap()->HasRemote());
+    })
+        .join();
+    EXPECT_TRUE(owner.HasItsHeap());
+    // Others have a barrier still.
+    EXPECT_TRUE(visitor.Enter(owner.heap()));
+    visitor.Leave();
+    EXPECT_TRUE(owner.HasItsHeap());
+  });
 }
 
 // A sandbox that traps calls has a handler for SIGSYS. It must not see one.

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <linux/membarrier.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -138,17 +137,6 @@ long Probe(size_t process, size_t thread) {
                  static_cast<long>(thread), 0);
 }
 
-// True if nobody handles SIGSYS. The kernel writes the answer, so a refusal
-// that looks like success is none.
-bool TrapsNoCall() {
-  KernelSigaction action{};
-  action.flags = ~0UL;
-  Syscall(SYS_rt_sigaction, SIGSYS, 0, AsLong(&action), kKernelSigsetBytes);
-  return action.handler == SIG_DFL && action.flags != ~0UL;
-}
-
-long MemoryBarrier(long command) { return Syscall(SYS_membarrier, command, 0); }
-
 size_t OrZero(long id) { return id > 0 ? static_cast<size_t>(id) : 0; }
 
 }  // namespace
@@ -184,22 +172,11 @@ bool HasRestartableSequences() {
          Syscall(SYS_rseq, kNowhere, bytes, 0, kWrongSignature) == -EINVAL;
 }
 
-void PrepareBarrier() {
-  if (TrapsNoCall()) {
-    MemoryBarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-  }
-}
-
-bool Barrier() {
-  if (!TrapsNoCall()) return false;
-  long error = MemoryBarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  if (error == -EPERM) {  // not prepared
-    MemoryBarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-    error = MemoryBarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-  }
-  // A filter may report success. Then it is likely to do so here, too.
-  return error == 0 && (MemoryBarrier(MEMBARRIER_CMD_QUERY) &
-                        MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
+bool TrapsNoCall() {
+  KernelSigaction action{};
+  action.flags = ~0UL;
+  Syscall(SYS_rt_sigaction, SIGSYS, 0, AsLong(&action), kKernelSigsetBytes);
+  return action.handler == SIG_DFL && action.flags != ~0UL;
 }
 
 void Mark(void* page) { *static_cast<volatile unsigned*>(page) = kMark; }

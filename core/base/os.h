@@ -42,13 +42,9 @@ bool HasRestartableSequences();
 void Mark(void* page);
 bool IsMarked(const void* page);
 
-// A memory barrier that all running threads of the process pass: what they have
-// stored before is visible after it. False if there was none. A filter may kill
-// the process for the call. One that traps it has a handler for SIGSYS: then
-// the call is not made. PrepareBarrier is to be called first, best while there
-// is one thread; later the kernel takes some milliseconds over it.
-void PrepareBarrier();
-bool Barrier();
+// True if nobody handles SIGSYS, as sandboxes do that trap calls. The kernel
+// writes the answer, so a refusal that looks like success is none.
+bool TrapsNoCall();
 
 // True if the 32 bits at `address`, a multiple of 4, are known not to be
 // `value`: they differ, or the address cannot be read.

@@ -132,9 +132,9 @@ class alignas(64) Heap : public Owner {
   bool IsValid() const;
 
   // To be called without the claim, by the heap's thread, when OnZero could not
-  // be called because an operation of another thread has claimed the heap: then
-  // Repair sees to the slab.
-  void NoteMissedZero() { StoreRelaxed(&missed_zero_, 1); }
+  // be called because the heap was claimed, maybe by an operation of another
+  // thread. Repair, which follows that one, sees to the slab.
+  void NoteMissedZero(Run* slab);
 
   // --- For reports, at any time and without the claim (Glance).
 
@@ -179,6 +179,7 @@ class alignas(64) Heap : public Owner {
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainTaken();
+  void OnMissedZero();
   void RebuildLists();
   void Relist(Run* slab);
 
@@ -187,11 +188,12 @@ class alignas(64) Heap : public Owner {
   static Run no_slab_;
 
   static constexpr uint8_t kFew = 4;
+  static constexpr AO_t kSeveral = 1;
 
   // Not on the cache line of the inbox, which other threads write.
   alignas(64) bool prepared_ = false;
   bool mending_ = false;        // the lists below are being changed
-  AtomicWord missed_zero_ = 0;  // not 0: a slab may be empty, and not listed
+  AtomicWord missed_zero_ = 0;  // Run* whose OnZero was missed; kSeveral; or 0
   // The lists that malloc pops from, by class: the list of head_, the kept
   // blocks of other heaps, or a ration of either.
   FreeList* serving_[kNumClasses] = {};

@@ -27,8 +27,6 @@ struct Holder {
   // That under which the id in `holder` was recorded, or an older one.
   AtomicWord generation = 0;
   ClaimWord claim;
-  // Which heap the operation that has claimed this one visits (remote_claim.h).
-  AtomicWord visit = 0;
   Heap* next_in_registry = nullptr;  // written before the heap is published
   Heap* next_held =
       nullptr;  // on the holder's list, which is the holder's alone

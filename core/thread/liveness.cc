@@ -86,6 +86,10 @@ void FirstHasRecorded(uint32_t generation, AO_t id) {
   CasFull(Process(), process, process | kFirstRecorded);
 }
 
+bool IsCurrent(uint32_t recorded) {
+  return recorded != 0 && GenerationOf(LoadRelaxed(Process())) == recorded;
+}
+
 AO_t ThreadId() { return os::ThreadId(); }
 
 bool IsDead(AO_t id, uint32_t generation) {

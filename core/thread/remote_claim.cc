@@ -1,35 +1,85 @@
 #include "core/thread/remote_claim.h"
 
-#include "core/arena/memory.h"
-#include "core/base/os.h"
+#include "core/base/barrier.h"
 
 namespace aomalloc::remote_claim {
 namespace {
 
-// In `visit`, beside the address of a heap.
-constexpr AO_t kInside = 1;
-constexpr AO_t kNumber = ~AO_t{0} << ClaimFrame::kFirstMark;
-static_assert(alignof(Heap) > (kInside | ClaimWord::kRemote));
+// How many operations of the process may visit heaps at a time.
+constexpr int kPlaces = 64;
 
-// Not 0 once the system has refused a barrier.
-AtomicWord is_refused;
+// A tag has kRemote (claim.h) in its lowest bits; above them the place of the
+// visitor, and the number of the visit. Numbers do not repeat: 2^54 visits, of
+// some microseconds each, take hundreds of years.
+constexpr int kFirstPlaceBit = 4;
+constexpr int kFirstNumberBit = 10;
+constexpr AO_t kOneVisit = AO_t{1} << kFirstNumberBit;
+constexpr AO_t kNumber = ~(kOneVisit - 1);
+static_assert(ClaimFrame::kTagMask >> kFirstPlaceBit == 0);
+static_assert(kPlaces << kFirstPlaceBit == kOneVisit);
 
-Heap* VisitedBy(AO_t visit) {
-  return reinterpret_cast<Heap*>(visit & ~(kNumber | kInside));
+// In `state`, beside the number of the visit.
+constexpr AO_t kUnderWay = 1;
+
+struct alignas(64) Place {
+  AtomicWord state = 0;    // the number of the last visit, and kUnderWay
+  AtomicWord heap = 0;     // Heap* that is visited then
+  Heap* inside = nullptr;  // the same, while the visitor may change it; or null
+};
+Place places[kPlaces];
+
+// Heap* from which the visitor in each place comes, or 0 if nobody is there.
+AtomicWord visitors[kPlaces];
+
+Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
+AO_t AsWord(const Heap* heap) { return reinterpret_cast<AO_t>(heap); }
+
+AO_t TagOf(int place, AO_t number) {
+  return number | static_cast<AO_t>(place) << kFirstPlaceBit |
+         ClaimWord::kRemote;
+}
+int PlaceOf(AO_t tag) {
+  return static_cast<int>(tag >> kFirstPlaceBit) & (kPlaces - 1);
 }
 
-// The tag of a visit for `from`.
-AO_t TagOf(const Heap* from, AO_t visit) {
-  return reinterpret_cast<AO_t>(from) | ClaimWord::kRemote | (visit & kNumber);
+// Takes a place for `from`; kPlaces if there is none.
+int TakePlace(const Heap* from) {
+  int place = 0;
+  // Acquire: the number is that of the last visit from there.
+  while (place < kPlaces && (LoadRelaxed(&visitors[place]) != 0 ||
+                             !CasAcquire(&visitors[place], 0, AsWord(from)))) {
+    ++place;
+  }
+  return place;
 }
 
-bool HasBarrier() {
-  return memory::MmapEnabled() && LoadRelaxed(&is_refused) == 0;
+// The place that `from` has; kPlaces if it has none.
+int FindPlace(const Heap* from) {
+  int place = 0;
+  while (place < kPlaces && LoadRelaxed(&visitors[place]) != AsWord(from)) {
+    ++place;
+  }
+  return place;
 }
 
-bool Barrier() {
-  if (os::Barrier()) return true;
-  StoreRelaxed(&is_refused, 1);
+void Leave(int place) {
+  Place* left = &places[place];
+  Commit<Heap*>(&left->inside, nullptr);
+  // Release: whoever sees that the visit has ended sees what was done there.
+  StoreRelease(&left->state, left->state & kNumber);
+  // Release: as TakePlace says.
+  StoreRelease(&visitors[place], 0);
+}
+
+// True if anybody visits `heap`.
+bool IsVisited(const Heap* heap) {
+  for (const Place& place : places) {
+    // Acquire: `heap` is that of this visit, or of a later one.
+    if ((LoadAcquire(&place.state) & kUnderWay) != 0 &&
+        LoadRelaxed(&place.heap) == AsWord(heap)) {
+      return true;
+    }
+  }
   return false;
 }
 
@@ -37,47 +87,51 @@ bool Barrier() {
 
 bool IsUnderWay(const Heap* heap, AO_t seen) {
   if ((seen & ClaimWord::kRemote) == 0) return false;
-  if (!ClaimWord::IsRemote(seen)) return true;  // a sum
-  const auto* from = reinterpret_cast<const Heap*>(ClaimFrame::Unmarked(seen) -
-                                                   ClaimWord::kRemote);
-  // Acquire: pairs with the release in End. This load cannot come before that
-  // of `seen`, on which its address depends; so it is no older than the tag.
-  const AO_t visit = LoadAcquire(&from->visit);
-  return VisitedBy(visit) == heap && TagOf(from, visit) == seen;
+  // A sum does not say which visit is part of it. While it is there, nobody
+  // begins another one.
+  if (!ClaimWord::IsRemote(seen)) return IsVisited(heap);
+  // Acquire: pairs with the release in Leave, and with that in Begin, which
+  // hands on what earlier visitors from this place have done.
+  return LoadAcquire(&places[PlaceOf(seen)].state) ==
+         ((seen & kNumber) | kUnderWay);
 }
 
-bool Begin(Heap* from, Heap* heap) {
-  if (!HasBarrier()) return false;
-  const AO_t seen = heap->claim.Peek();
+bool Begin(const Heap* from, Heap* heap) {
+  const AO_t seen = heap->claim.PeekForVisit();
   if (seen != 0 && (!ClaimWord::IsRemote(seen) || IsUnderWay(heap, seen))) {
     return false;
   }
-  const AO_t number = (from->visit & kNumber) + ~kNumber + 1;
-  const AO_t visit = number | reinterpret_cast<AO_t>(heap);
-  StoreRelaxed(&from->visit, visit);
-  const AO_t tag = TagOf(from, visit);
-  if (heap->claim.ClaimRemotely(seen, tag) && Barrier() &&
-      heap->claim.Peek() == tag) {
-    StoreRelaxed(&from->visit, visit | kInside);
-    CompilerBarrier();
-    return true;
+  const int taken = TakePlace(from);
+  if (taken == kPlaces) return false;
+  Place* place = &places[taken];
+  const AO_t number = (place->state & kNumber) + kOneVisit;
+  StoreRelaxed(&place->heap, AsWord(heap));
+  StoreRelease(&place->state, number | kUnderWay);
+  const AO_t tag = TagOf(taken, number);
+  const bool is_claimed = heap->claim.ClaimRemotely(seen, tag) &&
+                          barrier::PassAll() && heap->claim.Peek() == tag;
+  if (is_claimed) {
+    Commit(&place->inside, heap);
+  } else {
+    Leave(taken);
   }
-  End(from);
-  return false;
+  return is_claimed;
 }
 
-void End(Heap* from) {
-  // Release: whoever sees that the visit has ended sees what we did there.
-  StoreRelease(&from->visit, from->visit & kNumber);
+void End(const Heap* from) { Leave(FindPlace(from)); }
+
+Heap* VisitorOf(const Heap* heap) {
+  const AO_t seen = heap->claim.PeekForVisit();
+  if (!ClaimWord::IsRemote(seen) || !IsUnderWay(heap, seen)) return nullptr;
+  return AsHeap(LoadRelaxed(&visitors[PlaceOf(seen)]));
 }
 
 void Repair(Heap* heap) {
-  const AO_t visit = heap->visit;
-  Heap* visited = VisitedBy(visit);
-  if (visited != nullptr) {
-    // Before it was inside, the operation has changed nothing there.
-    if ((visit & kInside) != 0) visited->Repair();
-    End(heap);
+  const int place = FindPlace(heap);
+  if (place != kPlaces) {
+    Heap* visited = places[place].inside;
+    if (visited != nullptr) visited->Repair();
+    Leave(place);
   }
   heap->Repair();
 }

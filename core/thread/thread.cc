@@ -32,6 +32,9 @@ __thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
 
+// How often a heap of this thread was found visited by another one.
+__thread uint8_t visitors_met __attribute__((tls_model("initial-exec"))) = 0;
+
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
 
@@ -71,7 +74,8 @@ class Unlisted {
 // True if the claimant that left `seen` is certainly gone (claim.h).
 bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   const AO_t tag = ClaimFrame::Unmarked(seen);
-  // It was marked while it was free, or before it was undone.
+  // It was marked while it was free, or before it was undone; or Abandon says
+  // so.
   if (tag == 0) return true;
   if (!ClaimFrame::IsTag(tag)) return false;
   if (tag == frame.tag()) return true;  // our frame is in its place
@@ -99,7 +103,7 @@ bool Claim(Heap* heap, const ClaimFrame& frame) {
 // Takes over an abandoned claim, or that of a visit which has ended. The heap
 // is not repaired yet.
 bool TakeOver(Heap* heap, const ClaimFrame& frame) {
-  AO_t seen = heap->claim.Peek();
+  AO_t seen = heap->claim.PeekForVisit();
   if (ClaimWord::IsRemote(seen)) {
     return !remote_claim::IsUnderWay(heap, seen) &&
            heap->claim.TakeOver(seen, frame);
@@ -149,11 +153,16 @@ Heap* ClaimListed(const ClaimFrame& frame) {
 // was switched away from may be about to release it, after a visit.
 bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
   if (!IsHeld(heap)) return false;
-  if (!heap->claim.ClaimAmongThreads(frame) && !TakeOver(heap, frame)) {
-    return false;
-  }
+  const bool was_free = heap->claim.ClaimAmongThreads(frame);
+  if (!was_free && !TakeOver(heap, frame)) return false;
   const bool is_still_held = IsHeld(heap);
-  is_still_held ? remote_claim::Repair(heap) : heap->claim.ReleaseIf(frame);
+  if (is_still_held) {
+    remote_claim::Repair(heap);
+  } else if (was_free) {
+    heap->claim.ReleaseIf(frame);
+  } else {
+    heap->claim.Abandon(frame);
+  }
   return is_still_held;
 }
 
@@ -183,18 +192,19 @@ void Doubt(Heap* heap) {
 // Claims the heap that rests, if that is possible now, and makes it the current
 // one. A handler in between may have done so, and another heap rests since;
 // that one is found when operations are nested.
-Heap* ClaimResting(Heap* heap, const ClaimFrame& frame) {
-  if (!ClaimOrTakeOver(heap, frame)) return nullptr;
+bool ClaimResting(Heap* heap, const ClaimFrame& frame) {
+  if (!ClaimOrTakeOver(heap, frame)) return false;
   Heap* stand_in = current;
   resting = nullptr;
   current = heap;
   // What it has gathered would wait for long.
   const ClaimFrame second;
-  if (stand_in != nullptr && stand_in != heap && Claim(stand_in, second)) {
+  if (stand_in != nullptr && stand_in != heap &&
+      ClaimOrTakeOver(stand_in, second)) {
     stand_in->SendForeign();
     stand_in->claim.Release();
   }
-  return heap;
+  return true;
 }
 
 // Notes under which generation the id in a heap's `holder` was recorded.
@@ -291,6 +301,35 @@ void RecordId() {
   }
 }
 
+// True if this thread would be found, and its visits ended, if it vanished.
+bool WouldBeFound() {
+  RecordId();
+  return Holder::IdOf(ThisThread()) != 0 && liveness::IsCurrent(recorded);
+}
+
+// To be called when a heap could not be claimed: another thread that visits it
+// may have vanished. Then this thread takes that thread's heap, which ends the
+// visit.
+void VisitorIsDoubted(const Heap* heap, const ClaimFrame& frame) {
+  Heap* from = remote_claim::VisitorOf(heap);
+  if (from == nullptr || ending) return;
+  const Unlisted counted;
+  const AO_t with = ThisThread();
+  if (!AcquireDead(from, with, frame)) return;
+  from = WithNewToken(from, with);
+  if (from != nullptr) List(from);
+}
+
+// The same for a heap of this thread, which finds it so often. The kernel is
+// asked now and then.
+void DoubtVisitor(const Heap* heap, const ClaimFrame& frame) {
+  constexpr uint8_t kAsks = 8;
+  if (!ClaimWord::IsRemote(heap->claim.Peek()) || ++visitors_met % kAsks != 0) {
+    return;
+  }
+  VisitorIsDoubted(heap, frame);
+}
+
 // Gives up a heap that this thread holds and has claimed. The claim goes last:
 // until the heap is no longer ours, no handler may make it `current`. If we are
 // stopped in between, the next holder may have taken the claim over before we
@@ -313,7 +352,7 @@ void ReleaseHeld(Heap* heap) {
   const ClaimFrame frame;
   bool is_claimed;
   while (!(is_claimed = Claim(heap, frame))) {
-    const AO_t seen = heap->claim.Peek();
+    const AO_t seen = heap->claim.PeekForVisit();
     // The visitor need not come back soon. It leaves the heap in order.
     if (remote_claim::IsUnderWay(heap, seen)) break;
     // The thread ends, so the operation that claimed it will not resume.
@@ -382,15 +421,16 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
   RecordId();
   if (Unlikely(ending)) return ClaimAlone(frame);
   Heap* heap = resting;
-  if (Unlikely(heap != nullptr) &&
-      (heap = ClaimResting(heap, frame)) != nullptr) {
-    return heap;
+  if (Unlikely(heap != nullptr)) {
+    if (ClaimResting(heap, frame)) return heap;
+    DoubtVisitor(heap, frame);
   }
   heap = current;
   if (heap != nullptr) {
     if (ClaimOrTakeOver(heap, frame)) return heap;
     AddRelaxed(&nested_entries, 1);
     Doubt(heap);
+    DoubtVisitor(heap, frame);
   }
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.
@@ -443,8 +483,12 @@ Visit::Visit(Heap* heap, const ClaimFrame& frame, Heap* from)
     } else {
       Unlisted::Count(~AO_t{0});
     }
-  } else if (from != nullptr && remote_claim::Begin(from, heap)) {
-    kind_ = Kind::kRemote;
+  } else if (from != nullptr && memory::MmapEnabled() && WouldBeFound()) {
+    if (remote_claim::Begin(from, heap)) {
+      kind_ = Kind::kRemote;
+    } else {
+      VisitorIsDoubted(heap, frame);
+    }
   }
 }
 

@@ -12,19 +12,22 @@ using thread::Visit;
 
 AtomicWord cursor = 0;  // Heap* to look at next, or 0
 
-// What waits for a thread that sleeps.
+// What waits for a thread that sleeps; and what is worth a barrier to who has
+// asked for all.
 constexpr size_t kAsleep = size_t{1} << 20;
+constexpr size_t kWorthwhile = size_t{16} << 10;
 
 bool IsHeld(const Heap* heap) { return LoadRelaxed(&heap->holder) != 0; }
 
-// A heap that nobody holds is trimmed. Of a sleeping thread's heap only what
-// was freed goes: the thread will want the slabs at hand again.
-void Drain(Heap* heap, const ClaimFrame& frame, Heap* from) {
+// A heap that nobody holds is trimmed, if `trims`. Of a sleeping thread's heap
+// only what was freed goes: the thread will want the slabs at hand again.
+void Drain(Heap* heap, const ClaimFrame& frame, Heap* from, bool trims) {
+  if (IsHeld(heap) && !heap->IsVisitDue(kAsleep)) return;
   const Visit visit(heap, frame, from);
   if (!visit) return;
-  if (visit.is_remote()) {
+  if (visit.is_remote() || !trims) {
     heap->Drain();
-    heap->runs(/*mapped=*/true).GiveUp();
+    if (visit.is_remote()) heap->runs(/*mapped=*/true).GiveUp();
   } else {
     heap->Trim();
   }
@@ -48,8 +51,7 @@ void ForEach(Heap* from, IsDue is_due, Act act) {
 }  // namespace
 
 void Relieve(Heap* heap, const ClaimFrame& frame, Heap* from) {
-  if (IsHeld(heap) && heap->WaitingBytes() < kAsleep) return;
-  Drain(heap, frame, from);
+  Drain(heap, frame, from, /*trims=*/true);
 }
 
 void DrainNext(const ClaimFrame& frame, Heap* from) {
@@ -59,8 +61,7 @@ void DrainNext(const ClaimFrame& frame, Heap* from) {
   if (heap == nullptr) heap = Registry();
   StoreRelease(&cursor, reinterpret_cast<AO_t>(Next(heap)));
   if (heap == from || !heap->HasRemote()) return;
-  if (IsHeld(heap) && heap->WaitingBytes() < kAsleep) return;
-  Drain(heap, frame, from);
+  Drain(heap, frame, from, /*trims=*/false);
 }
 
 void TrimAll() {
@@ -68,10 +69,13 @@ void TrimAll() {
   Heap* from = thread::ClaimHeap(own);
   // In two rounds: what one heap sends home, another one finds there.
   ForEach(
-      from, [](Heap* heap) { return heap->foreign().Bytes() > 0; },
+      from, [](Heap* heap) { return heap->foreign().Bytes() >= kWorthwhile; },
       [](Heap* heap) { heap->SendForeign(); });
   ForEach(
-      from, [](Heap* heap) { return heap->HasRemote() || heap->KeepsRuns(); },
+      from,
+      [](Heap* heap) {
+        return heap->WaitingBytes() >= kWorthwhile || heap->KeepsRuns();
+      },
       [](Heap* heap) { heap->Trim(); });
   if (from != nullptr) thread::Unclaim(from, own);
 }

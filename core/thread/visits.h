@@ -4,14 +4,18 @@
 // drains it when it next refills. But it may be asleep, or have ended, and then
 // nobody else might ask for that memory for long. So others visit the heap:
 //
-//   when                                   which heap
-//   batches were sent to it, and much      that one: at once if nobody holds
-//   it, waits there                            else when a mebibyte waits a new
-//   slab is needed                   another one each time malloc_trim, or
-//   memory has run out     all
+//   when                            which heap
+//   64 KiB were sent to it          that one, at once, if nobody holds it; else
+//                                   when a mebibyte waits
+//   a new slab is needed            another one each time; the same holds
+//   malloc_trim, memory runs out    all; of those that others hold, where it is
+//                                   worth while: 16 KiB wait or are held back,
+//                                   or free runs are kept
 //
 // A thread that allocates drains its inbox with every few KiB that it takes. So
-// where a mebibyte waits, the thread sleeps, or is held up for long.
+// where a mebibyte waits, the thread sleeps, or is held up for long; or much
+// was sent at once. A heap in which nothing could be done is left alone until
+// another mebibyte has come.
 //
 // Who touches what: any thread and handler may call anything here at any time.
 // What they do to a heap they do under a claim (thread.h, remote_claim.h).

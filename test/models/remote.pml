@@ -2,8 +2,10 @@
 // had begun before. One that begins after the barrier finds the word set, as a
 // handler does, and uses another heap."  "So the tag stays there. The next
 // operation of the heap's holder finds it, sees that the visit has ended, and
-// takes the claim over."  "If the visitor's operation is torn off, or its thread
-// vanishes [...], who takes that over finds the visit noted, and ends it."
+// takes the claim over."  "No two visits have the same tag, ever."  "Who takes
+// that over finds the place of `from`, and ends the visit."  "Who takes the heap
+// over when that thread has ended, or vanished, looks whether anybody visits
+// it."
 //
 // The heap's holder works on it by the steps of claim.h, and a handler
 // interrupts it between any two instructions and does the same.  An add reads
@@ -16,23 +18,31 @@
 // Never are two at work on the heap; each sees what the one before has done;
 // and nobody works on what a vanished visitor has left in the middle.
 //
-// With TWO, there are two visitors, of which each comes once.  With END, the
-// holder ends, whatever a visitor does there, and another thread acquires the
-// heap.
+// With TWO, there are two visitors, of which each comes once; with PLACE, they
+// use one place.  With END, the holder ends, whatever a visitor does there, and
+// another thread acquires the heap.  With VANISH, it vanishes at any step
+// instead.
 //
 // holds:
 // holds: -DTWO
+// holds: -DTWO -DPLACE
 // holds: -DEND
+// holds: -DEND -DVANISH
 // holds: -DCAS                     machines other than x86-64
 // fails: -DBROKEN_BARRIER          no barrier before the second look
 // fails: -DBROKEN_BARRIER -DCAS    the same: what was stored is not seen
+// fails: -DBROKEN_SPLIT            the barrier may come inside of an instruction
 // fails: -DBROKEN_LOOK             no second look
 // fails: -DBROKEN_STORE            the visitor clears the word when it leaves
-// fails: -DBROKEN_NUMBER           all visits of a visitor have one number
+// fails: -DBROKEN_NUMBER           all visits from a place have one number
+// fails: -DBROKEN_REPEATS          each second one has
 // fails: -DBROKEN_UNDER_WAY        the holder takes a visit for ended
 // fails: -DBROKEN_REPAIR           a successor only ends the visit
+// fails: -DTWO -DPLACE -DBROKEN_PLACE  two visitors take one place at a time
 // fails: -DEND -DBROKEN_END        who ends takes over any claim
 // fails: -DEND -DBROKEN_ACQUIRE    who acquires takes over any claim
+// fails: -DEND -DVANISH -DBROKEN_SUM   a sum counts as a visit
+// fails: -DEND -DVANISH -DBROKEN_NO_SUM  a sum never counts as one
 
 #ifdef END
 #define OWNERS 2
@@ -49,7 +59,11 @@
 #define ROUNDS 1
 #else
 #define VISITORS 1
+#ifdef BROKEN_REPEATS
+#define VISITS(i) 3
+#else
 #define VISITS(i) 2
+#endif
 #define ROUNDS 2
 #endif
 #endif
@@ -58,19 +72,31 @@
 #define TAG(me, c) (1 << (2 * (me) + (c)))
 #define SUM(w) ((w) % 8)
 #define VISIT(w) ((w) / 8)
-// Numbers are unique; a visitor's have its parity.
+// Numbers are unique; a place's have its parity.
 #ifdef BROKEN_NUMBER
-#define NUMBER(i, n) (i)
+#define NUMBER(p, n) (p)
 #else
-#define NUMBER(i, n) (2 * (n) + (i))
+#ifdef BROKEN_REPEATS
+#define NUMBER(p, n) (2 * ((n) % 2) + (p))
+#else
+#define NUMBER(p, n) (2 * (n) + (p))
 #endif
-#define VISITOR(v) (((v) % 2) == 1 -> 1 : 2)
+#endif
+#define PLACE_OF(v) (((v) % 2) == 1 -> 1 : 2)
+#ifdef PLACE
+#define PLACE_FOR(i) 1
+#else
+#define PLACE_FOR(i) (i)
+#endif
 
 byte word;
 byte data;            // in memory; counts what was done to the heap
 byte done;            // what it must be
-byte noted[3];        // the visit that is noted
-bool inside[3];       // and that the heap is claimed for it
+byte noted[3];        // by place: the visit that is noted
+byte visits[3];       // by place: how many there were
+byte visitor_in[3];   // by place: who has it, or 0
+bool inside[3];       // by place: the heap is claimed for the visit
+bool gone;            // the first holder has vanished
 bool torn;            // a visitor vanished in the middle of its work
 byte at_work;         // contexts and visitors
 byte holder = 1;      // 1 + the thread, or 0
@@ -135,8 +161,19 @@ inline Drain(me) {
   do :: buffer[me].length > 0 -> Flush(me) :: else -> break od
 }
 
+#define NOTED(v) (noted[PLACE_OF(v)] == (v))
+#define IS_VISITED (noted[1] != 0 || noted[2] != 0)
+#ifdef BROKEN_SUM
+#define IN_SUM true
+#else
+#ifdef BROKEN_NO_SUM
+#define IN_SUM false
+#else
+#define IN_SUM IS_VISITED
+#endif
+#endif
 #define UNDER_WAY(seen) (VISIT(seen) != 0 && \
-    (SUM(seen) != 0 || noted[VISITOR(VISIT(seen))] == VISIT(seen)))
+    (SUM(seen) != 0 -> IN_SUM : NOTED(VISIT(seen))))
 
 #define BEGIN_WORK() assert(at_work == 0 && !torn); at_work++
 #define END_WORK() at_work--
@@ -228,8 +265,25 @@ proctype Owner(byte me) {
       fi;
       seen[0] = 0;
       break
+#ifdef VANISH
+    // AcquireDead
+    :: holder == 1 && gone ->
+      if :: UNDER_WAY(word) -> goto stays :: else fi;
+      holder = 1 + me;
+      seen[0] = word;
+      if
+      :: seen[0] != 0 && !UNDER_WAY(seen[0]) -> d_step {
+          if
+          :: word == seen[0] -> word = 0; assert(at_work == 0 && !torn)
+          :: else
+          fi }
+      :: else
+      fi;
+      seen[0] = 0;
+      break
+#endif
 stays: skip
-    :: holder == 0 -> goto end // nobody needs the heap
+    :: holder == 0 || gone -> goto end // nobody needs the heap
     od
   :: else
   fi;
@@ -247,6 +301,16 @@ stays: skip
   :: d_step { buffer[me].length > 0 -> Flush(me) }
 #ifdef CAS
   :: d_step { MAY_OVERTAKE(me) -> Overtake(me) }
+#endif
+#ifdef VANISH
+  :: d_step { me == 0 && at[0] != ADDED && at[0] != UNDONE ->
+      Drain(me);
+      if
+      :: at[0] == READ || at[0] == WRITE || at[0] == RELEASE -> END_WORK()
+      :: else
+      fi;
+      gone = true };
+    goto end
 #endif
   :: rounds == ROUNDS && at[0] == OUT && !nested && buffer[me].length == 0 ->
     break
@@ -279,62 +343,84 @@ stays: skip
 end: finished++
 }
 
+// A barrier passes thread `me`, if it has a point between two instructions.
+inline Barrier(me) {
+#ifdef BROKEN_SPLIT
+  d_step { true -> Drain(me) }
+#else
+  d_step { !split[me] -> Drain(me) }
+#endif
+}
+
 proctype Visitor(byte i) {
-  byte n, seen, read, k;
+  byte n, p = PLACE_FOR(i), seen, read, k, number;
   {
     do
     :: n < VISITS(i) ->
       // Begin
       seen = word;
       if
-      :: seen != 0 && (VISIT(seen) == 0 || UNDER_WAY(seen)) -> goto next
+      :: seen != 0 && (VISIT(seen) == 0 || SUM(seen) != 0 || UNDER_WAY(seen)) ->
+        goto next
       :: else
       fi;
-      noted[i] = NUMBER(i, n);
       if
-      :: d_step { word == seen -> word = 8 * NUMBER(i, n) }
+#ifdef BROKEN_PLACE
+      :: visitor_in[p] = i
+#else
+      :: d_step { visitor_in[p] == 0 -> visitor_in[p] = i }
+      :: else -> goto next
+#endif
+      fi;
+      d_step { number = NUMBER(p, visits[p]); visits[p]++; noted[p] = number };
+      if
+      :: d_step { word == seen -> word = 8 * number }
       :: else -> goto leave
       fi;
 #ifndef BROKEN_BARRIER
-      d_step { !split[0] -> Drain(0) };
+      Barrier(0);
 #ifdef END
-      d_step { !split[1] -> Drain(1) };
+      Barrier(1);
 #endif
 #endif
       if
 #ifdef BROKEN_LOOK
       :: d_step { true -> BEGIN_WORK(); working[i] = true }
 #else
-      :: d_step { word == 8 * NUMBER(i, n) -> BEGIN_WORK(); working[i] = true }
+      :: d_step { word == 8 * number -> BEGIN_WORK(); working[i] = true }
       :: else -> goto leave
 #endif
       fi;
-      inside[i] = true;
+      inside[p] = true;
       d_step { read = data; assert(read == done); half[i] = true };
       d_step { done++; data = done; half[i] = false };
       // End
 leave: skip;
 #ifdef BROKEN_STORE
-      if :: inside[i] -> word = 0 :: else fi;
+      if :: inside[p] -> word = 0 :: else fi;
 #endif
       d_step {
         if :: working[i] -> END_WORK(); working[i] = false :: else fi;
-        inside[i] = false; noted[i] = 0
+        inside[p] = false
       };
-next: n++; seen = 0; read = 0
+      noted[p] = 0;
+      visitor_in[p] = 0;
+next: n++; seen = 0; read = 0; number = 0
     :: else -> break
     od
   } unless { !alive[i] };
   // Who takes the claim on `from` over, if it was abandoned.
   if
-  :: noted[i] != 0 ->
+  :: visitor_in[p] == i ->
 #ifndef BROKEN_REPAIR
     if
-    :: d_step { inside[i] -> assert(at_work == 0); torn = false }
+    :: d_step { inside[p] -> assert(at_work == 0); torn = false }
     :: else
     fi;
 #endif
-    d_step { inside[i] = false; noted[i] = 0 }
+    inside[p] = false;
+    noted[p] = 0;
+    visitor_in[p] = 0
   :: else
   fi;
   finished++
@@ -352,7 +438,8 @@ active proctype Fate() {
   if :: Vanish(1) :: Vanish(2) :: true fi;
   finished == OWNERS + VISITORS;
   // Whoever comes next can have the heap.
-  assert(SUM(word) == 0 && !UNDER_WAY(word) && !torn && at_work == 0)
+  assert(!UNDER_WAY(word) && !torn && at_work == 0);
+  assert(SUM(word) == 0 || gone)
 }
 
 init {
