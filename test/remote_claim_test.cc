@@ -177,7 +177,7 @@ TEST_F(RemoteClaimTest, NoTwoVisitsHaveTheSameTag) {
 }
 
 TEST_F(RemoteClaimTest, NoPlaceForMoreVisitors) {
-  constexpr size_t kPlaces = 64;
+  constexpr size_t kPlaces = 16;
   std::vector<Heap> visited(kPlaces + 1);
   std::vector<Heap> from(kPlaces + 1);
   for (size_t i = 0; i < kPlaces; ++i) {

@@ -5,14 +5,15 @@
 namespace aomalloc::remote_claim {
 namespace {
 
-// How many operations of the process may visit heaps at a time.
-constexpr int kPlaces = 64;
+// How many operations of the process may visit heaps at a time. A visit is
+// short.
+constexpr int kPlaces = 16;
 
 // A tag has kRemote (claim.h) in its lowest bits; above them the place of the
-// visitor, and the number of the visit. Numbers do not repeat: 2^54 visits, of
-// some microseconds each, take hundreds of years.
+// visitor, and the number of the visit. Numbers do not repeat: 2^56 visits, of
+// some microseconds each, take thousands of years.
 constexpr int kFirstPlaceBit = 4;
-constexpr int kFirstNumberBit = 10;
+constexpr int kFirstNumberBit = 8;
 constexpr AO_t kOneVisit = AO_t{1} << kFirstNumberBit;
 constexpr AO_t kNumber = ~(kOneVisit - 1);
 static_assert(ClaimFrame::kTagMask >> kFirstPlaceBit == 0);
