@@ -209,7 +209,7 @@ const Scenario kScenarios[] = {
   {"malloc_drains_slab", kBoth, kRare, nullptr, LetPeerEmptySlab, Malloc<kRare>, Keep,
    {"DrainTaken", "Heap6OnZero"}, {}, 0},
   {"malloc_drains_idle", kBoth | kOursOnly, kRare, nullptr, FreeToIdleHeap, MallocManySlow, KeepMany,
-   {"DrainNext", "Heap4Trim", "DrainTaken"}, {}, size_t{6} * 65536},
+   {"DrainNext", "Heap5Drain", "DrainTaken"}, {}, size_t{6} * 65536},
   {"malloc_span", kBoth, 20000, nullptr, WarmUp, MallocBig, Keep,
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
   {"malloc_long_reused", kStatic, 20000, nullptr, DirtyLong, MallocLong, Keep,
