@@ -87,7 +87,9 @@ void FirstHasRecorded(uint32_t generation, AO_t id) {
 }
 
 bool IsCurrent(uint32_t recorded) {
-  return recorded != 0 && GenerationOf(LoadRelaxed(Process())) == recorded;
+  const AO_t process = LoadRelaxed(Process());
+  return recorded != 0 && GenerationOf(process) == recorded &&
+         IdOf(process) == os::ProcessId();
 }
 
 AO_t ThreadId() { return os::ThreadId(); }
