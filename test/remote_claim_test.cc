@@ -263,6 +263,7 @@ void OverwriteStack() {
 // end the visit.
 TEST_F(RemoteClaimTest, TheVisitorIsTornOffAnywhere) {
   Owner owner;
+  Visitor next;
   Sleeper visitor;
   visitor.Do([] { FreeBlock(Allocate(1)); });
   int under_way = 0;
@@ -282,6 +283,10 @@ TEST_F(RemoteClaimTest, TheVisitorIsTornOffAnywhere) {
       for (int i = 0; i < 20; ++i) FreeBlock(Allocate(40000));
       TakeSlowPaths();
     });
+    // What was left behind is in order, also for the next visitor.
+    ASSERT_TRUE(next.Enter(owner.heap())) << limit;
+    EXPECT_TRUE(owner.heap()->IsValid()) << limit;
+    next.Leave();
     ASSERT_TRUE(owner.HasItsHeap()) << limit;
   }
   EXPECT_GT(under_way, 10);
@@ -579,6 +584,21 @@ TEST_F(RemoteClaimTest, NoVisitsIfOnlyTheBarrierIsSwallowed) {
     EXPECT_TRUE(visitor.Enter(owner.heap()));
     visitor.Leave();
     EXPECT_TRUE(owner.HasItsHeap());
+  });
+}
+
+// One that kills does not notice a program for whose threads nothing waits.
+TEST_F(RemoteClaimTest, NoBarrierWithoutSomethingToDo) {
+  InChild([] {
+    RefuseIf(SYS_membarrier, 0, 0, 0, SECCOMP_RET_KILL_PROCESS);
+    Owner owner;
+    Sleeper other;
+    SendTo(&owner, &other);
+    std::vector<void*> blocks;
+    for (size_t i = 0; i < 2000; ++i) blocks.push_back(Allocate(i));
+    for (void* block : blocks) FreeBlock(block);
+    owner.Do([] { thread::current->Drain(); });
+    Trim();
   });
 }
 
