@@ -13,6 +13,7 @@
 #include "core/neighbour.h"
 #include "core/report/statistics.h"
 #include "core/samples.h"
+#include "core/thread/visits.h"
 
 namespace aomalloc {
 
@@ -27,7 +28,7 @@ auto WithReclaim(const Attempt& attempt) {
   auto result = attempt();
   if (result == nullptr) {
     hardened_spans::EndQuarantine();
-    thread::TrimHeaps();
+    visits::TrimAll();
     result = attempt();
   }
   return result;
@@ -56,8 +57,7 @@ char* TakeKept(size_t size) {
   if (Unlikely(heap == nullptr)) {
     heap = thread::ClaimHeap(frame);  // it will keep the run
     if (heap == nullptr) return nullptr;
-  } else if (Unlikely(!heap->claim.Claim(frame))) {
-    frame.Erase();
+  } else if (!thread::ClaimHeld(heap, frame)) {
     return nullptr;
   }
   Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
@@ -72,10 +72,7 @@ bool Keep(Run* run) {
   Heap* heap = thread::current;
   if (run->units > RunCache::kMaxUnits || heap == nullptr) return false;
   const ClaimFrame frame;
-  if (!heap->claim.Claim(frame)) {
-    frame.Erase();
-    return false;
-  }
+  if (!thread::ClaimHeld(heap, frame)) return false;
   const bool kept = heap->runs(memory::IsMapped(run)).Keep(run);
   heap->claim.Release();
   return kept;
@@ -161,7 +158,7 @@ Block* TryBlock(size_t size) {
   if (block == nullptr) block = heap->Refill(size_class);
   if (block == nullptr) {
     // Before new memory is taken, some may come back.
-    thread::DrainIdleHeap(frame);
+    visits::DrainNext(frame, heap);
     block = heap->Grow(size_class);
     statistics::NoteGrowth();
   }
@@ -227,6 +224,19 @@ void ReportNotLive(const Run* run, const void* ptr, bool is_free,
   const char* what = FaultOf(run, ptr);
   if (!is_free && what == fault::kDoubleFree) what = fault::kUseAfterFree;
   Misuse(call, ptr, what);
+}
+
+// Sees to a slab of which Push has returned true; false if its heap could not
+// be claimed. The claim was released in between, so all is checked again: a
+// handler may have given the slab back since.
+bool OnZeroIn(Heap* heap, Run* slab) {
+  const ClaimFrame frame;
+  if (!thread::ClaimHeld(heap, frame)) return false;
+  if (OwnerOf(slab) == heap && slab->list.used <= 0) {
+    heap->OnZero(slab);
+  }
+  heap->claim.Release();
+  return true;
 }
 
 // Moves a large span to a larger place, with its pages if possible. Null when
@@ -313,7 +323,7 @@ void* AllocateSlow(size_t size) {
   const auto attempt = [&] { return TryBlock(size); };
   Block* block = WithReclaim(attempt);
   if (block == nullptr) {
-    thread::RaidHeaps();
+    visits::RaidAll();
     block = attempt();
   }
   return OrNoMemory(block);
@@ -347,25 +357,22 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
     heap->FreeSlowly(run, block);
   } else {
     Heap* crowded = heap->FreeForeign(owner, run, block);
-    if (Unlikely(crowded != nullptr)) thread::Relieve(crowded, frame);
+    if (Unlikely(crowded != nullptr)) visits::Relieve(crowded, frame, heap);
   }
   thread::Unclaim(heap, frame);
 }
 
-// The claim was released in between, so all is checked again: a handler may
-// have given the slab back since.
 void OnZeroSlow(Run* slab) {
   // It need not be the current one any more.
   auto* heap = static_cast<Heap*>(OwnerOf(slab));
-  if (heap == nullptr || LoadRelaxed(&heap->holder) != thread::ThisThread()) {
+  if (heap == nullptr || LoadRelaxed(&heap->holder) != thread::ThisThread() ||
+      OnZeroIn(heap, slab)) {
     return;
   }
-  const ClaimFrame frame;
-  if (!heap->claim.Claim(frame)) return frame.Erase();
-  if (OwnerOf(slab) == heap && slab->list.used <= 0) {
-    heap->OnZero(slab);
-  }
-  heap->claim.Release();
+  // Who takes the claim over that was in the way sees the note. If that was
+  // just before, the heap can be claimed now.
+  heap->NoteMissedZero(slab);
+  OnZeroIn(heap, slab);
 }
 
 void* AllocateZeroedSlow(size_t size) {
@@ -437,9 +444,9 @@ size_t UsableSize(const void* ptr, const char* call) {
 
 bool Trim(size_t keep) {
   hardened_spans::EndQuarantine();
-  thread::TrimHeaps();
+  visits::TrimAll();
   if (!memory::MmapEnabled()) return false;
-  const bool purged = thread::PurgeHeaps();
+  const bool purged = visits::PurgeAll();
   return memory::Trim(keep) || purged;
 }
 
@@ -448,7 +455,7 @@ bool HeapsAreValid() {
   for (Heap* heap = thread::Registry(); heap != nullptr;
        heap = thread::Next(heap)) {
     if (LoadRelaxed(&heap->holder) != thread::ThisThread()) continue;
-    if (!heap->claim.Claim(frame)) return false;
+    if (!thread::ClaimHeld(heap, frame)) return false;
     const bool valid = heap->IsValid();
     heap->claim.Release();
     if (!valid) return false;

@@ -100,6 +100,22 @@ TEST(ClaimTest, AnAbandonedClaimIsTakenOver) {
   }
 }
 
+// A claim that was taken over without a repair is given up as an abandoned one,
+// whatever is in its frame.
+TEST(ClaimTest, AClaimIsAbandonedOnPurpose) {
+  memory::EnableMmap();
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  heap->claim.Abandon(ClaimFrame());
+  EXPECT_EQ(heap->claim.Peek(), frame.tag()) << "it is not that one's";
+  heap->claim.Abandon(frame);
+  const ClaimFrame successor;
+  EXPECT_FALSE(heap->claim.Claim(successor));
+  EXPECT_EQ(thread::ClaimHeap(successor), heap);
+  EXPECT_EQ(heap->claim.Peek(), successor.tag());
+  heap->claim.Release();
+}
+
 // A frame that nobody overwrites looks alive. After a few looks the thread
 // works on with another heap, and with the first one again when the frame is
 // gone.

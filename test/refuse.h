@@ -20,7 +20,7 @@ constexpr int kRefusals[] = {EPERM,  EINVAL, ENOMEM, ENOSYS,
 // Answers the call of this number with `error`: always, or, if `mask`
 // is not 0, where that argument has a bit of it.
 inline void RefuseIf(unsigned call, unsigned argument, unsigned mask,
-                     unsigned error) {
+                     unsigned error, unsigned how = SECCOMP_RET_ERRNO) {
   const unsigned at =
       offsetof(seccomp_data, args) + argument * sizeof(seccomp_data::args[0]);
   // Whatever it is, it is at least 0.
@@ -30,7 +30,7 @@ inline void RefuseIf(unsigned call, unsigned argument, unsigned mask,
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at),
       BPF_JUMP(BPF_JMP | test | BPF_K, mask, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, how | error),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog filter{6, program};
@@ -40,6 +40,9 @@ inline void RefuseIf(unsigned call, unsigned argument, unsigned mask,
 inline void Refuse(unsigned call, unsigned error) {
   RefuseIf(call, 0, 0, error);
 }
+
+// Sends SIGSYS for the call.
+inline void Trap(unsigned call) { RefuseIf(call, 0, 0, 0, SECCOMP_RET_TRAP); }
 
 // Refuses the primary arena: so mapped memory comes in pieces.
 inline void RefusePrimary() {

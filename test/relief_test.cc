@@ -7,6 +7,7 @@
 
 #include "core/allocator.h"
 #include "core/thread/thread.h"
+#include "test/sleeper.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -78,6 +79,29 @@ TEST_F(ReliefTest, BlocksOfManySizesComeBackToo) {
   EXPECT_GT(MoreMiB(), 50u);
   for (const auto& of_thread : blocks) FreeAll(of_thread);
   EXPECT_LT(MoreMiB(), 20u);
+  Trim();
+  EXPECT_LT(MoreMiB(), 2u);
+}
+
+TEST_F(ReliefTest, WhatASleeperHasAllocatedComesBackAsAnotherFreesIt) {
+  Sleeper owner;
+  Sleeper other;
+  std::vector<void*> blocks;
+  owner.Do([&] { blocks = AllocateMany(64 << 10, 1024, 1024); });
+  EXPECT_GT(MoreMiB(), 60u);
+  other.Do([&] { FreeAll(blocks); });
+  EXPECT_LT(MoreMiB(), 4u);
+  owner.Do([&] { FreeAll(AllocateMany(1000, 16, 3000)); });
+}
+
+TEST_F(ReliefTest, TrimTakesWhatIsTooLittleToBeTakenAtOnce) {
+  Sleeper owners[8];
+  for (Sleeper& owner : owners) {
+    std::vector<void*> blocks;
+    owner.Do([&] { blocks = AllocateMany(700, 1024, 1024); });
+    FreeAll(blocks);
+  }
+  EXPECT_GE(MoreMiB(), 5u);
   Trim();
   EXPECT_LT(MoreMiB(), 2u);
 }

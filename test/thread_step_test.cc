@@ -15,6 +15,7 @@
 
 #include "core/allocator.h"
 #include "core/thread/thread.h"
+#include "core/thread/visits.h"
 #include "test/child.h"
 #include "test/step.h"
 #include "test/vanish.h"
@@ -268,7 +269,7 @@ TEST(ThreadStepTest, AHeapThatAHandlerStaysInIsNotLost) {
   }).join();
   static const ClaimFrame stays;
   bool claimed = false;
-  Stepper::Run([] { thread::TrimHeaps(); },
+  Stepper::Run([] { visits::TrimAll(); },
                [&](int) {
                  if (!claimed && idle->claim.Peek() == 0 &&
                      LoadRelaxed(&idle->holder) == thread::ThisThread()) {

@@ -5,6 +5,7 @@
 #include "core/arena/ceiling.h"
 #include "core/arena/guards.h"
 #include "core/arena/move.h"
+#include "core/base/barrier.h"
 #include "core/base/line.h"
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
@@ -239,6 +240,7 @@ alignas(kStaticUnitBytes) char static_array[kArrayUnits * kStaticUnitBytes];
 Run static_table[kArrayUnits];
 
 void EnableMmap() {
+  if (!MmapEnabled()) barrier::Prepare();
   StoreRelaxed(&mmap_enabled, 1);
   if (!ceiling::IsSet()) StoreRelaxed(&plenty, 1);
 }

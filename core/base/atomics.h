@@ -37,10 +37,11 @@
 //                  block that was free at some time during the fork.
 //   a handler      It runs on its thread: CompilerBarrier is enough.
 //
-// In one place threads store and then load, relying on another thread's load
-// that comes after that thread's own store (as in Dekker's algorithm): where
-// hints are raised and lowered (core/arena/free_hints.h). BarrierAfterUpdate is
-// between the two.
+// In two places threads store and then load, relying on another thread's load
+// that comes after that thread's own store (as in Dekker's algorithm). Where
+// hints are raised and lowered (core/arena/free_hints.h), BarrierAfterUpdate is
+// between the two. With remote claims (core/thread/remote_claim.h) the kernel
+// makes the barrier, for both sides.
 #ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
 #define AOMALLOC_CORE_BASE_ATOMICS_H_
 

@@ -173,6 +173,13 @@ bool HasRestartableSequences() {
          Syscall(SYS_rseq, kNowhere, bytes, 0, kWrongSignature) == -EINVAL;
 }
 
+bool TrapsNoCall() {
+  KernelSigaction action{};
+  action.flags = ~0UL;
+  Syscall(SYS_rt_sigaction, SIGSYS, 0, AsLong(&action), kKernelSigsetBytes);
+  return action.handler == SIG_DFL && action.flags != ~0UL;
+}
+
 void Mark(void* page) { *static_cast<volatile unsigned*>(page) = kMark; }
 
 bool IsMarked(const void* page) { return Holds(page, kMark); }

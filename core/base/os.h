@@ -43,6 +43,10 @@ bool HasRestartableSequences();
 void Mark(void* page);
 bool IsMarked(const void* page);
 
+// True if nobody handles SIGSYS, as sandboxes do that trap calls. The kernel
+// writes the answer, so a refusal that looks like success is none.
+bool TrapsNoCall();
+
 // True if the 32 bits at `address`, a multiple of 4, are known to be `value`.
 // It need not be known whether the address can be read.
 bool Holds(const volatile void* address, unsigned value);

@@ -1,5 +1,5 @@
 // One raw system call. It runs no code of the C library and leaves errno alone:
-// the result is the kernel's, -errno on failure. heap/claim.h,
+// the result is the kernel's, -errno on failure. base/barrier.cc, heap/claim.h,
 // profile/registers.h and preload/dlopen.cc are the other files that differ
 // between machines.
 #ifndef AOMALLOC_CORE_BASE_SYSCALL_H_

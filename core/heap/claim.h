@@ -1,10 +1,12 @@
 // Claims: how a thread and its own signal handlers share one heap.
 //
-// Who touches what: only the heap's thread and its handlers touch the word, so
-// what is needed is an operation that cannot be split by a signal, not one that
-// is ordered against other processors. A claim word is 0 when no operation
-// works on the heap. An operation writes the tag of its own frame into the
-// word, works with plain loads and stores, and writes 0 back.
+// Who touches what: the heap's thread and its handlers touch the word. So what
+// is needed is an operation that cannot be split by a signal, not one that is
+// ordered against other processors. An operation of another thread may visit
+// the heap: remote_claim.h says how it claims a heap whose thread goes about it
+// as follows, and what it leaves in the word. A claim word is 0 when no
+// operation works on the heap. An operation writes the tag of its own
+// frame into the word, works with plain loads and stores, and writes 0 back.
 //
 // On x86-64 the tag is written by an add without lock prefix, followed by a
 // comparison of the sum with the tag. (Measured on Zen 4: a pair of malloc and
@@ -87,6 +89,21 @@ class alignas(16) ClaimFrame {
 
 class ClaimWord {
  public:
+  // The low bits of a remote claim's tag. They are above what counts the tags
+  // of frames: as long as fewer than eight contexts add theirs at a time, a sum
+  // has this bit if, and only if, a remote claim is part of it.
+  static constexpr AO_t kRemote = 8;
+  // True if the word is the tag of a remote claim, and no sum. The rest of it
+  // says which (remote_claim.cc).
+  static bool IsRemote(AO_t word) {
+    return (word & ClaimFrame::kTagMask) == kRemote;
+  }
+
+  // Claims the heap for an operation of another thread, if the word is `seen`.
+  // Release: who sees the tag sees the visit that was noted before. (Full, but
+  // the caller has a barrier behind it.)
+  bool ClaimRemotely(AO_t seen, AO_t tag) { return CasFull(&word_, seen, tag); }
+
   // Takes the claim for `frame`. False if it is taken. A signal cannot split
   // this. An interrupted claimant and the contexts nested in it see one
   // another's tags whole.
@@ -158,8 +175,19 @@ class ClaimWord {
     CasRelaxed(&word_, frame.tag(), 0);
   }
 
+  // To be called in place of ReleaseIf when an abandoned claim was taken over
+  // for `frame`, and what was left behind was not repaired: the word goes on to
+  // be that of an abandoned claim.
+  void Abandon(const ClaimFrame& frame) {
+    CasRelaxed(&word_, frame.tag(), AO_t{1} << ClaimFrame::kFirstMark);
+  }
+
   // The word: 0 or, as a rule, a tag, perhaps marked. Orders nothing.
   AO_t Peek() const { return word_; }
+
+  // The same. Acquire: if it is the tag of a remote claim, the caller sees the
+  // visit that was noted before.
+  AO_t PeekForVisit() const { return LoadAcquire(&word_); }
 
  private:
   AtomicWord word_ = 0;

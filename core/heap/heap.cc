@@ -337,11 +337,36 @@ void Heap::Repair() {
   mapped_runs_.Recount();
   static_runs_.Recount();
   inbox_.Repair();
+  OnMissedZero();
   if (!mending_) return;
   RebuildLists();
   CompilerBarrier();
   mending_ = false;
   AOMALLOC_CHECK(IsValid());
+}
+
+void Heap::NoteMissedZero(Run* slab) {
+  // A handler may miss another one.
+  if (!CasRelaxed(&missed_zero_, 0, reinterpret_cast<AO_t>(slab))) {
+    StoreRelaxed(&missed_zero_, kSeveral);
+  }
+}
+
+// What was missed is done now, or all lists are to be rebuilt. What is noted
+// meanwhile stays noted, or is seen when they are.
+void Heap::OnMissedZero() {
+  const AO_t missed = LoadRelaxed(&missed_zero_);
+  if (missed == 0) return;
+  if (missed == kSeveral || mending_) {
+    Commit(&mending_, true);
+    StoreRelaxed(&missed_zero_, 0);
+    return;
+  }
+  Mending mending(&mending_);
+  CasRelaxed(&missed_zero_, missed, 0);
+  auto* slab = reinterpret_cast<Run*>(missed);
+  // The slab may have been emptied and given back since.
+  if (OwnerOf(slab) == this && slab->list.used <= 0) OnZero(slab);
 }
 
 void Heap::RebuildLists() {

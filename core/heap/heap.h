@@ -143,6 +143,11 @@ class alignas(64) Heap : public Owner {
   // not prepared yet.
   bool IsValid() const;
 
+  // To be called without the claim, by the heap's thread, when OnZero could not
+  // be called because the heap was claimed, maybe by an operation of another
+  // thread. Repair, which follows that one, sees to the slab.
+  void NoteMissedZero(Run* slab);
+
   // --- For reports, at any time and without the claim (Glance).
 
   // The number of remote frees that came home to slabs of this class. Only
@@ -152,6 +157,8 @@ class alignas(64) Heap : public Owner {
   // The bytes of other heaps' blocks that this heap took from their inboxes.
   size_t raided_bytes() const { return Glance(raided_bytes_); }
   const ForeignBlocks& foreign() const { return foreign_; }
+  // True if there are kept runs of mapped memory.
+  bool KeepsRuns() const { return mapped_runs_.KeepsAny(); }
   // The bytes of blocks that wait in rations.
   size_t RationBytes() const {
     const Sampler* sampler = Glance(sampler_);
@@ -184,6 +191,7 @@ class alignas(64) Heap : public Owner {
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainTaken();
+  void OnMissedZero();
   void RebuildLists();
   void Relist(Run* slab);
   void SetAside(Run* slab);
@@ -198,10 +206,12 @@ class alignas(64) Heap : public Owner {
   static Run no_slab_;
 
   static constexpr uint8_t kFew = 4;
+  static constexpr AO_t kSeveral = 1;
 
   // Not on the cache line of the inbox, which other threads write.
   alignas(64) bool prepared_ = false;
-  bool mending_ = false;  // the lists below are being changed
+  bool mending_ = false;        // the lists below are being changed
+  AtomicWord missed_zero_ = 0;  // Run* whose OnZero was missed; kSeveral; or 0
   // The lists that malloc pops from, by class: the list of head_, the kept
   // blocks of other heaps, or a ration of either.
   FreeList* serving_[kNumClasses] = {};

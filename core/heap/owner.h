@@ -1,10 +1,10 @@
 // The part of a heap that other heaps use: where they send its blocks, and
 // which thread holds it. The `owner` of a slab is one of these.
 //
-// Who touches what: Remote, HasRemote, IsCrowded and sent_bytes may be called
-// by any thread and handler, at any time. inbox.h says who may touch `inbox_`,
-// what commits there, and what an interruption leaves behind. `holder` and
-// `claim` belong to the thread room (thread.h).
+// Who touches what: Remote, HasRemote, IsCrowded, WaitingBytes, IsVisitDue and
+// sent_bytes may be called by any thread and handler, at any time. inbox.h says
+// who may touch `inbox_`, what commits there, and what an interruption leaves
+// behind. `holder` and `claim` belong to the thread room (thread.h).
 #ifndef AOMALLOC_CORE_HEAP_OWNER_H_
 #define AOMALLOC_CORE_HEAP_OWNER_H_
 
@@ -35,9 +35,20 @@ class Owner : public Holder {
   bool HasRemote() const { return !inbox_.IsEmpty(); }
 
   // True if so much waits that whoever sends more should see to it
-  // (thread::Relieve). A hint.
+  // (visits::Relieve). A hint.
   bool IsCrowded() const { return WaitingBytes() >= kCrowd; }
   size_t WaitingBytes() const { return inbox_.WaitingBytes(); }
+
+  // True if `bytes` bytes wait, and as many have come since this was last said
+  // to be true. A hint.
+  bool IsVisitDue(size_t bytes) {
+    const size_t sent = sent_bytes();
+    if (WaitingBytes() < bytes || sent - LoadRelaxed(&seen_bytes_) < bytes) {
+      return false;
+    }
+    StoreRelaxed(&seen_bytes_, sent);
+    return true;
+  }
 
   // For reports: the bytes that were ever sent to this heap.
   size_t sent_bytes() const { return inbox_.sent_bytes(); }
@@ -47,6 +58,7 @@ class Owner : public Holder {
 
   static constexpr size_t kCrowd = size_t{64} << 10;
 
+  AtomicWord seen_bytes_ = 0;  // of sent_bytes, when a visit was last due
   Inbox inbox_;
 };
 

@@ -18,6 +18,7 @@
 #define AOMALLOC_CORE_HEAP_RUN_CACHE_H_
 
 #include "core/arena/run.h"
+#include "core/base/atomics.h"
 
 namespace aomalloc {
 
@@ -43,6 +44,9 @@ class RunCache {
   // the run is too long, if there is a ceiling, or if enough other caches keep
   // runs.
   bool Keep(Run* run);
+
+  // True if it keeps any. Others may ask at any time (Glance).
+  bool KeepsAny() const { return Glance(units_) != 0; }
 
   // Gives all runs back to their arenas, and gives up the right to keep any.
   void GiveUp();

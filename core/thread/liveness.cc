@@ -105,6 +105,12 @@ void FirstHasRecorded(uint32_t generation, AO_t id) {
   CasFull(Process(), process, process | kFirstRecorded);
 }
 
+bool IsCurrent(uint32_t recorded) {
+  const AO_t process = LoadRelaxed(Process());
+  return recorded != 0 && GenerationOf(process) == recorded &&
+         IdOf(process) == os::ProcessId();
+}
+
 AO_t ThreadId() { return os::ThreadId(); }
 
 bool IsDead(AO_t holder, uint32_t generation) {

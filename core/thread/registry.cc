@@ -4,6 +4,7 @@
 
 #include "core/arena/memory.h"
 #include "core/thread/liveness.h"
+#include "core/thread/remote_claim.h"
 
 namespace aomalloc::thread {
 namespace {
@@ -96,17 +97,54 @@ void NoteFree(Heap* heap) {
 bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame) {
   // Acquire, here too: the claim that is looked at next is no older.
   if (LoadAcquire(&heap->holder) != 0) return false;
-  const AO_t seen = heap->claim.Peek();
+  const AO_t seen = heap->claim.PeekForVisit();
+  if (remote_claim::IsUnderWay(heap, seen)) return false;
   // Acquire: we continue what the last holder did before its release.
   if (!CasAcquire(&heap->holder, 0, token)) return false;
   // The last holder has released the heap, but not ended its claim yet. Its
   // work is done. But a handler of ours may have had a frame in that place, and
-  // be abandoned.
+  // be abandoned. Or it is the tag of a visit that has ended.
   if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
-    heap->Repair();
+    remote_claim::Repair(heap);
     heap->claim.Release();
   }
   return true;
+}
+
+bool AcquireDead(Heap* heap, AO_t token, const ClaimFrame& frame) {
+  // Acquire: the claim is looked at after this load. What the vanished thread
+  // did to the heap, the kernel's answer has ordered (atomics.h).
+  const AO_t holder = LoadAcquire(&heap->holder);
+  // Acquire: if this is the generation under which a living thread has recorded
+  // a new id, `holder` has changed for us, too.
+  const auto generation = static_cast<uint32_t>(LoadAcquire(&heap->generation));
+  if (!liveness::IsDead(holder, generation)) return false;
+  // If this thread was stopped for long, there may be a new thread by now, in
+  // the same place and with the same id. So nobody gets the heap at first, and
+  // we ask again. If this thread vanishes meanwhile, its id leads to the heap.
+  const AO_t nobody = NobodyWithIdOf(token);
+  // Acquire: what we do to the heap stays behind this.
+  if (!CasAcquire(&heap->holder, holder, nobody)) return false;
+  if (!liveness::IsDead(holder, generation)) {
+    // Full, but relaxed would do: nothing was changed.
+    CasFull(&heap->holder, nobody, holder);
+    return false;
+  }
+  // Taken over while no handler of ours can claim the heap: a claim that is
+  // seen later may be a handler's.
+  const AO_t seen = heap->claim.PeekForVisit();
+  const bool taken_over = seen != 0 && !remote_claim::IsUnderWay(heap, seen) &&
+                          heap->claim.TakeOver(seen, frame);
+  // Full, but acquire would do. It fails in the child of a handler's fork, if
+  // another thread has found our old id.
+  const bool is_ours = CasFull(&heap->holder, nobody, token);
+  if (taken_over && !is_ours) {
+    heap->claim.Abandon(frame);  // it is that thread's to repair
+  } else if (taken_over) {
+    remote_claim::Repair(heap);
+    heap->claim.ReleaseIf(frame);
+  }
+  return is_ours;
 }
 
 Heap* AcquireFree(AO_t token, const ClaimFrame& frame) {
@@ -118,44 +156,17 @@ Heap* AcquireFree(AO_t token, const ClaimFrame& frame) {
 Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
   int asked = 0;
   return Search(&dead_cursor, [&](Heap* heap) {
-    // Acquire: the claim is looked at after this load. What the vanished thread
-    // did to the heap, the kernel's answer has ordered (atomics.h).
-    const AO_t holder = LoadAcquire(&heap->holder);
-    if (holder == 0) {
+    bool is_ours;
+    if (LoadRelaxed(&heap->holder) == 0) {
       // The other search begins anew each time that a heap is released, and may
       // never come here.
-      return AcquireIdle(heap, token, frame) ? Look::kFound : Look::kGoOn;
-    }
-    if (asked++ == kMostAsked) return Look::kGiveUp;
-    // Acquire: if this is the generation under which a living thread has
-    // recorded a new id, `holder` has changed for us, too.
-    const auto generation =
-        static_cast<uint32_t>(LoadAcquire(&heap->generation));
-    if (!liveness::IsDead(holder, generation)) {
-      return Look::kGoOn;
-    }
-    // If this thread was stopped for long, there may be a new thread by now, in
-    // the same place and with the same id. So nobody gets the heap at first,
-    // and we ask again. If this thread vanishes meanwhile, its id leads to the
-    // heap.
-    const AO_t nobody = NobodyWithIdOf(token);
-    // Acquire: what we do to the heap stays behind this.
-    if (!CasAcquire(&heap->holder, holder, nobody)) return Look::kGoOn;
-    if (!liveness::IsDead(holder, generation)) {
-      // Full, but relaxed would do: nothing was changed.
-      CasFull(&heap->holder, nobody, holder);
-      return Look::kGoOn;
-    }
-    // Taken over while no handler of ours can claim the heap: a claim that is
-    // seen later may be a handler's.
-    const AO_t seen = heap->claim.Peek();
-    const bool taken_over = seen != 0 && heap->claim.TakeOver(seen, frame);
-    // Full, but acquire would do. It fails in the child of a handler's fork, if
-    // another thread has found our old id.
-    const bool is_ours = CasFull(&heap->holder, nobody, token);
-    if (taken_over) {
-      if (is_ours) heap->Repair();
-      heap->claim.ReleaseIf(frame);
+      is_ours = AcquireIdle(heap, token, frame);
+    } else if (remote_claim::IsUnderWay(heap, heap->claim.PeekForVisit())) {
+      return Look::kGoOn;  // the visitor's heap comes first
+    } else if (asked++ == kMostAsked) {
+      return Look::kGiveUp;
+    } else {
+      is_ours = AcquireDead(heap, token, frame);
     }
     return is_ours ? Look::kFound : Look::kGoOn;
   });

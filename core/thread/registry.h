@@ -44,9 +44,12 @@ extern AtomicWord registry __attribute__((visibility("hidden")));
 // is the caller's.
 bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame);
 
+// The same, if a vanished thread holds the heap. Its work on it is put right.
+bool AcquireDead(Heap* heap, AO_t token, const ClaimFrame& frame);
+
 // Each of these makes that thread hold a heap, and returns it. Null if there is
-// none: that nobody holds; that a vanished thread holds, whose work on it is
-// put right, or nobody; or, if there is no memory, that is new.
+// none: that nobody holds; that a vanished thread holds, or nobody; or, if
+// there is memory for one, that is new.
 Heap* AcquireFree(AO_t token, const ClaimFrame& frame);
 Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame);
 Heap* AddHeaps(AO_t token);

@@ -7,15 +7,11 @@
 #include "core/base/os.h"
 #include "core/thread/liveness.h"
 #include "core/thread/registry.h"
+#include "core/thread/remote_claim.h"
 
 namespace aomalloc::thread {
 namespace {
 
-// Where the next thread begins that calls DrainIdleHeap: Heap*, or 0. On a
-// cache line of its own, since what is beside it would be read all the time.
-struct alignas(64) {
-  AtomicWord word = 0;
-} idle_cursor;
 AtomicWord exit_key = 0;  // pthread_key_t + 1, or 0
 
 // The generation (liveness.h) under which the id in `token` was recorded.
@@ -34,8 +30,8 @@ __thread Heap* resting __attribute__((tls_model("initial-exec"))) = nullptr;
 __thread uint32_t doubted __attribute__((tls_model("initial-exec"))) = 0;
 __thread uint8_t doubts __attribute__((tls_model("initial-exec"))) = 0;
 
-// The heap that DrainIdleHeap looks at next; null before the first one.
-__thread Heap* idle_next __attribute__((tls_model("initial-exec"))) = nullptr;
+// How often a heap of this thread was found visited by another one.
+__thread uint8_t visitors_met __attribute__((tls_model("initial-exec"))) = 0;
 
 // True once the thread has begun to release its heaps.
 __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
@@ -72,7 +68,8 @@ class Unlisted {
 // True if the claimant that left `seen` is certainly gone (claim.h).
 bool IsAbandoned(AO_t seen, const ClaimFrame& frame) {
   const AO_t tag = ClaimFrame::Unmarked(seen);
-  // It was marked while it was free, or before it was undone.
+  // It was marked while it was free, or before it was undone; or Abandon says
+  // so.
   if (tag == 0) return true;
   if (!ClaimFrame::IsTag(tag)) return false;
   if (tag == frame.tag()) return true;  // our frame is in its place
@@ -97,9 +94,14 @@ bool Claim(Heap* heap, const ClaimFrame& frame) {
   return true;
 }
 
-// Takes over an abandoned claim. The heap is not repaired yet.
+// Takes over an abandoned claim, or that of a visit which has ended. The heap
+// is not repaired yet.
 bool TakeOver(Heap* heap, const ClaimFrame& frame) {
-  AO_t seen = heap->claim.Peek();
+  AO_t seen = heap->claim.PeekForVisit();
+  if (ClaimWord::IsRemote(seen)) {
+    return !remote_claim::IsUnderWay(heap, seen) &&
+           heap->claim.TakeOver(seen, frame);
+  }
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
   seen = heap->claim.Mark(seen);
   if (seen == 0 || !IsAbandoned(seen, frame)) return false;
@@ -111,7 +113,7 @@ bool TakeOver(Heap* heap, const ClaimFrame& frame) {
 bool ClaimOrTakeOver(Heap* heap, const ClaimFrame& frame) {
   if (Claim(heap, frame)) return true;
   if (!TakeOver(heap, frame)) return false;
-  heap->Repair();
+  remote_claim::Repair(heap);
   return true;
 }
 
@@ -145,11 +147,16 @@ Heap* ClaimListed(const ClaimFrame& frame) {
 // was switched away from may be about to release it, after a visit.
 bool ClaimIfHeld(Heap* heap, const ClaimFrame& frame) {
   if (!IsHeld(heap)) return false;
-  if (!heap->claim.ClaimAmongThreads(frame) && !TakeOver(heap, frame)) {
-    return false;
-  }
+  const bool was_free = heap->claim.ClaimAmongThreads(frame);
+  if (!was_free && !TakeOver(heap, frame)) return false;
   const bool is_still_held = IsHeld(heap);
-  is_still_held ? heap->Repair() : heap->claim.ReleaseIf(frame);
+  if (is_still_held) {
+    remote_claim::Repair(heap);
+  } else if (was_free) {
+    heap->claim.ReleaseIf(frame);
+  } else {
+    heap->claim.Abandon(frame);
+  }
   return is_still_held;
 }
 
@@ -179,18 +186,19 @@ void Doubt(Heap* heap) {
 // Claims the heap that rests, if that is possible now, and makes it the current
 // one. A handler in between may have done so, and another heap rests since;
 // that one is found when operations are nested.
-Heap* ClaimResting(Heap* heap, const ClaimFrame& frame) {
-  if (!ClaimOrTakeOver(heap, frame)) return nullptr;
+bool ClaimResting(Heap* heap, const ClaimFrame& frame) {
+  if (!ClaimOrTakeOver(heap, frame)) return false;
   Heap* stand_in = current;
   resting = nullptr;
   current = heap;
   // What it has gathered would wait for long.
   const ClaimFrame second;
-  if (stand_in != nullptr && stand_in != heap && Claim(stand_in, second)) {
+  if (stand_in != nullptr && stand_in != heap &&
+      ClaimOrTakeOver(stand_in, second)) {
     stand_in->SendForeign();
     stand_in->claim.Release();
   }
-  return heap;
+  return true;
 }
 
 // Notes under which generation the id in a heap's `holder` was recorded.
@@ -287,6 +295,35 @@ void RecordId() {
   }
 }
 
+// True if this thread would be found, and its visits ended, if it vanished.
+bool WouldBeFound() {
+  RecordId();
+  return Holder::IdOf(ThisThread()) != 0 && liveness::IsCurrent(recorded);
+}
+
+// To be called when a heap could not be claimed: another thread that visits it
+// may have vanished. Then this thread takes that thread's heap, which ends the
+// visit.
+void VisitorIsDoubted(const Heap* heap, const ClaimFrame& frame) {
+  Heap* from = remote_claim::VisitorOf(heap);
+  if (from == nullptr || ending) return;
+  const Unlisted counted;
+  const AO_t with = ThisThread();
+  if (!AcquireDead(from, with, frame)) return;
+  from = WithNewToken(from, with);
+  if (from != nullptr) List(from);
+}
+
+// The same for a heap of this thread, which finds it so often. The kernel is
+// asked now and then.
+void DoubtVisitor(const Heap* heap, const ClaimFrame& frame) {
+  constexpr uint8_t kAsks = 8;
+  if (!ClaimWord::IsRemote(heap->claim.Peek()) || ++visitors_met % kAsks != 0) {
+    return;
+  }
+  VisitorIsDoubted(heap, frame);
+}
+
 // Gives up a heap that this thread holds and has claimed. The claim goes last:
 // until the heap is no longer ours, no handler may make it `current`. If we are
 // stopped in between, the next holder may have taken the claim over before we
@@ -304,49 +341,27 @@ void Release(Heap* heap, const ClaimFrame& frame) {
   heap->claim.ReleaseIf(frame);
 }
 
-// Drains a heap that no thread holds. Its empty slabs stay for its next holder,
-// or if `trims` go back.
-void Visit(Heap* heap, const ClaimFrame& frame, bool trims) {
-  const Unlisted counted;
-  if (!ClaimIdle(heap, frame)) return;
-  trims ? heap->Trim() : heap->Drain();
-  Release(heap, frame);
-}
-
 // Releases a heap at the end of the thread that holds it.
 void ReleaseHeld(Heap* heap) {
   const ClaimFrame frame;
-  while (!Claim(heap, frame)) {
+  bool is_claimed;
+  while (!(is_claimed = Claim(heap, frame))) {
+    const AO_t seen = heap->claim.PeekForVisit();
+    // The visitor need not come back soon. It leaves the heap in order.
+    if (remote_claim::IsUnderWay(heap, seen)) break;
     // The thread ends, so the operation that claimed it will not resume.
-    const AO_t seen = heap->claim.Peek();
-    if (seen != 0 && heap->claim.TakeOver(seen, frame)) {
-      heap->Repair();
+    is_claimed = seen != 0 && heap->claim.TakeOver(seen, frame);
+    if (is_claimed) {
+      remote_claim::Repair(heap);
       break;
     }
   }
-  heap->Trim();
-  AOMALLOC_CHECK(heap->IsValid());
+  if (is_claimed) {
+    heap->Trim();
+    AOMALLOC_CHECK(heap->IsValid());
+  }
   Release(heap, frame);
   NoteFree(heap);
-}
-
-// Calls `visit` with each heap that this thread holds or that no thread holds.
-// The heap is claimed meanwhile. Heaps in use are left out.
-template <typename Visit>
-void ForEachReachable(Visit visit) {
-  const ClaimFrame frame;
-  for (Heap* heap = Registry(); heap != nullptr; heap = Next(heap)) {
-    if (IsHeld(heap)) {
-      if (!ClaimIfHeld(heap, frame)) continue;
-      visit(heap);
-      heap->claim.Release();
-    } else {
-      const Unlisted counted;
-      if (!ClaimIdle(heap, frame)) continue;
-      visit(heap);
-      Release(heap, frame);
-    }
-  }
 }
 
 // Claims a heap that nobody held: for an operation of a thread that ends. If it
@@ -400,15 +415,16 @@ Heap* ClaimHeap(const ClaimFrame& frame) {
   RecordId();
   if (Unlikely(ending)) return ClaimAlone(frame);
   Heap* heap = resting;
-  if (Unlikely(heap != nullptr) &&
-      (heap = ClaimResting(heap, frame)) != nullptr) {
-    return heap;
+  if (Unlikely(heap != nullptr)) {
+    if (ClaimResting(heap, frame)) return heap;
+    DoubtVisitor(heap, frame);
   }
   heap = current;
   if (heap != nullptr) {
     if (ClaimOrTakeOver(heap, frame)) return heap;
     AddRelaxed(&nested_entries, 1);
     Doubt(heap);
+    DoubtVisitor(heap, frame);
   }
   // A handler may claim the heap that we acquire before we do. It gives the
   // heap back, or keeps it if it switched stacks. Then we acquire another one.
@@ -441,6 +457,43 @@ void Unclaim(Heap* heap, const ClaimFrame& frame) {
   }
 }
 
+bool TakeBack(Heap* heap, const ClaimFrame& frame) {
+  if (ClaimWord::IsRemote(heap->claim.Peek()) && TakeOver(heap, frame)) {
+    remote_claim::Repair(heap);
+    return true;
+  }
+  frame.Erase();
+  return false;
+}
+
+Visit::Visit(Heap* heap, const ClaimFrame& frame, Heap* from)
+    : heap_(heap), frame_(frame), from_(from) {
+  if (IsHeld(heap)) {
+    if (ClaimIfHeld(heap, frame)) kind_ = Kind::kHeld;
+  } else if (LoadRelaxed(&heap->holder) == 0) {
+    Unlisted::Count(1);
+    if (ClaimIdle(heap, frame)) {
+      kind_ = Kind::kIdle;
+    } else {
+      Unlisted::Count(~AO_t{0});
+    }
+  } else if (from != nullptr && memory::MmapEnabled() && WouldBeFound()) {
+    if (remote_claim::Begin(from, heap)) {
+      kind_ = Kind::kRemote;
+    } else {
+      VisitorIsDoubted(heap, frame);
+    }
+  }
+}
+
+Visit::~Visit() {
+  if (kind_ == Kind::kHeld) heap_->claim.Release();
+  if (kind_ == Kind::kRemote) remote_claim::End(from_);
+  if (kind_ != Kind::kIdle) return;
+  Release(heap_, frame_);
+  Unlisted::Count(~AO_t{0});
+}
+
 Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   constexpr uint8_t kMany = 200;
   if (frees_without_heap < kMany) {
@@ -449,50 +502,6 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame) {
   }
   frees_without_heap = 0;
   return ClaimHeap(frame);
-}
-
-void Relieve(Heap* heap, const ClaimFrame& frame) {
-  Visit(heap, frame, /*trims=*/true);
-}
-
-void DrainIdleHeap(const ClaimFrame& frame) {
-  // Each thread goes round the registry by itself: if all moved one cursor at
-  // each step, its cache line would never rest. Where they begin they do share,
-  // so that threads which take a few steps and end come round.
-  Heap* heap = idle_next;
-  if (heap == nullptr) {
-    // Acquire, with the release below: the heap is there for us as it was for
-    // the thread that found it in the registry.
-    heap = AsHeap(LoadAcquire(&idle_cursor.word));
-    if (heap == nullptr) heap = Registry();
-    StoreRelease(&idle_cursor.word, reinterpret_cast<AO_t>(Next(heap)));
-  }
-  idle_next = Next(heap);
-  if (idle_next == nullptr) idle_next = Registry();
-  if (heap->HasRemote()) Visit(heap, frame, /*trims=*/false);
-}
-
-void RaidHeaps() {
-  const ClaimFrame frame;
-  Heap* heap = ClaimHeap(frame);
-  if (heap == nullptr) return;
-  for (Heap* victim = Registry(); victim != nullptr; victim = Next(victim)) {
-    if (victim != heap && victim->HasRemote()) heap->Raid(victim);
-  }
-  Unclaim(heap, frame);
-}
-
-void TrimHeaps() {
-  RecordId();
-  // In two rounds: what one heap sends home, another one finds there.
-  ForEachReachable([](Heap* heap) { heap->SendForeign(); });
-  ForEachReachable([](Heap* heap) { heap->Trim(); });
-}
-
-bool PurgeHeaps() {
-  bool purged = false;
-  ForEachReachable([&](Heap* heap) { purged |= heap->PurgePages(); });
-  return purged;
 }
 
 void ReleaseHeaps() {

@@ -71,6 +71,14 @@ Heap* ClaimHeap(const ClaimFrame& frame);
 // Ends the claim on a heap that one of the functions here has claimed.
 void Unclaim(Heap* heap, const ClaimFrame& frame);
 
+// Claims a heap that this thread holds, if that is not in use. Another thread
+// may have visited it (remote_claim.h): then the fast path's Claim fails, once.
+// If this fails, too, the frame is erased.
+bool TakeBack(Heap* heap, const ClaimFrame& frame);
+inline bool ClaimHeld(Heap* heap, const ClaimFrame& frame) {
+  return Likely(heap->claim.Claim(frame)) || TakeBack(heap, frame);
+}
+
 // Claims the current heap, to free a block of another heap. Null when it is
 // claimed. Null, too, when there is no current heap: a late free in a thread
 // that ends must not make it hold one. A thread that frees many blocks gets a
@@ -79,33 +87,36 @@ Heap* ClaimForFreeSlow(const ClaimFrame& frame);
 inline Heap* ClaimForFree(const ClaimFrame& frame) {
   Heap* heap = current;
   if (Unlikely(heap == nullptr)) return ClaimForFreeSlow(frame);
-  if (Likely(heap->claim.Claim(frame))) return heap;
-  frame.Erase();
+  if (ClaimHeld(heap, frame)) return heap;
   AddRelaxed(&nested_entries, 1);
   return nullptr;
 }
 
-// Drains all heaps that the calling thread holds or that no thread holds, and
-// gives back their empty slabs. Heaps in use are left out.
-void TrimHeaps();
+// A claim on a heap that the calling thread need not hold, for as long as the
+// object lives. There is none if the heap is in use, or could not be claimed
+// for another reason. A heap that another thread holds is claimed only if there
+// is a `from`: the caller has claimed that heap for `frame` (remote_claim.h).
+//
+// If the operation is abandoned, a heap that nobody held stays this thread's.
+class Visit {
+ public:
+  Visit(Heap* heap, const ClaimFrame& frame, Heap* from);
+  ~Visit();
+  Visit(const Visit&) = delete;
+  Visit& operator=(const Visit&) = delete;
 
-// Gives free pages inside of the slabs of these heaps back to the system. True
-// if there were any.
-bool PurgeHeaps();
+  explicit operator bool() const { return kind_ != Kind::kNone; }
+  // True if another thread holds the heap.
+  bool is_remote() const { return kind_ == Kind::kRemote; }
 
-// Takes the remote frees of other threads, which may be asleep, so that this
-// one can allocate them.
-void RaidHeaps();
+ private:
+  enum class Kind { kNone, kHeld, kIdle, kRemote };
 
-// To be called when remote frees were sent to a heap and its inbox is crowded.
-// If no thread holds the heap, what waits there is drained at once. The caller
-// has claimed another heap for `frame`.
-void Relieve(Heap* heap, const ClaimFrame& frame);
-
-// Looks at one heap of the registry; each time the thread looks at the next
-// one. If no thread holds it, and remote frees wait there, it is drained. So
-// memory that was freed to heaps of ended threads comes back.
-void DrainIdleHeap(const ClaimFrame& frame);
+  Heap* const heap_;
+  const ClaimFrame& frame_;
+  Heap* const from_;
+  Kind kind_ = Kind::kNone;
+};
 
 // Releases all heaps of the calling thread, except those that a later operation
 // of an ending thread has acquired. Runs when the thread ends.

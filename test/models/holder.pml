@@ -160,7 +160,7 @@ proctype Thread(byte me) {
       ClaimOrTakeOver(true);
       if :: inside == me -> Release() :: else fi;
       break
-    // Acquire, DrainIdleHeap
+    // Acquire, or a visit
     :: atomic { rounds < ROUNDS && holder == FREE ->
         rounds++; holder = TOKEN(me) };
       if

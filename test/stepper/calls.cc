@@ -45,6 +45,8 @@ constexpr Rule kRules[] = {
     {SYS_process_vm_readv, "process_vm_readv", kTells},
     {SYS_brk, "brk", kAsks},  // of 0
     {SYS_mincore, "mincore", kTells},
+    {SYS_membarrier, "membarrier", kAsks},
+    {SYS_rt_sigaction, "rt_sigaction", kTells},  // of no new one
     {SYS_rt_sigprocmask, "rt_sigprocmask", kTells},
     {SYS_rt_sigpending, "rt_sigpending", kTells},
     {SYS_rt_sigtimedwait, "rt_sigtimedwait", kAsks},

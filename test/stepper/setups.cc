@@ -150,8 +150,9 @@ void LetPeerFree() {
 void LetPeerEmptySlab() {
   Fill(kRare, 2 * SlabBlocks());
   OnPeer([] {
-    for (size_t i = 0; i < SlabBlocks(); ++i) Give(blocks[i]);
-    malloc_trim(0);  // sends them
+    // No fewer than a slab has, and whole batches: all are sent.
+    const size_t count = mapped ? 32 : 6;
+    for (size_t i = 0; i < count; ++i) Give(blocks[i]);
   });
 }
 // Leaves more blocks on the list than the next ration takes.
@@ -387,6 +388,37 @@ void CrowdIdleHeap() {
   TakeFromThreadThatEnds(Crowd() + 1);
   for (size_t i = 0; i < Crowd() - 1; ++i) Give(blocks[i]);
   Hold(blocks[Crowd() - 1], kRare);
+}
+
+// So much waits for a peer that does not stir that the next block is too much.
+void CrowdPeer() {
+  Warm(64);
+  malloc_trim(0);  // nothing waits there
+  OnPeer([] { Fill(kSent, 33); });
+  for (int i = 0; i < 31; ++i) Give(blocks[i]);
+  Hold(blocks[31], kSent);
+}
+// Something waits for it.
+void SendToPeer() {
+  Warm(64);
+  OnPeer([] { Fill(kSent, 2); });
+  Give(blocks[0]);
+}
+// A peer has drained the heap of this thread, which finds that out only now.
+void LetPeerVisit() {
+  Warm(64);
+  Fill(kSent, 2);
+  OnPeer([] {
+    Give(blocks[0]);
+    malloc_trim(0);
+  });
+}
+void LetPeerVisitAndHoldOneOfPeer() {
+  OnPeer([] { Fill(64, 2); });
+  Strike(blocks[0]);
+  void* of_peer = blocks[0];
+  LetPeerVisit();
+  in = of_peer;
 }
 
 // Uses the memory up.

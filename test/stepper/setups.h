@@ -14,6 +14,7 @@ constexpr size_t kRare = 2200;
 size_t Big();
 size_t Bigger();
 constexpr size_t kFourth = 14000;  // of a slab with mmap
+constexpr size_t kSent = 32000;    // of a class of 32 KiB: each is sent at once
 constexpr size_t kLong = 100000;   // more than a heap keeps of the static heap
 constexpr int kOwners = 8;         // of blocks: more than an outbox has lanes
 
@@ -75,6 +76,10 @@ void HoldFirstHeaps();
 void LoseOneOfFirstHeaps();
 void FreeToIdleHeap();
 void CrowdIdleHeap();
+void CrowdPeer();
+void SendToPeer();
+void LetPeerVisit();
+void LetPeerVisitAndHoldOneOfPeer();
 void UseUp();
 void UseUpAndFeedPeer();
 

@@ -3,6 +3,7 @@
 #include "core/arena/memory.h"
 #include "core/heap/heap.h"
 #include "core/thread/registry.h"
+#include "core/thread/remote_claim.h"
 #include "core/thread/thread.h"
 #include "test/weak/cases.h"
 #include "test/weak/system.h"
@@ -80,10 +81,45 @@ class RegistryCase : public HeapCase {
   }
 };
 
+// Writes to a heap, as only one may do at a time.
+void Change(Heap* heap) { heap->runs(/*mapped=*/false).Recount(); }
+
+// A thread works on a heap of its own, and others visit it, from theirs.
+class VisitCase : public HeapCase {
+ public:
+  VisitCase() : HeapCase("heaps, visits", 3, 0, kBound) {}
+  void SetUp() override {
+    Prepare(0);
+    Change(visited());
+  }
+  void Run(int thread) override {
+    for (int i = 0; i < 2; ++i) {
+      thread == 1 ? Work() : Visit(&thread::first_heaps[thread]);
+    }
+  }
+
+ private:
+  static Heap* visited() { return &thread::first_heaps[0]; }
+  static void Work() {
+    const ClaimFrame frame;
+    static_cast<void>(visited()->claim.Peek());  // here others may go on
+    if (!thread::ClaimHeld(visited(), frame)) return;
+    Change(visited());
+    visited()->claim.Release();
+  }
+  static void Visit(Heap* from) {
+    if (!remote_claim::Begin(from, visited())) return;
+    Change(visited());
+    remote_claim::End(from);
+  }
+};
+
 HolderCase holder("heaps, threads that end", 0);
 const Listed listed_holder(&holder);
 HolderCase vanishing("heaps, a thread that vanishes", 1);
 const Listed listed_vanishing(&vanishing);
+VisitCase visits;
+const Listed listed_visits(&visits);
 RegistryCase registry;
 const Listed listed_registry(&registry);
 

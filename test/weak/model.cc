@@ -514,6 +514,19 @@ void HandOn(const AtomicWord* word) {
   inside = false;
 }
 
+void PassAll() {
+  inside = true;
+  AbsorbAll();
+  // What comes after a thread's last operation comes before the barrier, too.
+  for (int i = 1; i <= running->threads; ++i) ++fibers[i].clock[i];
+  const Clock before = fibers[self].clock;
+  for (int i = 1; i <= running->threads; ++i) {
+    Join(&fibers[self].clock, fibers[i].clock);
+    Join(&fibers[i].clock, before);
+  }
+  inside = false;
+}
+
 AO_t Load(const AtomicWord* word, const Site& site) {
   if (IsAlone() || IsPrivate(word)) return *RawOf(word);
   Step step(Kind::kLoad, word, site);

@@ -60,6 +60,11 @@ AO_t Exchange(AtomicWord* word, Change* change, AO_t operand, const Site& site);
 // done since it wrote to the word comes before what the next one does.
 void HandOn(const AtomicWord* word);
 
+// A barrier that all threads pass, each between two of its operations: what
+// they have done before comes before what this one does next, and what this one
+// has done before what they do next.
+void PassAll();
+
 // Called when a word is read plainly.
 void Expose(const AtomicWord* word);
 

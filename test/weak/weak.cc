@@ -27,6 +27,9 @@ constexpr char kRests[] = "without it more heaps may rest; no case counts them";
 constexpr char kStays[] = "what follows stays behind it; no case can tell";
 constexpr char kEarly[] = "written before there are threads, in a program";
 constexpr char kFirst[] = "no case has an arena that begins with a part";
+// One visitor has come and gone, the next one has put its tag there, and the
+// holder of the heap reads an old state of the latter's place.
+constexpr char kThird[] = "for what an earlier visitor did; beyond the bound";
 // Hints make no difference to what is found, only to how soon.
 constexpr char kModelled[] = "not searched: see test/models/hints.pml";
 constexpr Kept kKept[] = {
@@ -40,12 +43,15 @@ constexpr Kept kKept[] = {
     {"core/arena/free_hints.cc", "BeginLowering", "CasAcquire", kAcquire,
      kModelled},
     {"core/arena/free_hints.cc", "Lower", "CasRelease", kRelease, kModelled},
+    {"core/heap/claim.h", "PeekForVisit", "LoadAcquire", kAcquire, kThird},
+    {"core/heap/claim.h", "ClaimRemotely", "CasFull", kRelease, kThird},
+    {"core/heap/claim.h", "ClaimRemotely", "CasFull", kAcquire, kStronger},
     {"core/thread/registry.cc", "AddHeaps", "CasAcquire", kAcquire, kStronger},
     {"core/thread/registry.cc", "AcquireIdle", "LoadAcquire", kAcquire, kRests},
-    {"core/thread/registry.cc", "operator()", "LoadAcquire", kAcquire, kForks},
-    {"core/thread/registry.cc", "operator()", "CasAcquire", kAcquire, kStays},
-    {"core/thread/registry.cc", "operator()", "CasFull", kAcquire, kStays},
-    {"core/thread/registry.cc", "operator()", "CasFull", kRelease, kStronger},
+    {"core/thread/registry.cc", "AcquireDead", "LoadAcquire", kAcquire, kForks},
+    {"core/thread/registry.cc", "AcquireDead", "CasAcquire", kAcquire, kStays},
+    {"core/thread/registry.cc", "AcquireDead", "CasFull", kAcquire, kStays},
+    {"core/thread/registry.cc", "AcquireDead", "CasFull", kRelease, kStronger},
     {"core/thread/liveness.cc", "Begin", "CasFull", kAcquire, kStronger},
     {"core/thread/liveness.cc", "Begin", "CasFull", kRelease, kStronger},
     {"core/thread/liveness.cc", "FirstHasRecorded", "CasFull", kAcquire,
