@@ -7,7 +7,7 @@ namespace {
 // take if each began with a page.
 constexpr size_t kFewPages = 20;
 // The most blocks of a slab for IsSparse: it takes time to follow the list.
-constexpr size_t kMostToFollow = 512;
+constexpr size_t kMostToFollow = 1024;
 
 constexpr uint8_t kManyFrees = 64;
 
@@ -84,13 +84,19 @@ Pages FreePages(const Run* slab) {
     const BlocksOfPage blocks(slab, __builtin_ctz(pages));
     for (size_t i = blocks.begin; i < blocks.end; ++i) missing.Found(i);
   }
+  // The slab has lain idle, and the list leads from line to line of memory: all
+  // at once these lines come faster than one after the other.
+  const size_t carved = slab->carved * BlockSize(slab);
+  for (size_t at = 0; at < carved; at += BlockSize(slab)) {
+    __builtin_prefetch(slab->base + at);
+  }
   size_t count = 0;
   for (const Block* block = slab->list.free; block != nullptr;
        block = block->Next()) {
     const auto* address = reinterpret_cast<const char*>(block);
     const auto offset = static_cast<size_t>(address - slab->base);
-    if (offset >= slab->carved * BlockSize(slab) || !IsBlock(slab, address) ||
-        !block->MayBeLinked() || ++count > slab->carved) {
+    if (offset >= carved || !IsBlock(slab, address) || !block->MayBeLinked() ||
+        ++count > slab->carved) {
       return 0;
     }
     missing.Found(BlockIndex(slab, address));

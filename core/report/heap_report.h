@@ -32,9 +32,10 @@ void WriteText(Output* out, const char* occasion);
 //
 // Sizes are in bytes. "classes" has the classes with a slab or a remote free.
 // "dirty" and "clean" are free units, which may be other than zero or are known
-// to be zero; neighbours of one kind are one element. "mapped" is what is
-// accessible. "resident" is null without mmap, and if the system refuses to
-// answer. `occasion` is not escaped.
+// to be zero; neighbours of one kind are one element. Of a slab's free blocks,
+// LEFT_OUT have no memory; "left_out" has the bytes of all of them. "mapped" is
+// what is accessible. "resident" is null without mmap, and if the system
+// refuses to answer. `occasion` is not escaped.
 void WriteJson(Output* out, const char* occasion);
 
 }  // namespace aomalloc::heap_report
