@@ -317,7 +317,15 @@ class Arena {
   AtomicWord end_;  // see end()
   FreeHints hints_;
   FreeRuns free_runs_;
-  AtomicWord first_free_ = 0;  // hint: units below it are in use
+
+  AtomicWord peak_used_ = 0;  // for reports: the most units that were in use
+
+  // Below: what taking and returning runs writes, all on one cache line. What
+  // is above changes only when the arena grows, or when more is in use than
+  // ever.
+
+  // Hint: units below it are in use.
+  alignas(64) AtomicWord first_free_ = 0;
   // The same, except for those below the huge pages.
   AtomicWord first_free_dense_ = 0;
   // Hint: the system refused to purge units of the words from here on; 0: none.
@@ -330,9 +338,7 @@ class Arena {
   static constexpr int kCountBits = 32;
   AtomicWord counts_ = 0;
   AtomicWord spared_ = 0;  // see spared_units()
-  // For reports: the most units that were in use, the number of purges, and the
-  // number of units that were purged.
-  AtomicWord peak_used_ = 0;
+  // The number of purges, for reports, and of units that were purged.
   AtomicWord purges_ = 0;
   AtomicWord purged_ = 0;
 };
