@@ -182,9 +182,12 @@ bool IsEndWhole(const Run* run, const void* ptr, const char* call) {
 
 // Makes a live block one of `size` bytes, in place. False if it has no room for
 // them, or if half of it would lie idle.
-bool ResizeInPlace(const Run* run, void* ptr, size_t old_size, size_t size) {
+bool ResizeInPlace(Run* run, void* ptr, size_t old_size, size_t size) {
   if (run->kind == RunKind::kSlab) return hardened::Resize(run, ptr, size);
-  return size <= old_size && size > old_size / 2;
+  if (size <= old_size / 2) return false;
+  return hardened_spans::kAreReused || samples::IsSmall(run)
+             ? size <= old_size
+             : hardened_spans::Resize(run, size);
 }
 
 // Not 0 once realloc has left a block in place because there was no memory for
@@ -294,6 +297,24 @@ void* ResizeSpan(Run* run, size_t size) {
   return run->base;
 }
 
+// A block for the contents of one that is to have `size` bytes and could not be
+// resized. Sets errno if the result is null.
+void* AllocateInPlaceOf(const Run* run, size_t old_size, size_t size) {
+  const bool may_grow_on = !hardened_spans::kAreReused &&
+                           run->kind == RunKind::kSpan &&
+                           !samples::IsSmall(run) && size > old_size &&
+                           size <= PTRDIFF_MAX && memory::IsMapped(run);
+  bool zeroed;
+  char* place = may_grow_on
+                    ? TrySpan(1, hardened_spans::WithRoom(size), &zeroed)
+                    : nullptr;
+  if (place == nullptr) return Allocate(size);
+  Run* span = memory::RunAt(place);
+  hardened_spans::Resize(span, size);
+  samples::OnAllocate(span, size);
+  return place;
+}
+
 }  // namespace
 
 void* AllocateSlow(size_t size) {
@@ -392,7 +413,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
   } else if (ResizeInPlace(run, ptr, old_size, size)) {
     return ptr;
   }
-  void* moved = Allocate(size);
+  void* moved = AllocateInPlaceOf(run, old_size, size);
   if (moved == nullptr) {
     if (size > old_size) return nullptr;
     // The block stays in place, and only its end is given back, if anything.

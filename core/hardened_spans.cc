@@ -22,13 +22,17 @@ Run* ExchangeAt(AtomicWord* place, Run* span) {
   return reinterpret_cast<Run*>(leaving);
 }
 
+size_t WholePages(size_t size) {
+  const size_t page = os::PageSize();
+  return (size + page - 1) & ~(page - 1);
+}
+
 }  // namespace
 
 void SetUp(Run* span, size_t size) {
   if constexpr (hardening::kOn) {
     const size_t bytes = memory::BytesOf(span);
-    const size_t page = os::PageSize();
-    const size_t used = (size + page - 1) & ~(page - 1);
+    const size_t used = WholePages(size);
     span->span_bytes = bytes;
     if (!memory::IsMapped(span) || used >= bytes) return;
     span->span_bytes = used;
@@ -38,6 +42,22 @@ void SetUp(Run* span, size_t size) {
 
 size_t Bytes(const Run* span) {
   return hardening::kOn ? span->span_bytes : memory::BytesOf(span);
+}
+
+bool Resize(Run* span, size_t size) {
+  const size_t before = span->span_bytes;
+  if (!memory::IsMapped(span)) return size <= before;
+  const size_t used = WholePages(size);
+  if (used > memory::BytesOf(span)) return false;
+  if (used > before && !guards::Lift(span->base + before, used - before)) {
+    return false;
+  }
+  Commit(&span->span_bytes, used);
+  if (used < before) {
+    os::Purge(span->base + used, before - used);
+    guards::Put(span, span->base + used, before - used);
+  }
+  return true;
 }
 
 Run* Exchange(Run* span) {

@@ -11,7 +11,8 @@
 // Commit: a span enters or leaves the quarantine by a compare-and-swap on its
 // place there.
 //
-// Interruption: stopped at any point, an operation loses the span in hand.
+// Interruption: stopped at any point, an operation loses the span in hand. If
+// it resizes the span, no page is lost, but a part of the guard may be missing.
 #ifndef AOMALLOC_CORE_HARDENED_SPANS_H_
 #define AOMALLOC_CORE_HARDENED_SPANS_H_
 
@@ -30,6 +31,17 @@ void SetUp(Run* span, size_t size);
 
 // The bytes of a span that the program may use. Plain: all of them.
 size_t Bytes(const Run* span);
+
+// Makes a live span one of `size` bytes where it is, and moves the guard behind
+// it. What it has no more is given back to the system. False if it has no room,
+// or if the system refuses; then it is as it was. Plain: not to be called.
+bool Resize(Run* span, size_t size);
+
+// How much to ask for where a span of `size` bytes, at most PTRDIFF_MAX, moves
+// to because it grows. It is then resized to `size`. So it moves, with all its
+// contents, only when it has grown by a quarter. What it does not use yet takes
+// addresses only.
+constexpr size_t WithRoom(size_t size) { return size + size / 4; }
 
 // Puts a freed span into the quarantine. Returns the span that leaves for it,
 // or null if none does. Plain: returns `span`.

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <new>
 #include <set>
 #include <vector>
@@ -498,7 +499,7 @@ TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
     Descriptor* theirs = nullptr;
     Stepper::Run([&] { mine = test.arena->Take(kFirst + 1, 1).run; },
                  [&](int n) {
-                   steps = n;
+                   steps = std::max(steps, n);
                    if (n == at) theirs = test.arena->Take(kFirst + 1, 1).run;
                  });
     ASSERT_NE(mine, nullptr);
@@ -521,7 +522,7 @@ TEST(GrowthTest, TwoThatGrowGetDifferentChunks) {
     Descriptor* theirs = nullptr;
     Stepper::Run([&] { mine = test.arena->Take(kChunk + 1, 1).run; },
                  [&](int n) {
-                   steps = n;
+                   steps = std::max(steps, n);
                    if (n == at) theirs = test.arena->Take(kChunk + 1, 1).run;
                  });
     ASSERT_NE(mine, nullptr);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <set>
@@ -185,6 +186,51 @@ TEST_F(HardeningTest, GuardsAreBehindSlabsAndLargeBlocks) {
   ExpectGuard(large + 131072);
 }
 
+// A large block that grows in small steps moves when it has grown by an eighth.
+// Its guard is behind its last page at any time.
+TEST_F(HardeningTest, ALargeBlockGrowsOnWhereItIs) {
+  constexpr size_t kFirst = 100000;
+  constexpr size_t kLast = size_t{4} << 20;
+  const size_t page = os::PageSize();
+  auto* block = static_cast<char*>(Allocate(kFirst));
+  memset(block, 'x', kFirst);
+  int moves = 0;
+  for (size_t size = kFirst; size < kLast; size += 1000) {
+    auto* now = static_cast<char*>(Reallocate(block, size, "realloc"));
+    memset(now + size - 1000, 'x', 1000);
+    if (now != block) ++moves;
+    block = now;
+    if (size % 300000 == kFirst)
+      ExpectGuard(block + (size + page - 1) / page * page);
+  }
+  EXPECT_LE(moves, 40);
+  for (size_t i = 0; i < kLast - 1000; i += 100) ASSERT_EQ(block[i], 'x');
+  Free(block, "free");
+  ExpectGuard(block);
+  ExpectGuard(block + kLast - page);
+}
+
+// What it does not need any more is not resident, and guarded.
+TEST_F(HardeningTest, ALargeBlockShrinksWhereItIs) {
+  constexpr size_t kBytes = 60000;
+  constexpr size_t kLess = 31000;
+  const size_t page = os::PageSize();
+  auto* block = static_cast<char*>(Allocate(kBytes));
+  memset(block, 'x', kBytes);
+  ASSERT_EQ(Reallocate(block, kLess, "realloc"), block);
+  EXPECT_EQ(UsableSize(block, "usable"), (kLess + page - 1) / page * page);
+  for (size_t i = 0; i < kLess; ++i) ASSERT_EQ(block[i], 'x');
+  char* behind = block + (kLess + page - 1) / page * page;
+  ExpectGuard(behind);
+  ExpectGuard(block + kBytes - 1);
+  unsigned char resident = 1;
+  ASSERT_EQ(mincore(behind, page, &resident), 0);
+  EXPECT_EQ(resident & 1, 0);
+  ASSERT_EQ(Reallocate(block, kBytes, "realloc"), block);
+  memset(block, 'y', kBytes);
+  Free(block, "free");
+}
+
 // The guard of the descriptors.
 TEST_F(HardeningTest, DescriptorsAreOutOfReach) {
   Allocate(100);
@@ -241,7 +287,7 @@ TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
   int limit = 0;
   bool abandoned = true;
   while (abandoned) {
-    limit += 7 * Stepper::kStride;
+    limit += 29 * Stepper::kStride;
     std::vector<Block*> blocks;
     for (int i = 0; i < 8; ++i) {
       blocks.push_back(TakeFrom(heap, 200));

@@ -214,7 +214,7 @@ TEST_F(HeapStepTest, AllocationAbandonedAnywhere) {
       for (int i = 0; i < start; ++i) Hold(Take(kSize), 77);
       Block* block = nullptr;
       abandoned = Stepper::Abandon([&] { block = Take(kSize); },
-                                   limit += Stepper::kStride);
+                                   limit += 5 * Stepper::kStride);
       if (!abandoned) Hold(block, 99);
       CheckAfter(limit, nullptr);
       if (HasFatalFailure()) return;
@@ -255,8 +255,8 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
       GiveRemotely(held_.back().first);
       held_.pop_back();
     }
-    abandoned =
-        Stepper::Abandon([&] { heap_->Drain(); }, limit += Stepper::kStride);
+    abandoned = Stepper::Abandon([&] { heap_->Drain(); },
+                                 limit += 3 * Stepper::kStride);
     CheckAfter(limit, nullptr);
     if (HasFatalFailure()) return;
   }

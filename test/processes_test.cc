@@ -27,9 +27,15 @@ pid_t RawClone() {
   return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
 }
 
-// True if the first thread of such a child may record its id. The C library
-// registers no restartable sequences where the system refuses them.
-bool Speaks(pid_t (*make)()) { return make != RawClone || __rseq_size != 0; }
+// When the heaps of threads are found that such a child does not have: also
+// before its first thread has recorded its id; then; or never, as it may not do
+// so.
+enum class Found { kAtOnce, kLater, kNever };
+Found FoundIn(pid_t (*make)()) {
+  if (make != RawClone) return Found::kAtOnce;
+  // The C library registers none where the system refuses them.
+  return __rseq_size != 0 ? Found::kLater : Found::kNever;
+}
 
 template <typename F>
 void InChildBy(pid_t (*make)(), F f) {
@@ -78,10 +84,13 @@ class Other {
 
 // In a child that has a memory of its own: `own` is the heap of its first
 // thread, which has not been on a slow path there, and `left` is that of a
-// thread that is not there. `speaks` is false if the first thread may not
-// record its id.
-void ExpectOrder(Heap* own, Heap* left, bool speaks) {
+// thread that is not there.
+void ExpectOrder(Heap* own, Heap* left, Found found) {
   const AO_t holder = LoadRelaxed(&own->holder);
+  const AO_t gone_holder = LoadRelaxed(&left->holder);
+  const auto is_found = [=] {
+    return LoadRelaxed(&left->holder) != gone_holder;
+  };
   // Threads that come before it.
   const Other other;
   Heap* gone = Vanish([] {});
@@ -89,17 +98,17 @@ void ExpectOrder(Heap* own, Heap* left, bool speaks) {
   gone = Vanish([] {});
   InThreads(1, [](int) { TakeFromDead(); });
   EXPECT_TRUE(IsTaken(gone));
-  EXPECT_FALSE(IsTaken(left));
+  EXPECT_EQ(is_found(), found == Found::kAtOnce);
   EXPECT_EQ(LoadRelaxed(&own->holder), holder);
   // And after it.
   TakeSlowPaths();
   EXPECT_EQ(thread::current, own);
   EXPECT_EQ(LoadRelaxed(&own->holder), thread::ThisThread());
-  EXPECT_EQ(IdOf(own) == static_cast<AO_t>(getpid()), speaks);
+  EXPECT_EQ(IdOf(own) == static_cast<AO_t>(getpid()), found != Found::kNever);
   gone = Vanish([] {});
   InThreads(1, [](int) { TakeFromDead(); });
   EXPECT_TRUE(IsTaken(gone));
-  EXPECT_EQ(IsTaken(left), speaks);
+  EXPECT_EQ(is_found(), found != Found::kNever);
   EXPECT_FALSE(IsTaken(own));
   EXPECT_FALSE(IsTaken(other.heap));
 }
@@ -127,21 +136,38 @@ TEST(ProcessesTest, Program) {
 
 TEST(ProcessesTest, ChildOfFork) {
   InParent([](Heap* own, Heap* other) {
-    InChildBy(Fork, [=] { ExpectOrder(own, other, true); });
-    InChildBy(ForkAlone, [=] { ExpectOrder(own, other, true); });
+    InChildBy(Fork, [=] { ExpectOrder(own, other, Found::kAtOnce); });
+    InChildBy(ForkAlone, [=] { ExpectOrder(own, other, Found::kAtOnce); });
   });
+}
+
+// A program's list of robust mutexes in the place of the C library's, and none.
+TEST(ProcessesTest, ChildOfForkWithAnotherRobustList) {
+  struct Anywhere {
+    alignas(64) char bytes[64];
+  };
+  static Anywhere lists[2];
+  for (void* list : {static_cast<void*>(lists), static_cast<void*>(nullptr)}) {
+    InParent([=](Heap* own, Heap* other) {
+      InChildBy(Fork, [=] {
+        constexpr size_t kBytes = 3 * sizeof(void*);
+        ASSERT_EQ(syscall(SYS_set_robust_list, list, kBytes), 0);
+        ExpectOrder(own, other, FoundIn(RawClone));
+      });
+    });
+  }
 }
 
 TEST(ProcessesTest, ChildOfRawClone) {
   InParent([](Heap* own, Heap* other) {
-    InChildBy(RawClone, [=] { ExpectOrder(own, other, Speaks(RawClone)); });
+    InChildBy(RawClone, [=] { ExpectOrder(own, other, FoundIn(RawClone)); });
   });
 }
 
 TEST(ProcessesTest, ChildOfRawCloneWithoutRestartableSequences) {
   InParent([](Heap* own, Heap* other) {
     StopRestartableSequences();
-    InChildBy(RawClone, [=] { ExpectOrder(own, other, false); });
+    InChildBy(RawClone, [=] { ExpectOrder(own, other, Found::kNever); });
   });
 }
 
@@ -149,9 +175,9 @@ TEST(ProcessesTest, ChildOfRawCloneWithoutRestartableSequences) {
 TEST(ProcessesTest, ChildOfAChildOfRawClone) {
   InParent([](Heap* own, Heap* other) {
     InChildBy(RawClone, [=] {
-      InChildBy(RawClone, [=] { ExpectOrder(own, other, Speaks(RawClone)); });
+      InChildBy(RawClone, [=] { ExpectOrder(own, other, FoundIn(RawClone)); });
       TakeSlowPaths();
-      InChildBy(RawClone, [=] { ExpectOrder(own, other, Speaks(RawClone)); });
+      InChildBy(RawClone, [=] { ExpectOrder(own, other, FoundIn(RawClone)); });
     });
   });
 }
@@ -174,7 +200,7 @@ TEST(ProcessesTest, ChildOfVfork) {
       InChildBy(make, [=] {
         borrow(own);
         EXPECT_FALSE(IsTaken(own));
-        ExpectOrder(own, other, Speaks(make));
+        ExpectOrder(own, other, FoundIn(make));
       });
     }
   });
@@ -240,8 +266,8 @@ TEST(ProcessesTest, ChildOfAChildOfVfork) {
       TakeSlowPaths();
       InChildBy(ForkAlone, [=] {
         InChildOfVfork([] { TakeSlowPaths(); });
-        InChildBy(ForkAlone, [=] { ExpectOrder(own, other, true); });
-        ExpectOrder(own, other, true);
+        InChildBy(ForkAlone, [=] { ExpectOrder(own, other, Found::kAtOnce); });
+        ExpectOrder(own, other, Found::kAtOnce);
       });
     });
     EXPECT_FALSE(IsTaken(own));

@@ -71,7 +71,7 @@ TEST(RunCacheTest, AnAbandonedOperationDoesNotLoseTheRight) {
         }
         abandoned = Stepper::Abandon(
             [&] { gives_up ? cache->GiveUp() : void(cache->Keep(run)); },
-            limit += Stepper::kStride);
+            limit += 5 * Stepper::kStride);
         cache->Recount();
         cache->GiveUp();
         ASSERT_EQ(CountThatMayKeep(), 16) << "after " << limit;

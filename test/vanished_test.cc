@@ -80,7 +80,7 @@ TEST(VanishedTest, TheHeapOfAThreadThatMayLiveIsGivenBack) {
     const AO_t holder = LoadRelaxed(&heap->holder);
     int steps = 1;
     int kept = 0;
-    for (int at = 1; at <= steps; at += Stepper::kStride) {
+    for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
       const size_t heaps = CountHeaps();
       for (size_t i = 0; i < heaps; ++i) {
         Stepper::Run([&] { thread::AcquireFromDead(kNobody, frame); },

@@ -24,12 +24,15 @@ void Put(Run* run, char* start, size_t bytes) {
   }
 }
 
+bool Lift(char* start, size_t bytes) {
+  return (LoadRelaxed(&inside) == 0 || os::UndoGuard(start, bytes)) &&
+         os::MakeAccessible(start, bytes);
+}
+
 bool Remove(Run* run, size_t bytes, bool* dirty) {
   // This needs no further mapping, so it works in a process that has as many as
   // it may have. If it is refused, the pages are replaced by new ones.
-  const bool undone =
-      LoadRelaxed(&inside) == 0 || os::UndoGuard(run->base, bytes);
-  *dirty = undone && os::MakeAccessible(run->base, bytes);
+  *dirty = Lift(run->base, bytes);
   if (!*dirty && !os::Renew(run->base, bytes)) return false;
   if (run->guarded) AddRelaxed(&mappings, ~AO_t{0});
   run->guarded = false;

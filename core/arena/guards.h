@@ -29,6 +29,11 @@ constexpr size_t kMostMappings = 16384;
 // these pages are used again, Remove is to be called.
 void Put(Run* run, char* start, size_t bytes);
 
+// Makes `bytes` from `start` on accessible, where the guard of a run begins.
+// The rest of it stays. False if the system refuses: then some of the pages may
+// have become accessible, and none is to be used.
+bool Lift(char* start, size_t bytes);
+
 // Makes `bytes` from the start of a run accessible, whatever guards it has, and
 // sets `*dirty` to whether they may be other than zero. False if the system
 // refuses: then the pages must not be used again.

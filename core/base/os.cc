@@ -149,11 +149,12 @@ bool HasEnded(size_t process, size_t thread) {
   return Probe(process, thread) == -ESRCH && Probe(process, ThreadId()) == 0;
 }
 
-bool HasRobustList() {
-  void* head = nullptr;
+const char* RobustListOf(size_t thread) {
+  const char* head = nullptr;
   size_t bytes = 0;
-  Syscall(SYS_get_robust_list, 0, AsLong(&head), AsLong(&bytes));
-  return head != nullptr;
+  Syscall(SYS_get_robust_list, static_cast<long>(thread), AsLong(&head),
+          AsLong(&bytes));
+  return head;
 }
 
 bool HasRestartableSequences() {
@@ -181,8 +182,10 @@ bool TrapsNoCall() {
 
 void Mark(void* page) { *static_cast<volatile unsigned*>(page) = kMark; }
 
-bool IsMarked(const void* page) {
-  return Compare(page, kMark) == 0 && MayLook();
+bool IsMarked(const void* page) { return Holds(page, kMark); }
+
+bool Holds(const volatile void* address, unsigned value) {
+  return Compare(address, value) == 0 && MayLook();
 }
 
 bool Differs(const volatile void* address, unsigned value) {

@@ -25,10 +25,11 @@ size_t ThreadId();
 // calling process.
 bool HasEnded(size_t process, size_t thread);
 
-// True if the C library has registered a list of robust mutexes for the calling
-// thread (liveness.h). The kernel writes where it is, so a refusal that looks
-// like success is no answer.
-bool HasRobustList();
+// Where the list of robust mutexes is that the C library has registered for a
+// thread of this process, or for the calling one (0); null if there is none
+// (liveness.h). The kernel writes the answer, so a refusal that looks like
+// success is none.
+const char* RobustListOf(size_t thread);
 
 // True if the C library has registered the calling thread's restartable
 // sequences (glibc does since 2.35), and the kernel still has them
@@ -46,8 +47,11 @@ bool IsMarked(const void* page);
 // writes the answer, so a refusal that looks like success is none.
 bool TrapsNoCall();
 
-// True if the 32 bits at `address`, a multiple of 4, are known not to be
-// `value`: they differ, or the address cannot be read.
+// True if the 32 bits at `address`, a multiple of 4, are known to be `value`.
+// It need not be known whether the address can be read.
+bool Holds(const volatile void* address, unsigned value);
+// The same, if they are known not to be `value`: they differ, or the address
+// cannot be read.
 bool Differs(const volatile void* address, unsigned value);
 
 // MayLook is true if the kernel compares words for this process, which a filter

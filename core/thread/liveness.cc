@@ -39,7 +39,24 @@ uint32_t GenerationOf(AO_t process) {
 
 // True if the memory is certainly that of the calling thread's process.
 bool IsMemoryOurs() {
-  return os::HasRobustList() || os::HasRestartableSequences();
+  return os::RobustListOf(0) != nullptr || os::HasRestartableSequences();
+}
+
+// False if the token is certainly not that of the first thread of `process`,
+// the calling thread's.
+bool MayBeOfFirst(AO_t holder, AO_t process) {
+  const char* ours = os::RobustListOf(0);
+  const char* list = os::RobustListOf(IdOf(process));
+  if (ours == nullptr || list == nullptr) return true;
+  const auto variable = reinterpret_cast<uintptr_t>(&token) + (list - ours);
+  const AO_t first = TokenAt(reinterpret_cast<const void*>(variable));
+  // The upper half, which has no part of the id. Without an address that wraps,
+  // or that futex does not take.
+  constexpr int kHalf = 32;
+  return variable % sizeof(AO_t) != 0 ||
+         !os::Holds(reinterpret_cast<const uint32_t*>(variable) + 1,
+                    static_cast<unsigned>(first >> kHalf)) ||
+         holder - Holder::IdOf(holder) == first;
 }
 
 // Begins the generation of this process.
@@ -59,6 +76,8 @@ void Begin() {
 }
 
 }  // namespace
+
+__thread AtomicWord token = 0;
 
 uint32_t ToRecord(uint32_t recorded) {
   const AO_t process = LoadRelaxed(Process());
@@ -94,15 +113,17 @@ bool IsCurrent(uint32_t recorded) {
 
 AO_t ThreadId() { return os::ThreadId(); }
 
-bool IsDead(AO_t id, uint32_t generation) {
+bool IsDead(AO_t holder, uint32_t generation) {
   // Acquire: a `holder` word that the first thread has changed before it set
   // kFirstRecorded is changed for us, too. So our caller's compare-and-swap
-  // fails if `id` was that thread's in the parent.
+  // fails if the id was that thread's in the parent.
   const AO_t process = LoadAcquire(Process());
+  const AO_t id = Holder::IdOf(holder);
   if (id == 0 || process == 0) return false;
-  return (GenerationOf(process) == generation ||
-          (process & kFirstRecorded) != 0) &&
-         os::HasEnded(IdOf(process), id) && IsMemoryOurs();
+  const bool is_ours =
+      GenerationOf(process) == generation || (process & kFirstRecorded) != 0;
+  return os::HasEnded(IdOf(process), id) && IsMemoryOurs() &&
+         (is_ours || !MayBeOfFirst(holder, process));
 }
 
 }  // namespace aomalloc::liveness

@@ -37,15 +37,23 @@
 //
 //   process                its threads
 //   a program              Each records its id, and is found when it vanished.
-//   child of fork, _Fork   The same. What the fork left behind is found when
-//                          the first thread has recorded its id.
-//   child of raw clone     The same. Without restartable sequences (glibc
-//   before without CLONE_VM       2.35, glibc.pthread.rseq=0) the first thread
-//   records
-//                          nothing: its heaps, and those that the clone left
-//                          behind, are never found.
+//   child of fork, _Fork   The same. What the fork left behind is found at
+//                          once.
+//   child of raw clone     The same. What the clone left behind is found when
+//   without CLONE_VM       the first thread has recorded its id. Without
+//                          restartable sequences (glibc before 2.35,
+//                          glibc.pthread.rseq=0) it records nothing: its heaps,
+//                          and those that the clone left behind, are never
+//                          found.
 //   child of vfork, or of  Nobody records or finds anything. Who has the thread
 //   clone with CLONE_VM    pointer of a thread uses that thread's heaps.
+//
+// "At once": the first thread may have no slow path for long. Until it has
+// recorded its id, its heaps are told from others' by where its variables are.
+// That follows from where its list of robust mutexes is, as the list is at the
+// same distance from the variables in each thread. A program may have put a
+// list of its own in the place of that. So there must be the thread's token in
+// that place, which says where it is itself.
 //
 // In each of them, at any depth: a thread records and finds nothing without
 // mmap, when no system call may be made; where the kernel clears no page or
@@ -69,6 +77,7 @@
 #include <cstdint>
 
 #include "core/base/atomics.h"
+#include "core/heap/holder.h"
 
 namespace aomalloc::liveness {
 
@@ -89,9 +98,22 @@ bool IsCurrent(uint32_t recorded);
 // The calling thread's id; 0 where the kernel does not say it.
 AO_t ThreadId();
 
-// True if the thread whose id was recorded under `generation` has certainly
-// ended. False for id 0.
-bool IsDead(AO_t id, uint32_t generation);
+// True if the thread that has this token, in which its id was recorded under
+// `generation`, has certainly ended. False for id 0.
+bool IsDead(AO_t holder, uint32_t generation);
+
+// What thread::ThisThread returns; 0 until its first call.
+extern __thread AtomicWord token
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+// The token, without an id, of the thread whose variable is there. It has bits
+// 6 to 47 of that address. This identifies a thread: the variables of two
+// threads are at least 64 bytes apart, and user addresses are below 2^48. (On
+// x86-64 they are below 2^47. With larger page tables, x86-64 and aarch64 map
+// higher addresses only for programs that ask for them.)
+inline AO_t TokenAt(const volatile void* variable) {
+  return reinterpret_cast<AO_t>(variable) >> 6 << Holder::kIdBits;
+}
 
 }  // namespace aomalloc::liveness
 

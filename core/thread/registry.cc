@@ -118,14 +118,14 @@ bool AcquireDead(Heap* heap, AO_t token, const ClaimFrame& frame) {
   // Acquire: if this is the generation under which a living thread has recorded
   // a new id, `holder` has changed for us, too.
   const auto generation = static_cast<uint32_t>(LoadAcquire(&heap->generation));
-  if (!liveness::IsDead(Holder::IdOf(holder), generation)) return false;
+  if (!liveness::IsDead(holder, generation)) return false;
   // If this thread was stopped for long, there may be a new thread by now, in
   // the same place and with the same id. So nobody gets the heap at first, and
   // we ask again. If this thread vanishes meanwhile, its id leads to the heap.
   const AO_t nobody = NobodyWithIdOf(token);
   // Acquire: what we do to the heap stays behind this.
   if (!CasAcquire(&heap->holder, holder, nobody)) return false;
-  if (!liveness::IsDead(Holder::IdOf(holder), generation)) {
+  if (!liveness::IsDead(holder, generation)) {
     // Full, but relaxed would do: nothing was changed.
     CasFull(&heap->holder, nobody, holder);
     return false;

@@ -14,9 +14,7 @@ namespace {
 
 AtomicWord exit_key = 0;  // pthread_key_t + 1, or 0
 
-// What ThisThread returns; 0 until its first call. And the generation
-// (liveness.h) under which the id in it was recorded.
-__thread AtomicWord token __attribute__((tls_model("initial-exec"))) = 0;
+// The generation (liveness.h) under which the id in `token` was recorded.
 __thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
 
 // How many heaps this thread may hold that are not on the list below yet, or
@@ -41,14 +39,10 @@ __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
 // The number of frees by this thread while it held no heap.
 __thread uint8_t frees_without_heap __attribute__((tls_model("initial-exec")));
 
-// The token of this thread, with `id`. It has bits 6 to 47 of the address of
-// `token`. This identifies a thread: the variables of two threads are at least
-// 64 bytes apart, and user addresses are below 2^48. (On x86-64 they are below
-// 2^47. With larger page tables, x86-64 and aarch64 map higher addresses only
-// for programs that ask for them.)
-AO_t TokenWith(AO_t id) {
-  return reinterpret_cast<AO_t>(&token) >> 6 << Holder::kIdBits | id;
-}
+using liveness::token;
+
+// The token of this thread, with `id`.
+AO_t TokenWith(AO_t id) { return liveness::TokenAt(&token) | id; }
 
 Heap* AsHeap(AO_t word) { return reinterpret_cast<Heap*>(word); }
 

@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < 1 << 20; ++i) churn(256), churn(768);
   free(grow());
   if (argc > 1) {
-    // Without a buffer: a snapshot right after the line is to hold all there is.
+    // Without a buffer, so that a snapshot right after the line holds all.
     setvbuf(stdin, NULL, _IONBF, 0);
     puts("ready");
     fflush(stdout);

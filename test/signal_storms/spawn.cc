@@ -39,7 +39,7 @@ constexpr int kGenerations = 24;
 constexpr int kLeftBehind = 16;  // threads of each
 constexpr size_t kLeftBlocks = 500;
 constexpr size_t kLeftSize = 1000;
-constexpr size_t kMaxResident = size_t{144} << 20;
+constexpr size_t kMaxResident = size_t{64} << 20;
 
 const char kSpawned[] = "spawned";  // the argument of those of posix_spawn
 

@@ -129,7 +129,10 @@ bool HasEnded(size_t, size_t thread) {
 
 size_t ProcessId() { return 1; }
 size_t ThreadId() { return static_cast<size_t>(weak::Self()); }
-bool HasRobustList() { return true; }
+const char* RobustListOf(size_t) {
+  static const char list = 0;
+  return &list;
+}
 bool HasRestartableSequences() { return false; }
 bool ClearInForkChild(void*, size_t) { return true; }
 size_t CoarseMilliseconds() { return 1000; }
@@ -141,6 +144,7 @@ bool UseHugePages(void*, size_t) { return false; }
 void Populate(void*, size_t) {}
 bool Forbid(void*, size_t) { return false; }
 bool Differs(const volatile void*, unsigned) { return false; }
+bool Holds(const volatile void*, unsigned) { return false; }
 
 void Abort() {
   Expect(false, "the allocator aborts");
