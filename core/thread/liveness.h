@@ -90,9 +90,9 @@ uint32_t ToRecord(uint32_t recorded);
 // heaps. It matters if the thread is its process's first.
 void FirstHasRecorded(uint32_t generation, AO_t id);
 
-// True if this is the generation of the calling thread's process, which does not
-// borrow its memory: a thread that recorded its id under it would be found if it
-// vanished.
+// True if this is the generation of the calling thread's process, which does
+// not borrow its memory: a thread that recorded its id under it would be found
+// if it vanished.
 bool IsCurrent(uint32_t recorded);
 
 // The calling thread's id; 0 where the kernel does not say it.
