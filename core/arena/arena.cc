@@ -9,10 +9,6 @@ AO_t MaskIn(size_t word, size_t start, size_t end) {
 
 size_t WordsUpTo(size_t end) { return Bitmap::WordsUpTo(end); }
 
-size_t PopCount(AO_t bits) {
-  return static_cast<size_t>(__builtin_popcountl(bits));
-}
-
 }  // namespace
 
 size_t Arena::NextInaccessible(size_t unit) const {
@@ -71,7 +67,7 @@ size_t Arena::FreeTail(size_t there) const {
   for (; words > 0 && IsThere(words - 1); --words) {
     const AO_t bits = LoadRelaxed(&used_[words - 1]);
     if (bits == 0) continue;
-    return words * kWordBits - static_cast<size_t>(__builtin_clzl(bits));
+    return words * kWordBits - Bitmap::CountLeadingZeros(bits);
   }
   return words * kWordBits;
 }
@@ -214,7 +210,8 @@ size_t Arena::CountDirty(size_t start, size_t count) const {
   const size_t end = start + count;
   size_t dirty = 0;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
-    dirty += PopCount(LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end));
+    dirty +=
+        Bitmap::PopCount(LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end));
   }
   return dirty;
 }
@@ -264,50 +261,75 @@ bool Arena::IsTooGood(size_t start) const {
          !IsDirty(start);
 }
 
-Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
-  Taken taken;
-  const size_t lowest = PlaceFor(count, dense);
-  AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
-  size_t from = LoadRelaxed(hint);
-  if (from < lowest) {
-    // Small pages were freed. What is dirty is resident, so it is better than a
-    // huge page.
-    const size_t small =
-        free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
-    from = small < lowest && IsDirty(small) ? small : lowest;
-  }
-  bool is_whole = from == lowest;  // what is searched
-  size_t too_good = kNone;
-  size_t start;
+// Marks the lowest free run from `from` on, but, if it is to be sparse, none
+// that is too good.
+size_t Arena::MarkFree(size_t from, size_t count, size_t alignment,
+                       bool sparse) {
   while (true) {
-    start = free_runs_.Find(from, count, alignment);
-    if (start != kNone && !dense && IsTooGood(start)) {
-      if (too_good == kNone) too_good = start;
+    const size_t start = free_runs_.Find(from, count, alignment);
+    if (start != kNone && sparse && IsTooGood(start)) {
       from = (start / HugePages::kUnits + 1) * HugePages::kUnits;
       continue;
     }
-    if (start == kNone && (!is_whole || (lowest == 0 && GrowFirst(count)))) {
-      // The hint may be wrong: search everything before growing.
-      is_whole = true;
-      from = lowest;
-      continue;
-    }
-    const size_t grown =
-        start == kNone ? Grow(count, alignment, lowest) : kNone;
-    if (grown != kNone) start = grown;
-    if (start == kNone) start = too_good;
-    if (start == kNone || start == grown || Mark(start, count)) break;
+    // What was marked by others meanwhile is not found again.
+    if (start == kNone || Mark(start, count)) return start;
     from = start;
-    too_good = kNone;
   }
-  if (start == kNone && lowest != 0) return Take(count, alignment, false);
-  // Other hints may be wrong as well, if a thread has stopped.
+}
+
+// Marks a run for which a huge page need not be made: in small pages, and
+// resident. kNone if there is none at the lowest place.
+size_t Arena::MarkDirtySmall(size_t count, size_t alignment) {
+  const size_t start =
+      free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
+  const bool is_small = start < HugePages::kFirstUnit;
+  return is_small && IsDirty(start) && Mark(start, count) ? start : kNone;
+}
+
+// Marks a run from `lowest` on, and maps memory for it if need be. `first` is a
+// hint, as first_free_ is.
+size_t Arena::MarkOrGrow(size_t lowest, size_t first, size_t count,
+                         size_t alignment, bool sparse) {
+  size_t start = kNone;
+  if (first > lowest) start = MarkFree(first, count, alignment, sparse);
+  // The hint may be wrong: all is searched before the arena grows.
   while (start == kNone) {
-    const size_t found = free_runs_.FindWithoutHints(count, alignment);
-    if (found == kNone) return taken;
-    if (Mark(found, count)) start = found;
+    start = MarkFree(lowest, count, alignment, sparse);
+    if (start != kNone || lowest != 0 || !GrowFirst(count)) break;
   }
+  return start != kNone ? start : Grow(count, alignment, lowest);
+}
+
+// Marks a run where the arena cannot grow. Hints may be wrong as well, if a
+// thread has stopped.
+size_t Arena::MarkAnywhere(size_t count, size_t alignment) {
+  const size_t found = MarkFree(0, count, alignment, /*sparse=*/false);
+  if (found != kNone) return found;
+  while (true) {
+    const size_t start = free_runs_.FindWithoutHints(count, alignment);
+    if (start == kNone || Mark(start, count)) return start;
+  }
+}
+
+Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
+  size_t start = kNone;
+  AtomicWord* hint = &first_free_dense_;
+  const size_t lowest = PlaceFor(count, dense);
+  if (lowest != 0) {
+    const size_t first = LoadRelaxed(hint);
+    if (first < lowest) start = MarkDirtySmall(count, alignment);
+    if (start == kNone) {
+      start = MarkOrGrow(lowest, first, count, alignment, /*sparse=*/false);
+    }
+  }
+  if (start == kNone) {
+    hint = &first_free_;
+    start = MarkOrGrow(0, LoadRelaxed(hint), count, alignment, !dense);
+  }
+  if (start == kNone) start = MarkAnywhere(count, alignment);
+  if (start == kNone) return Taken();
   if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
+  Taken taken;
   taken.zeroed = BeginUse(start, count);
   taken.run = table_ + start;
   taken.run->units = static_cast<uint32_t>(count);

@@ -247,6 +247,11 @@ class Arena {
   size_t PlaceFor(size_t count, bool dense) const;
   bool IsTooGood(size_t start) const;
   bool Mark(size_t start, size_t count);
+  size_t MarkFree(size_t from, size_t count, size_t alignment, bool sparse);
+  size_t MarkDirtySmall(size_t count, size_t alignment);
+  size_t MarkOrGrow(size_t lowest, size_t first, size_t count, size_t alignment,
+                    bool sparse);
+  size_t MarkAnywhere(size_t count, size_t alignment);
   // To be called when units from `start` on were unmarked.
   void NoteFree(size_t start) {
     if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);

@@ -13,15 +13,6 @@ constexpr size_t kPurgeUnits = 4;
 // A huge page of which so many units are in use, or fewer, is mostly free.
 constexpr size_t kFew = HugePages::kUnits / 4;
 
-size_t PopCount(AO_t bits) {
-  return static_cast<size_t>(__builtin_popcountl(bits));
-}
-
-// Of bits that are not all zero.
-size_t CountLeadingZeros(AO_t bits) {
-  return static_cast<size_t>(__builtin_clzl(bits));
-}
-
 }  // namespace
 
 // Purges the units `bits` of a word, which the caller has marked. False if the
@@ -48,7 +39,7 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
   // LetGo publishes the bits.
   ClearBits(&dirty_[word], dirty);
-  AddToCounts(0, ~PopCount(dirty) + 1);
+  AddToCounts(0, ~Bitmap::PopCount(dirty) + 1);
   return purged == bits;
 }
 
@@ -58,7 +49,7 @@ void Arena::LetGo(size_t word, AO_t bits) {
   // `dirty` bits that it cleared.
   ClearBitsRelease(&used_[word], bits);
   const size_t first = Bitmap::CountTrailingZeros(bits);
-  const size_t last = kWordBits - 1 - CountLeadingZeros(bits);
+  const size_t last = kWordBits - 1 - Bitmap::CountLeadingZeros(bits);
   BecameFree(word * kWordBits + first, last - first + 1);
   NoteClean(word);
 }
@@ -92,7 +83,7 @@ void Arena::PurgePage(size_t word, AO_t page, Sweep* sweep) {
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & ~used & page;
   if ((page & ~used) == 0 || (dirty == 0 && !sweep->all)) return;
   const HugePages* pages = growth_ == nullptr ? nullptr : growth_->huge_pages();
-  const size_t in_use = PopCount(used & page);
+  const size_t in_use = Bitmap::PopCount(used & page);
   // A broken page may still be a huge one: beyond some number of mappings, or
   // if the system has refused.
   if (pages != nullptr &&

@@ -16,10 +16,6 @@ constexpr size_t kLeastUnits = 40;
 // process may have some 65,530.
 constexpr size_t kMostMappings = 8192;
 
-size_t PopCount(AO_t bits) {
-  return static_cast<size_t>(__builtin_popcountl(bits));
-}
-
 // The hardened build has its guards in what would be huge pages. Where pages
 // are larger than 4 KiB, huge ones are larger than a chunk.
 bool MayAsk() { return !hardening::kOn && os::PageSize() == 4096; }
@@ -98,7 +94,7 @@ bool HugePages::HasManyMappings(size_t end) const {
   AO_t carry = 0;
   for (size_t word = 0; word < Bitmap::WordsUpTo(end / kUnits); ++word) {
     const AO_t bits = LoadRelaxed(huge_.word(word));
-    borders += PopCount(bits ^ (bits << 1 | carry));
+    borders += Bitmap::PopCount(bits ^ (bits << 1 | carry));
     carry = bits >> (Bitmap::kWordBits - 1);
   }
   return borders > kMostMappings;
@@ -118,8 +114,8 @@ void HugePages::Mend(size_t unit) {
 size_t HugePages::Count(size_t end) const {
   size_t count = 0;
   for (size_t word = 0; word < Bitmap::WordsUpTo(end / kUnits); ++word) {
-    count += PopCount(LoadRelaxed(huge_.word(word)) &
-                      Bitmap::MaskIn(word, 0, end / kUnits));
+    count += Bitmap::PopCount(LoadRelaxed(huge_.word(word)) &
+                              Bitmap::MaskIn(word, 0, end / kUnits));
   }
   return count;
 }
