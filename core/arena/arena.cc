@@ -52,7 +52,18 @@ void Arena::BecameFree(size_t start, size_t count) {
     hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
     word = (group + 1) * FreeHints::kGroupWords - 1;  // the next group follows
   }
-  NoteFree(start);
+  NoteFree(start, count);
+}
+
+// To be called when units were unmarked.
+void Arena::NoteFree(size_t start, size_t count) {
+  if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+  if (start + count <= HugePages::kFirstUnit) return;
+  const bool is_small = start < HugePages::kFirstUnit;
+  const size_t first = is_small ? HugePages::kFirstUnit : start;
+  if (first < LoadRelaxed(&first_free_dense_)) {
+    StoreRelaxed(&first_free_dense_, first);
+  }
 }
 
 // Lets others see what was mapped, some of which is marked.
@@ -90,32 +101,6 @@ bool Arena::GrowFirst(size_t count) {
   return true;
 }
 
-// Maps memory for `count` units, from `lowest` on, and marks them; kNone when
-// there is none.
-size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
-  if (growth_ == nullptr || count > units_) return kNone;
-  // Where memory ends, so that what is free there does not lie idle.
-  const size_t there = end();
-  const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
-  const bool is_here = HugePages::AreInOneArea(lowest, tail);
-  if (is_here && tail < there && count > there - tail &&
-      Mark(tail, there - tail)) {
-    if (GrowAt(there, tail + count)) return tail;
-    Unmark(tail, there - tail);
-  }
-  // Chunks are aligned like the arena, up to their size.
-  const uintptr_t chunk =
-      reinterpret_cast<uintptr_t>(base_) | kWordBits << unit_shift_;
-  const bool is_aligned = (chunk & (alignment - 1)) == 0;
-  const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
-  const Growth::Piece piece = growth_->Map(least, Step(), lowest, lowest != 0);
-  if (piece.start == piece.end) return kNone;
-  const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
-  MarkNew(piece, start, start + count);
-  Publish(piece);
-  return start;
-}
-
 // Of units that were just mapped, and that others see as in use, marks those of
 // [start, end) and no others.
 void Arena::MarkNew(const Growth::Piece& piece, size_t start, size_t end) {
@@ -136,8 +121,8 @@ void Arena::MarkNew(const Growth::Piece& piece, size_t start, size_t end) {
 }
 
 // Maps and marks the units from `start`, where memory ends, to `end`.
-bool Arena::GrowAt(size_t start, size_t end) {
-  const Growth::Piece piece = growth_->MapAt(start, end - start, Step());
+bool Arena::GrowAt(size_t start, size_t end, bool huge) {
+  const Growth::Piece piece = growth_->MapAt(start, end - start, Step(), huge);
   if (piece.start == piece.end) return false;
   MarkNew(piece, start, end);
   Publish(piece);
@@ -249,94 +234,6 @@ bool Arena::BeginUse(size_t start, size_t count) {
   return dirty == 0;
 }
 
-size_t Arena::PlaceFor(size_t count, bool dense) const {
-  if (!dense || growth_ == nullptr) return 0;
-  return HugePages::PlaceForDense(count, used_units());
-}
-
-// True if a sparse run should not be at `start`. A dirty unit is resident
-// anyway.
-bool Arena::IsTooGood(size_t start) const {
-  return growth_ != nullptr && growth_->huge_pages()->AreTooGoodFor(start) &&
-         !IsDirty(start);
-}
-
-// Marks the lowest free run from `from` on, but, if it is to be sparse, none
-// that is too good.
-size_t Arena::MarkFree(size_t from, size_t count, size_t alignment,
-                       bool sparse) {
-  while (true) {
-    const size_t start = free_runs_.Find(from, count, alignment);
-    if (start != kNone && sparse && IsTooGood(start)) {
-      from = (start / HugePages::kUnits + 1) * HugePages::kUnits;
-      continue;
-    }
-    // What was marked by others meanwhile is not found again.
-    if (start == kNone || Mark(start, count)) return start;
-    from = start;
-  }
-}
-
-// Marks a run for which a huge page need not be made: in small pages, and
-// resident. kNone if there is none at the lowest place.
-size_t Arena::MarkDirtySmall(size_t count, size_t alignment) {
-  const size_t start =
-      free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
-  const bool is_small = start < HugePages::kFirstUnit;
-  return is_small && IsDirty(start) && Mark(start, count) ? start : kNone;
-}
-
-// Marks a run from `lowest` on, and maps memory for it if need be. `first` is a
-// hint, as first_free_ is.
-size_t Arena::MarkOrGrow(size_t lowest, size_t first, size_t count,
-                         size_t alignment, bool sparse) {
-  size_t start = kNone;
-  if (first > lowest) start = MarkFree(first, count, alignment, sparse);
-  // The hint may be wrong: all is searched before the arena grows.
-  while (start == kNone) {
-    start = MarkFree(lowest, count, alignment, sparse);
-    if (start != kNone || lowest != 0 || !GrowFirst(count)) break;
-  }
-  return start != kNone ? start : Grow(count, alignment, lowest);
-}
-
-// Marks a run where the arena cannot grow. Hints may be wrong as well, if a
-// thread has stopped.
-size_t Arena::MarkAnywhere(size_t count, size_t alignment) {
-  const size_t found = MarkFree(0, count, alignment, /*sparse=*/false);
-  if (found != kNone) return found;
-  while (true) {
-    const size_t start = free_runs_.FindWithoutHints(count, alignment);
-    if (start == kNone || Mark(start, count)) return start;
-  }
-}
-
-Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
-  size_t start = kNone;
-  AtomicWord* hint = &first_free_dense_;
-  const size_t lowest = PlaceFor(count, dense);
-  if (lowest != 0) {
-    const size_t first = LoadRelaxed(hint);
-    if (first < lowest) start = MarkDirtySmall(count, alignment);
-    if (start == kNone) {
-      start = MarkOrGrow(lowest, first, count, alignment, /*sparse=*/false);
-    }
-  }
-  if (start == kNone) {
-    hint = &first_free_;
-    start = MarkOrGrow(0, LoadRelaxed(hint), count, alignment, !dense);
-  }
-  if (start == kNone) start = MarkAnywhere(count, alignment);
-  if (start == kNone) return Taken();
-  if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
-  Taken taken;
-  taken.zeroed = BeginUse(start, count);
-  taken.run = table_ + start;
-  taken.run->units = static_cast<uint32_t>(count);
-  taken.run->base = AddressOf(taken.run);
-  return taken;
-}
-
 void Arena::Return(Run* run, bool dirty) {
   const size_t start = static_cast<size_t>(run - table_);
   const size_t count = run->units;
@@ -362,7 +259,7 @@ bool Arena::Extend(Run* run, size_t count) {
   if (growth_ == nullptr && end > there) return false;
   const size_t middle = end < there ? end : there;
   if (!AreThere(start, middle) || !Mark(start, middle - start)) return false;
-  if (middle != end && !GrowAt(middle, end)) {
+  if (middle != end && !GrowAt(middle, end, IsWorthHugePages(more))) {
     Unmark(start, middle - start);
     return false;
   }

@@ -9,8 +9,8 @@ namespace {
 
 AtomicWord choice;  // a Choice
 
-// A heap that has less in use stays on small pages.
-constexpr size_t kLeastUnits = 40;
+// An arena that has less in use, 6 MiB, stays on small pages.
+constexpr size_t kLeastUnits = 96;
 
 // Where small and huge pages meet, the kernel has two mappings, of which a
 // process may have some 65,530.
@@ -30,16 +30,9 @@ void HugePages::Choose(Choice wanted) {
   StoreRelaxed(&choice, static_cast<AO_t>(wanted));
 }
 
-bool HugePages::AreAskedFor() {
-  return MayAsk() && !ceiling::IsSet() &&
-         (Is(Choice::kAuto) || Is(Choice::kAlways));
-}
-
-size_t HugePages::PlaceForDense(size_t count, size_t used) {
-  const bool is_large = used >= kLeastUnits && count <= used;
-  return is_large && Is(Choice::kAuto) && MayAsk() && !ceiling::IsSet()
-             ? kFirstUnit
-             : 0;
+bool HugePages::AreWorthwhile(size_t count, size_t used, size_t dense) {
+  return used >= kLeastUnits && dense >= kUnits && count <= used &&
+         Is(Choice::kAuto) && MayAsk() && !ceiling::IsSet();
 }
 
 bool HugePages::AreTooGoodFor(size_t unit) const {

@@ -41,15 +41,11 @@ class HugePages {
 
   // What the user wants.
   enum class Choice : AO_t {
-    kUnasked,  // nothing is asked
-    kAuto,     // what is said above, if the system gives them to those that ask
-    kNever,    // none, also if the system gives them to everybody
-    kAlways,   // everywhere
+    kAuto,    // what is said above, if the system gives them to those that ask
+    kNever,   // none, also if the system gives them to everybody
+    kAlways,  // everywhere
   };
   static void Choose(Choice choice);
-
-  // True if there may be some because we ask for them.
-  static bool AreAskedFor();
 
   // Where huge pages begin. Below it are 128 MiB of addresses.
   static constexpr size_t kFirstUnit = 2048;
@@ -57,9 +53,15 @@ class HugePages {
     return (unit < kFirstUnit) == (other < kFirstUnit);
   }
 
-  // Where to look for a dense run of `count` units, of an arena that has `used`
-  // in use: at kFirstUnit, or at 0.
-  static size_t PlaceForDense(size_t count, size_t used);
+  // True if `count` units, all of which are likely to be used, should be in
+  // huge pages, in an arena that has `used` units in use, and has given `dense`
+  // such units out from small pages.
+  static bool AreWorthwhile(size_t count, size_t used, size_t dense);
+
+  // True if a run of huge pages leaves little of its last one.
+  static bool AreFilledBy(size_t count) {
+    return (kUnits - count % kUnits) % kUnits <= count / 8;
+  }
 
   // True if a sparse run should not be at `unit`, if there is another place.
   bool AreTooGoodFor(size_t unit) const;
