@@ -81,7 +81,8 @@ void HugePages::AskAgain(size_t start, size_t count) const {
 }
 
 // True if the kernel has so many mappings for the pages of [0, end) already
-// that no more should be made.
+// that no more should be made. An arena of 256 GiB has 2,048 words of bits:
+// that is less than the system call takes which follows.
 bool HugePages::HasManyMappings(size_t end) const {
   size_t borders = 0;
   AO_t carry = 0;

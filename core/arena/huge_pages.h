@@ -4,8 +4,9 @@
 // A huge page takes one page fault, and one entry of the TLB, instead of 512.
 // But all of it is resident as soon as one byte of it was touched. So where
 // they are asked for (Choice::kAuto), the arena has two areas. Below kFirstUnit
-// pages are small: for small heaps, for runs that are larger than all else that
-// is in use, and for sparse runs, of which a little may be used: a slab that
+// pages are small: for small heaps, also for the first dense runs of larger
+// ones, for runs that are larger than all else that is in use, and for sparse
+// runs, of which a little may be used: a slab that
 // does not follow a full one, a span that does not need most of its units. Each
 // of many threads has some of these. From kFirstUnit on dense runs are taken,
 // and the arena grows by huge pages. With a ceiling, which counts what is
@@ -14,7 +15,8 @@
 // A purge gives whole huge pages back. Before it gives back a part of one it
 // breaks the page: it tells the kernel to use small ones there, or the kernel
 // would fill the page again in the background. When all units of a broken page
-// are free, it is purged as a whole, and made huge again.
+// are free, it is purged as a whole, and made huge again; so it is when dense
+// runs take all of it.
 //
 // Who touches what: any thread and handler may call anything at any time, as
 // far as nothing else is said below. The bits are hints: who reads one too
@@ -92,8 +94,8 @@ class HugePages {
   // in an arena whose memory ends at `end`.
   void Break(size_t unit, size_t end);
 
-  // Makes the page of `unit` huge again. For a thread that has marked all of
-  // its units.
+  // Makes the page of `unit` huge again. For a thread that has marked some of
+  // its units, while all of them are marked.
   void Mend(size_t unit);
 
   // The huge pages of [0, end), which begin and end with a chunk.

@@ -60,6 +60,7 @@ void DirtyLong();
 void DirtyHuge();
 void TakeHuge();
 void FillSmallPages();
+void FillSmallPagesAndKeepLittle();
 void TakeMostOfHugePage();
 void KeepSlab();
 void LeaveCacheFull();
