@@ -236,7 +236,7 @@ void DirtyHuge() { Warm(64), Warm(2 << 20); }
 void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
 // What is taken next is dense, and lies in huge pages.
 void FillSmallPages() {
-  for (int i = 0; i < 7; ++i) blocks[i] = malloc(1 << 20);
+  for (int i = 0; i < 6; ++i) blocks[i] = malloc(1 << 20);
 }
 // And what is freed then is purged at once, whatever it breaks.
 void FillSmallPagesAndKeepLittle() {
