@@ -406,7 +406,7 @@ TEST_F(HugePagesTest, NoPageIsBrokenForUnitsThatAreOnlyCounted) {
     lost = test.arena->dirty_units() == kChunk + 1;
     ASSERT_TRUE(test.arena->InUse(test.IndexOf(run)));
   }
-  test.arena->PurgeExcess(1);
+  test.arena->PurgeExcess(1, Effort::kBreak);
   EXPECT_EQ(test.arena->dirty_units(), kChunk + 1);
   EXPECT_TRUE(IsHuge(0));
   test.arena->PurgeExcess(0, Effort::kBreak);
