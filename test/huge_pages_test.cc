@@ -17,6 +17,7 @@
 #include "test/child.h"
 #include "test/growing.h"
 #include "test/refuse.h"
+#include "test/step.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -28,7 +29,8 @@ using Effort = Arena::Effort;
 
 constexpr size_t kPage = HugePages::kUnits;
 constexpr size_t kFirst = HugePages::kFirstUnit;
-constexpr size_t kEnough = 64;  // in use: more than a small heap has
+constexpr size_t kLeast = 96;    // in use: 6 MiB, what a small heap has
+constexpr size_t kEnough = 128;  // in use: more than that
 
 // What the kernel was told of the mapping that holds the address.
 enum class Told { kNothing, kHuge, kSmall };
@@ -62,7 +64,7 @@ size_t ResidentOf(const void* start, size_t bytes) {
 class HugePagesTest : public testing::Test {
  protected:
   void SetUp() override { HugePages::Choose(Choice::kAuto); }
-  void TearDown() override { HugePages::Choose(Choice::kUnasked); }
+  void TearDown() override { HugePages::Choose(Choice::kAuto); }
 
   Descriptor* Dense(size_t count = 1) {
     return test.arena->Take(count, 1, /*dense=*/true).run;
@@ -72,10 +74,16 @@ class HugePagesTest : public testing::Test {
   }
   Told ToldOfUnit(size_t unit) const { return ToldOf(test.At(unit)); }
 
-  // Makes the heap one that is not small, and `pages` huge pages, each a run
-  // for each unit, all of it written.
+  // Makes the heap one that is not small: kEnough units are in use, of which a
+  // page's worth is dense.
+  void Begin() {
+    Sparse(kEnough - kPage);
+    Dense(kPage);
+  }
+  // The same, and `pages` huge pages, each a run for each unit, all of it
+  // written.
   std::vector<Descriptor*> Fill(size_t pages) {
-    Sparse(kEnough);
+    Begin();
     std::vector<Descriptor*> runs;
     for (size_t i = 0; i < pages * kPage; ++i) {
       runs.push_back(Dense());
@@ -104,7 +112,7 @@ class HugePagesTest : public testing::Test {
 TEST_F(HugePagesTest, SmallHeapsStayOnSmallPages) {
   size_t small = 0;
   while (test.IndexOf(Dense()) == small) ++small;
-  EXPECT_EQ(small * kUnit, size_t{5} << 19) << "2.5 MiB";
+  EXPECT_EQ(small, kLeast);
   EXPECT_TRUE(test.arena->InUse(kFirst));
   EXPECT_EQ(ToldOfUnit(0), Told::kNothing);
   EXPECT_EQ(ToldOfUnit(kFirst), Told::kHuge);
@@ -112,8 +120,16 @@ TEST_F(HugePagesTest, SmallHeapsStayOnSmallPages) {
   EXPECT_EQ(test.arena->huge_units(), kChunk);
 }
 
-TEST_F(HugePagesTest, SparseRunsLeaveHugePagesToOthers) {
+// A huge page's worth of what is dense comes first.
+TEST_F(HugePagesTest, HeapsOfWhatIsSparseStayOnSmallPages) {
   Sparse(kEnough);
+  size_t dense = 0;
+  while (test.IndexOf(Dense()) == kEnough + dense) ++dense;
+  EXPECT_EQ(dense, kPage);
+}
+
+TEST_F(HugePagesTest, SparseRunsLeaveHugePagesToOthers) {
+  Begin();
   ASSERT_EQ(test.IndexOf(Dense()), kFirst);
   for (size_t i = 0; i < kChunk; ++i) {
     ASSERT_EQ(test.IndexOf(Sparse()), kEnough + i);
@@ -132,13 +148,12 @@ TEST_F(HugePagesTest, SparseRunsTakeWhatIsDirtyInHugePages) {
   EXPECT_EQ(Dense(), runs[4]);
 }
 
-TEST_F(HugePagesTest, DenseRunsTakeWhatIsDirtyInSmallPages) {
+TEST_F(HugePagesTest, DenseRunsLeaveSmallPagesToOthers) {
   Descriptor* small = Sparse();
   Fill(1);
   test.arena->Return(small, /*dirty=*/true);
-  EXPECT_EQ(Dense(), small);
-  test.arena->Return(small, /*dirty=*/false);
   EXPECT_EQ(test.IndexOf(Dense()), kFirst + kPage);
+  EXPECT_EQ(Sparse(), small);
 }
 
 TEST_F(HugePagesTest, SparseRunsTakeAnyUnitWhereTheArenaCannotGrow) {
@@ -151,7 +166,7 @@ TEST_F(HugePagesTest, SparseRunsTakeAnyUnitWhereTheArenaCannotGrow) {
 }
 
 TEST_F(HugePagesTest, WhatIsLargerThanAllElseStaysOnSmallPages) {
-  Sparse(kEnough);
+  Begin();
   EXPECT_EQ(test.IndexOf(Dense(kEnough + 1)), kEnough);
   EXPECT_EQ(ToldOfUnit(2 * kEnough), Told::kNothing);
   EXPECT_EQ(test.IndexOf(Dense(2 * kEnough)), kFirst);
@@ -165,24 +180,55 @@ TEST_F(HugePagesTest, SparseRunsBehindTheSmallPagesAreOnSmallOnes) {
 
 // A heap that cannot grow where huge pages are takes what there is.
 TEST_F(HugePagesTest, DenseRunsTakeSmallPagesWhereThereAreNoOthers) {
-  Sparse(kEnough - 1);
+  Begin();
+  test.arena->Return(Sparse(kChunk), /*dirty=*/false);
   InChild([&] {
     Refuse(SYS_mmap, ENOMEM);
-    EXPECT_EQ(test.IndexOf(Dense()), kEnough - 1);
+    EXPECT_EQ(test.IndexOf(Dense()), kEnough);
+    EXPECT_NE(Dense(kChunk - 1), nullptr);
     EXPECT_EQ(Dense(), nullptr);
   });
 }
 
 TEST_F(HugePagesTest, ARunThatGrowsBeyondHugePagesGrowsByHugeOnes) {
-  Sparse(kEnough);
+  Begin();
   Descriptor* run = Dense(kEnough);
   ASSERT_TRUE(test.arena->Extend(run, kEnough + 1));
   EXPECT_EQ(ToldOfUnit(kFirst + kEnough), Told::kHuge);
 }
 
+// What grows is used.
+TEST_F(HugePagesTest, ARunOfSmallPagesGrowsByHugeOnes) {
+  Begin();
+  Descriptor* run = Dense(kEnough + 1);
+  const size_t end = 3 * kChunk + kEnough;
+  ASSERT_EQ(test.IndexOf(run), kEnough);
+  ASSERT_TRUE(test.arena->Extend(run, end - kEnough));
+  EXPECT_EQ(ToldOfUnit(end - 1), Told::kNothing);
+  ASSERT_TRUE(test.arena->Extend(run, end - kEnough + 1));
+  EXPECT_EQ(ToldOfUnit(end), Told::kHuge);
+}
+
+TEST_F(HugePagesTest, DenseRunsBehindSmallPagesGrowByHugeOnes) {
+  Begin();
+  Sparse(kFirst + 1 - kEnough);
+  ASSERT_EQ(ToldOfUnit(kFirst + kChunk - 1), Told::kNothing);
+  ASSERT_EQ(test.arena->end(), kFirst + kChunk);
+  EXPECT_EQ(test.IndexOf(Dense(kChunk - 1)), kFirst + kPage);
+  EXPECT_EQ(ToldOfUnit(kFirst + kChunk), Told::kHuge);
+}
+
+TEST_F(HugePagesTest, DenseRunsPassByWhatIsInTheirPlace) {
+  test.Occupy(test.At(kFirst + 1));
+  Begin();
+  EXPECT_EQ(test.IndexOf(Dense()), kFirst + kChunk);
+  EXPECT_EQ(ToldOfUnit(kFirst + kChunk), Told::kHuge);
+  EXPECT_TRUE(test.IsUntouched(test.At(kFirst + 1)));
+}
+
 TEST_F(HugePagesTest, WhoWantsNoneHasNone) {
   HugePages::Choose(Choice::kNever);
-  Sparse(kEnough);
+  Begin();
   EXPECT_EQ(test.IndexOf(Dense()), kEnough);
   EXPECT_EQ(ToldOfUnit(0), Told::kSmall);
   EXPECT_EQ(ToldOfUnit(kEnough), Told::kSmall);
@@ -224,7 +270,7 @@ TEST_F(HugePagesTest, PiecesAreAsTheUserWants) {
 TEST_F(HugePagesTest, ThereAreNoneBelowACeiling) {
   InChild([&] {
     ceiling::Set(size_t{1} << 30, 0);
-    Sparse(kEnough);
+    Begin();
     EXPECT_EQ(test.IndexOf(Dense()), kEnough);
   });
 }
@@ -266,7 +312,7 @@ TEST_F(HugePagesTest, APurgeTakesTheEmptiestPagesFirst) {
 
 // They may be resident as a part of the page.
 TEST_F(HugePagesTest, APurgeTakesUnitsThatWereNeverUsedToo) {
-  Sparse(kEnough);
+  Begin();
   Descriptor* run = Dense();
   memset(run->base, 1, kUnit);
   // Whether or not the system has huge pages.
@@ -302,6 +348,72 @@ TEST_F(HugePagesTest, ABrokenPageThatIsFreeBecomesHugeAgain) {
   EXPECT_TRUE(IsHuge(0));
   EXPECT_EQ(ToldOf(runs[0]->base), Told::kHuge);
 }
+
+// Nothing is purged there: it is clean.
+TEST_F(HugePagesTest, ARunThatTakesABrokenPageMakesItHuge) {
+  const std::vector<Descriptor*> runs = Fill(3);
+  ReturnFrom(runs, 0, 1);
+  ReturnFrom(runs, 1, 1);
+  test.arena->PurgeExcess(0);
+  test.arena->Return(runs[kPage], /*dirty=*/false);
+  ASSERT_FALSE(IsHuge(0));
+  ASSERT_FALSE(IsHuge(1));
+  EXPECT_EQ(Dense(kPage), runs[kPage]);
+  EXPECT_TRUE(IsHuge(1));
+  EXPECT_EQ(ToldOf(runs[kPage]->base), Told::kHuge);
+  EXPECT_FALSE(IsHuge(0));
+}
+
+TEST_F(HugePagesTest, ABrokenPageThatIsFullBecomesHugeAgain) {
+  const std::vector<Descriptor*> runs = Fill(1);
+  ReturnFrom(runs, 0, 1);
+  test.arena->PurgeExcess(0);
+  for (size_t i = 1; i < kPage; ++i) {
+    EXPECT_FALSE(IsHuge(0)) << i;
+    EXPECT_EQ(Dense(), runs[i]);
+  }
+  EXPECT_TRUE(IsHuge(0));
+  EXPECT_EQ(ToldOf(runs[1]->base), Told::kHuge);
+}
+
+TEST_F(HugePagesTest, APurgeSparesWhatItIsToldTo) {
+  const std::vector<Descriptor*> runs = Fill(3);
+  ReturnFrom(runs, 0, 1);
+  ReturnFrom(runs, 1, 0);
+  ReturnFrom(runs, 2, kPage / 2);
+  test.arena->PurgeExcess(0, Effort::kEasy, /*spare=*/2 * kPage);
+  EXPECT_EQ(test.arena->dirty_units(), kPage - 1 + kPage / 2);
+  EXPECT_EQ(test.arena->spared_units(), kPage - 1 + kPage / 2);
+  EXPECT_EQ(ResidentOfPage(1), 0u) << "it is free as a whole";
+  test.arena->PurgeExcess(0, Effort::kEasy, /*spare=*/kPage);
+  EXPECT_FALSE(IsHuge(0));
+  EXPECT_TRUE(IsHuge(2));
+  EXPECT_EQ(test.arena->dirty_units(), kPage / 2);
+}
+
+#if defined(__x86_64__)
+
+// The count of units that are free and dirty may be too high for ever.
+TEST_F(HugePagesTest, NoPageIsBrokenForUnitsThatAreOnlyCounted) {
+  const std::vector<Descriptor*> runs = Fill(1);
+  ReturnFrom(runs, 0, kPage - 1);
+  bool lost = false;
+  for (int steps = 1; !lost; ++steps) {
+    Descriptor* run = Dense(kChunk);
+    const bool stopped = Stepper::Abandon(
+        [&] { test.arena->Return(run, /*dirty=*/true); }, steps);
+    ASSERT_TRUE(stopped) << "it is not lost anywhere";
+    lost = test.arena->dirty_units() == kChunk + 1;
+    ASSERT_TRUE(test.arena->InUse(test.IndexOf(run)));
+  }
+  test.arena->PurgeExcess(1, Effort::kBreak);
+  EXPECT_EQ(test.arena->dirty_units(), kChunk + 1);
+  EXPECT_TRUE(IsHuge(0));
+  test.arena->PurgeExcess(0, Effort::kBreak);
+  EXPECT_FALSE(IsHuge(0)) << "one is there";
+}
+
+#endif
 
 // Chunks that are mapped again are what they are asked for then.
 TEST_F(HugePagesTest, UnmappedChunksAreForgotten) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/arena/huge_pages.h"
 #include "core/base/os_memory.h"
 #include "test/child.h"
 #include "test/refuse.h"
@@ -71,6 +72,8 @@ class MoveTest : public testing::Test {
   void SetUp() override {
     // Where huge pages are given unasked one byte takes 2 MiB, moved or not.
     ASSERT_EQ(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+    // And parts of those that are asked for are copied.
+    HugePages::Choose(HugePages::Choice::kNever);
     memory::EnableMmap();
     if (!PagesAreMoved()) GTEST_SKIP() << "before Linux 5.14";
   }

@@ -9,10 +9,6 @@ AO_t MaskIn(size_t word, size_t start, size_t end) {
 
 size_t WordsUpTo(size_t end) { return Bitmap::WordsUpTo(end); }
 
-size_t PopCount(AO_t bits) {
-  return static_cast<size_t>(__builtin_popcountl(bits));
-}
-
 }  // namespace
 
 size_t Arena::NextInaccessible(size_t unit) const {
@@ -56,7 +52,18 @@ void Arena::BecameFree(size_t start, size_t count) {
     hints_.Raise(group, FreeHints::kDirty, FreeHints::kMost);
     word = (group + 1) * FreeHints::kGroupWords - 1;  // the next group follows
   }
-  NoteFree(start);
+  NoteFree(start, count);
+}
+
+// To be called when units were unmarked.
+void Arena::NoteFree(size_t start, size_t count) {
+  if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
+  if (start + count <= HugePages::kFirstUnit) return;
+  const bool is_small = start < HugePages::kFirstUnit;
+  const size_t first = is_small ? HugePages::kFirstUnit : start;
+  if (first < LoadRelaxed(&first_free_dense_)) {
+    StoreRelaxed(&first_free_dense_, first);
+  }
 }
 
 // Lets others see what was mapped, some of which is marked.
@@ -71,7 +78,7 @@ size_t Arena::FreeTail(size_t there) const {
   for (; words > 0 && IsThere(words - 1); --words) {
     const AO_t bits = LoadRelaxed(&used_[words - 1]);
     if (bits == 0) continue;
-    return words * kWordBits - static_cast<size_t>(__builtin_clzl(bits));
+    return words * kWordBits - Bitmap::CountLeadingZeros(bits);
   }
   return words * kWordBits;
 }
@@ -94,32 +101,6 @@ bool Arena::GrowFirst(size_t count) {
   return true;
 }
 
-// Maps memory for `count` units, from `lowest` on, and marks them; kNone when
-// there is none.
-size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
-  if (growth_ == nullptr || count > units_) return kNone;
-  // Where memory ends, so that what is free there does not lie idle.
-  const size_t there = end();
-  const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
-  const bool is_here = HugePages::AreInOneArea(lowest, tail);
-  if (is_here && tail < there && count > there - tail &&
-      Mark(tail, there - tail)) {
-    if (GrowAt(there, tail + count)) return tail;
-    Unmark(tail, there - tail);
-  }
-  // Chunks are aligned like the arena, up to their size.
-  const uintptr_t chunk =
-      reinterpret_cast<uintptr_t>(base_) | kWordBits << unit_shift_;
-  const bool is_aligned = (chunk & (alignment - 1)) == 0;
-  const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
-  const Growth::Piece piece = growth_->Map(least, Step(), lowest, lowest != 0);
-  if (piece.start == piece.end) return kNone;
-  const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
-  MarkNew(piece, start, start + count);
-  Publish(piece);
-  return start;
-}
-
 // Of units that were just mapped, and that others see as in use, marks those of
 // [start, end) and no others.
 void Arena::MarkNew(const Growth::Piece& piece, size_t start, size_t end) {
@@ -140,8 +121,8 @@ void Arena::MarkNew(const Growth::Piece& piece, size_t start, size_t end) {
 }
 
 // Maps and marks the units from `start`, where memory ends, to `end`.
-bool Arena::GrowAt(size_t start, size_t end) {
-  const Growth::Piece piece = growth_->MapAt(start, end - start, Step());
+bool Arena::GrowAt(size_t start, size_t end, bool huge) {
+  const Growth::Piece piece = growth_->MapAt(start, end - start, Step(), huge);
   if (piece.start == piece.end) return false;
   MarkNew(piece, start, end);
   Publish(piece);
@@ -214,7 +195,8 @@ size_t Arena::CountDirty(size_t start, size_t count) const {
   const size_t end = start + count;
   size_t dirty = 0;
   for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
-    dirty += PopCount(LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end));
+    dirty +=
+        Bitmap::PopCount(LoadRelaxed(&dirty_[word]) & MaskIn(word, start, end));
   }
   return dirty;
 }
@@ -252,69 +234,6 @@ bool Arena::BeginUse(size_t start, size_t count) {
   return dirty == 0;
 }
 
-size_t Arena::PlaceFor(size_t count, bool dense) const {
-  if (!dense || growth_ == nullptr) return 0;
-  return HugePages::PlaceForDense(count, used_units());
-}
-
-// True if a sparse run should not be at `start`. A dirty unit is resident
-// anyway.
-bool Arena::IsTooGood(size_t start) const {
-  return growth_ != nullptr && growth_->huge_pages()->AreTooGoodFor(start) &&
-         !IsDirty(start);
-}
-
-Arena::Taken Arena::Take(size_t count, size_t alignment, bool dense) {
-  Taken taken;
-  const size_t lowest = PlaceFor(count, dense);
-  AtomicWord* hint = lowest == 0 ? &first_free_ : &first_free_dense_;
-  size_t from = LoadRelaxed(hint);
-  if (from < lowest) {
-    // Small pages were freed. What is dirty is resident, so it is better than a
-    // huge page.
-    const size_t small =
-        free_runs_.Find(LoadRelaxed(&first_free_), count, alignment);
-    from = small < lowest && IsDirty(small) ? small : lowest;
-  }
-  bool is_whole = from == lowest;  // what is searched
-  size_t too_good = kNone;
-  size_t start;
-  while (true) {
-    start = free_runs_.Find(from, count, alignment);
-    if (start != kNone && !dense && IsTooGood(start)) {
-      if (too_good == kNone) too_good = start;
-      from = (start / HugePages::kUnits + 1) * HugePages::kUnits;
-      continue;
-    }
-    if (start == kNone && (!is_whole || (lowest == 0 && GrowFirst(count)))) {
-      // The hint may be wrong: search everything before growing.
-      is_whole = true;
-      from = lowest;
-      continue;
-    }
-    const size_t grown =
-        start == kNone ? Grow(count, alignment, lowest) : kNone;
-    if (grown != kNone) start = grown;
-    if (start == kNone) start = too_good;
-    if (start == kNone || start == grown || Mark(start, count)) break;
-    from = start;
-    too_good = kNone;
-  }
-  if (start == kNone && lowest != 0) return Take(count, alignment, false);
-  // Other hints may be wrong as well, if a thread has stopped.
-  while (start == kNone) {
-    const size_t found = free_runs_.FindWithoutHints(count, alignment);
-    if (found == kNone) return taken;
-    if (Mark(found, count)) start = found;
-  }
-  if (count == 1 && alignment <= unit_bytes()) StoreRelaxed(hint, start + 1);
-  taken.zeroed = BeginUse(start, count);
-  taken.run = table_ + start;
-  taken.run->units = static_cast<uint32_t>(count);
-  taken.run->base = AddressOf(taken.run);
-  return taken;
-}
-
 void Arena::Return(Run* run, bool dirty) {
   const size_t start = static_cast<size_t>(run - table_);
   const size_t count = run->units;
@@ -340,7 +259,7 @@ bool Arena::Extend(Run* run, size_t count) {
   if (growth_ == nullptr && end > there) return false;
   const size_t middle = end < there ? end : there;
   if (!AreThere(start, middle) || !Mark(start, middle - start)) return false;
-  if (middle != end && !GrowAt(middle, end)) {
+  if (middle != end && !GrowAt(middle, end, IsWorthHugePages(more))) {
     Unmark(start, middle - start);
     return false;
   }

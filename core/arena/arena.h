@@ -100,11 +100,13 @@ class Arena {
   // are purged instead. After a few refusals it stops, unless the caller
   // insists, and the next call continues there.
   //
-  // Huge pages that are free go first, then those that are mostly free, which
-  // are broken; then fuller ones, but for kEasy only while more units than
-  // `allowed` and a sixteenth of those in use are free and dirty.
+  // Huge pages that are free go first. Others are broken while more than
+  // `spare` units beyond those allowed are free and dirty, those that are
+  // mostly free first; and fuller ones for kEasy only while more than a
+  // sixteenth of the units in use are.
   enum class Effort { kEasy, kBreak, kInsist };
-  void PurgeExcess(size_t allowed, Effort effort = Effort::kEasy);
+  void PurgeExcess(size_t allowed, Effort effort = Effort::kEasy,
+                   size_t spare = 0);
 
   // Gives the addresses of free chunks back while more than `allowed` units are
   // mapped, the highest first. A chunk with dirty units stays until it is
@@ -193,13 +195,10 @@ class Arena {
   size_t accessible_units() const {
     return growth_ == nullptr ? end() : growth_->mapped_units();
   }
-  // Dirty units that the last call of PurgeExcess found in huge pages which it
-  // was not to break.
-  size_t spared_units() const {
-    const size_t most = used_units() / kSparedFraction;
-    const size_t spared = LoadRelaxed(&spared_);
-    return spared < most ? spared : most;
-  }
+  // Dirty units that the last call of PurgeExcess left beyond those allowed:
+  // those in huge pages that it was not to break, those that the system refused
+  // to purge, and those that are only counted, because a thread has stopped.
+  size_t spared_units() const { return LoadRelaxed(&spared_); }
   size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
   size_t purges() const { return LoadRelaxed(&purges_); }
   size_t purged_units() const { return LoadRelaxed(&purged_); }
@@ -248,16 +247,16 @@ class Arena {
     return growth_ == nullptr || growth_->IsUnitMapped(unit);
   }
   bool AreThere(size_t start, size_t end) const;
-  size_t PlaceFor(size_t count, bool dense) const;
+  bool IsWorthHugePages(size_t count) const;
   bool IsTooGood(size_t start) const;
   bool Mark(size_t start, size_t count);
-  // To be called when units from `start` on were unmarked.
-  void NoteFree(size_t start) {
-    if (start < LoadRelaxed(&first_free_)) StoreRelaxed(&first_free_, start);
-    if (start < LoadRelaxed(&first_free_dense_)) {
-      StoreRelaxed(&first_free_dense_, start);
-    }
-  }
+  size_t MarkFree(size_t from, size_t count, size_t alignment, bool sparse);
+  size_t MarkOrGrow(size_t lowest, size_t first, size_t count, size_t alignment,
+                    bool sparse);
+  size_t MarkDense(size_t count, size_t alignment);
+  void MendFull(size_t start, size_t count);
+  size_t MarkAnywhere(size_t count, size_t alignment);
+  void NoteFree(size_t start, size_t count);
   void Unmark(size_t start, size_t count);
   void BecameFree(size_t start, size_t count);
   // How much to grow by: a tenth, to keep system calls rare.
@@ -268,7 +267,7 @@ class Arena {
   }
   bool GrowFirst(size_t count);
   size_t Grow(size_t count, size_t alignment, size_t lowest);
-  bool GrowAt(size_t start, size_t end);
+  bool GrowAt(size_t start, size_t end, bool huge);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
   void UnmapFree(size_t allowed, size_t looks);
   // To be called when units of this word of bits are free and clean.
@@ -291,15 +290,17 @@ class Arena {
     static constexpr int kManyRefusals = 4;
     bool GivesUp() const { return refusals >= kManyRefusals && !insists; }
 
-    size_t allowed = 0;    // it stops when no more are free and dirty
+    size_t allowed = 0;        // it stops when no more are free and dirty
+    size_t wanted = SIZE_MAX;  // likewise, when it has purged so many
+    size_t purged = 0;
     size_t fullest = 0;    // it breaks huge pages with so many units in use
+    size_t left = 0;       // what it found in fuller ones
     bool insists = false;  // whatever is refused
     bool all = false;      // units that are resident and not dirty, too
     int refusals = 0;
-    bool left = false;  // there were fuller pages
   };
   bool IsMostlyFree(size_t page) const;
-  bool PurgeUnits(size_t word, AO_t bits);
+  void PurgeUnits(size_t word, AO_t bits, Sweep* sweep);
   void LetGo(size_t word, AO_t bits);
   void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);
   void PurgeFreeOfHuge(size_t word, AO_t used, AO_t page, Sweep* sweep);
@@ -326,7 +327,7 @@ class Arena {
 
   // Hint: units below it are in use.
   alignas(64) AtomicWord first_free_ = 0;
-  // The same, except for those below the huge pages.
+  // The same, of the units from kFirstUnit on.
   AtomicWord first_free_dense_ = 0;
   // Hint: the system refused to purge units of the words from here on; 0: none.
   AtomicWord purge_from_ = 0;
@@ -338,6 +339,9 @@ class Arena {
   static constexpr int kCountBits = 32;
   AtomicWord counts_ = 0;
   AtomicWord spared_ = 0;  // see spared_units()
+  // Units of the dense runs that were ever taken while they were not worth huge
+  // pages.
+  AtomicWord dense_ = 0;
   // The number of purges, for reports, and of units that were purged.
   AtomicWord purges_ = 0;
   AtomicWord purged_ = 0;

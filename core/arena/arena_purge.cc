@@ -13,20 +13,10 @@ constexpr size_t kPurgeUnits = 4;
 // A huge page of which so many units are in use, or fewer, is mostly free.
 constexpr size_t kFew = HugePages::kUnits / 4;
 
-size_t PopCount(AO_t bits) {
-  return static_cast<size_t>(__builtin_popcountl(bits));
-}
-
-// Of bits that are not all zero.
-size_t CountLeadingZeros(AO_t bits) {
-  return static_cast<size_t>(__builtin_clzl(bits));
-}
-
 }  // namespace
 
-// Purges the units `bits` of a word, which the caller has marked. False if the
-// system refused some.
-bool Arena::PurgeUnits(size_t word, AO_t bits) {
+// Purges the units `bits` of a word, which the caller has marked.
+void Arena::PurgeUnits(size_t word, AO_t bits, Sweep* sweep) {
   AO_t rest = bits;
   AO_t purged = 0;
   while (rest != 0) {
@@ -48,8 +38,10 @@ bool Arena::PurgeUnits(size_t word, AO_t bits) {
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & purged;
   // LetGo publishes the bits.
   ClearBits(&dirty_[word], dirty);
-  AddToCounts(0, ~PopCount(dirty) + 1);
-  return purged == bits;
+  const size_t count = Bitmap::PopCount(dirty);
+  AddToCounts(0, ~count + 1);
+  sweep->purged += count;
+  if (purged != bits) ++sweep->refusals;
 }
 
 // Lets go of units of a word that were purged.
@@ -58,7 +50,7 @@ void Arena::LetGo(size_t word, AO_t bits) {
   // `dirty` bits that it cleared.
   ClearBitsRelease(&used_[word], bits);
   const size_t first = Bitmap::CountTrailingZeros(bits);
-  const size_t last = kWordBits - 1 - CountLeadingZeros(bits);
+  const size_t last = kWordBits - 1 - Bitmap::CountLeadingZeros(bits);
   BecameFree(word * kWordBits + first, last - first + 1);
   NoteClean(word);
 }
@@ -67,7 +59,7 @@ void Arena::LetGo(size_t word, AO_t bits) {
 void Arena::PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep) {
   // Acquire: as in Mark. The purge comes after what the last user wrote.
   if (!CasAcquire(&used_[word], used, used | bits)) return;
-  if (!PurgeUnits(word, bits)) ++sweep->refusals;
+  PurgeUnits(word, bits, sweep);
   LetGo(word, bits);
 }
 
@@ -79,7 +71,7 @@ void Arena::PurgeFreeOfHuge(size_t word, AO_t used, AO_t page, Sweep* sweep) {
   HugePages* pages = growth_->huge_pages();
   const size_t unit = word * kWordBits + Bitmap::CountTrailingZeros(page);
   if (bits != page) pages->Break(unit, Bitmap::WordsUpTo(end()) * kWordBits);
-  if (!PurgeUnits(word, bits)) ++sweep->refusals;
+  PurgeUnits(word, bits, sweep);
   if (bits == page && pages->IsBroken(unit)) pages->Mend(unit);
   LetGo(word, bits);
 }
@@ -92,13 +84,13 @@ void Arena::PurgePage(size_t word, AO_t page, Sweep* sweep) {
   const AO_t dirty = LoadRelaxed(&dirty_[word]) & ~used & page;
   if ((page & ~used) == 0 || (dirty == 0 && !sweep->all)) return;
   const HugePages* pages = growth_ == nullptr ? nullptr : growth_->huge_pages();
-  const size_t in_use = PopCount(used & page);
+  const size_t in_use = Bitmap::PopCount(used & page);
   // A broken page may still be a huge one: beyond some number of mappings, or
   // if the system has refused.
   if (pages != nullptr &&
       (pages->IsHuge(unit) || (sweep->all && pages->IsBroken(unit)))) {
     if (in_use > sweep->fullest) {
-      sweep->left |= in_use < HugePages::kUnits;
+      sweep->left += Bitmap::PopCount(sweep->all ? page & ~used : dirty);
     } else if (dirty != 0 || in_use != 0) {
       PurgeFreeOfHuge(word, used, page, sweep);
     }
@@ -137,7 +129,8 @@ void Arena::PurgeAll(Sweep* sweep) {
   const size_t from = LoadRelaxed(&purge_from_);
   size_t word = from != 0 && from < top ? from : top;
   size_t found = kNone;  // the last group in which there was a dirty unit
-  while (word > 0 && (dirty_units() > sweep->allowed || sweep->all)) {
+  while (word > 0 && (sweep->all || (sweep->purged < sweep->wanted &&
+                                     dirty_units() > sweep->allowed))) {
     const size_t group = (word - 1) / FreeHints::kGroupWords;
     const size_t first = group * FreeHints::kGroupWords;
     if (hints_.Most(group, FreeHints::kDirty) == 0 && !sweep->all) {
@@ -158,21 +151,28 @@ void Arena::PurgeAll(Sweep* sweep) {
   if (from != 0) StoreRelaxed(&purge_from_, 0);
 }
 
-void Arena::PurgeExcess(size_t allowed, Effort effort) {
+void Arena::PurgeExcess(size_t allowed, Effort effort, size_t spare) {
   if (!mapped_) return;
   Sweep sweep;
   sweep.insists = effort == Effort::kInsist;
   sweep.all = sweep.insists && allowed == 0;
-  do {
-    const bool spares = effort == Effort::kEasy && sweep.fullest > kFew;
-    sweep.allowed = allowed + (spares ? used_units() / kSparedFraction : 0);
-    sweep.left = false;
-    PurgeAll(&sweep);
+  sweep.allowed = allowed;
+  PurgeAll(&sweep);
+  while (sweep.left != 0 && !sweep.GivesUp()) {
     sweep.fullest += kFew;
-  } while (sweep.left && !sweep.GivesUp());
+    const size_t share = used_units() / kSparedFraction;
+    const bool is_full = effort == Effort::kEasy && sweep.fullest > kFew;
+    sweep.allowed = allowed + (is_full && share > spare ? share : spare);
+    // What was seen, and not what is counted: the count is too high for ever if
+    // a thread has stopped, and no page need be broken for that.
+    const bool is_excess = sweep.left > sweep.allowed;
+    sweep.wanted = is_excess ? sweep.left - sweep.allowed : 0;
+    sweep.left = 0;
+    sweep.purged = 0;
+    PurgeAll(&sweep);
+  }
   const size_t dirty = dirty_units();
-  const bool spares = sweep.allowed != allowed && !sweep.GivesUp();
-  StoreRelaxed(&spared_, spares && dirty > allowed ? dirty - allowed : 0);
+  StoreRelaxed(&spared_, dirty > allowed ? dirty - allowed : 0);
 }
 
 // True if at most a quarter of a huge page is in use, where free blocks of

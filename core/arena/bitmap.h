@@ -40,6 +40,14 @@ class Bitmap {
   static size_t CountTrailingZeros(AO_t bits) {
     return bits == 0 ? kWordBits : static_cast<size_t>(__builtin_ctzl(bits));
   }
+  // The number of zeros above the highest one; likewise.
+  static size_t CountLeadingZeros(AO_t bits) {
+    return bits == 0 ? kWordBits : static_cast<size_t>(__builtin_clzl(bits));
+  }
+  // The number of ones.
+  static size_t PopCount(AO_t bits) {
+    return static_cast<size_t>(__builtin_popcountl(bits));
+  }
 
   AtomicWord* word(size_t index) const { return &words_[index]; }
 

@@ -21,11 +21,6 @@ AO_t Starts(AO_t low, AO_t high, size_t count) {
   return low;
 }
 
-// The number of ones above the highest zero.
-size_t CountLeadingOnes(AO_t bits) {
-  return ~bits == 0 ? kWordBits : static_cast<size_t>(__builtin_clzl(~bits));
-}
-
 size_t Least(size_t a, size_t b) { return a < b ? a : b; }
 
 }  // namespace
@@ -118,10 +113,10 @@ size_t FreeRuns::FreeBefore(size_t unit) const {
   const size_t bits = unit % kWordBits;
   size_t count = 0;
   if (bits != 0) {
-    count = CountLeadingOnes(FreeIn(word) << (kWordBits - bits));
+    count = Bitmap::CountLeadingZeros(~(FreeIn(word) << (kWordBits - bits)));
     if (count != bits) return count;
   }
-  if (word != 0) count += CountLeadingOnes(FreeIn(word - 1));
+  if (word != 0) count += Bitmap::CountLeadingZeros(~FreeIn(word - 1));
   return Least(count, FreeHints::kMost);
 }
 

@@ -196,9 +196,10 @@ Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest,
   return Piece();
 }
 
-Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted) {
-  const bool huge = start != 0 && (huge_pages_->IsHuge(start - 1) ||
-                                   huge_pages_->IsBroken(start - 1));
+Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted,
+                            bool huge) {
+  huge |= start != 0 &&
+          (huge_pages_->IsHuge(start - 1) || huge_pages_->IsBroken(start - 1));
   const size_t first = start / kChunkUnits;
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);

@@ -100,9 +100,9 @@ class Growth {
   // when the system has no memory to promise, or there is no room.
   Piece Map(size_t least, size_t wanted, size_t lowest = 0, bool huge = false);
 
-  // The same, just at `start`, where a chunk begins. Its pages are like those
-  // before it.
-  Piece MapAt(size_t start, size_t least, size_t wanted);
+  // The same, just at `start`, where a chunk begins. If the pages before it are
+  // huge, its are, too.
+  Piece MapAt(size_t start, size_t least, size_t wanted, bool huge);
 
   // Lets everybody see a piece.
   void Publish(const Piece& piece);

@@ -9,16 +9,12 @@ namespace {
 
 AtomicWord choice;  // a Choice
 
-// A heap that has less in use stays on small pages.
-constexpr size_t kLeastUnits = 40;
+// An arena that has less in use, 6 MiB, stays on small pages.
+constexpr size_t kLeastUnits = 96;
 
 // Where small and huge pages meet, the kernel has two mappings, of which a
 // process may have some 65,530.
 constexpr size_t kMostMappings = 8192;
-
-size_t PopCount(AO_t bits) {
-  return static_cast<size_t>(__builtin_popcountl(bits));
-}
 
 // The hardened build has its guards in what would be huge pages. Where pages
 // are larger than 4 KiB, huge ones are larger than a chunk.
@@ -34,16 +30,9 @@ void HugePages::Choose(Choice wanted) {
   StoreRelaxed(&choice, static_cast<AO_t>(wanted));
 }
 
-bool HugePages::AreAskedFor() {
-  return MayAsk() && !ceiling::IsSet() &&
-         (Is(Choice::kAuto) || Is(Choice::kAlways));
-}
-
-size_t HugePages::PlaceForDense(size_t count, size_t used) {
-  const bool is_large = used >= kLeastUnits && count <= used;
-  return is_large && Is(Choice::kAuto) && MayAsk() && !ceiling::IsSet()
-             ? kFirstUnit
-             : 0;
+bool HugePages::AreWorthwhile(size_t count, size_t used, size_t dense) {
+  return used >= kLeastUnits && dense >= kUnits && count <= used &&
+         Is(Choice::kAuto) && MayAsk() && !ceiling::IsSet();
 }
 
 bool HugePages::AreTooGoodFor(size_t unit) const {
@@ -92,13 +81,14 @@ void HugePages::AskAgain(size_t start, size_t count) const {
 }
 
 // True if the kernel has so many mappings for the pages of [0, end) already
-// that no more should be made.
+// that no more should be made. An arena of 256 GiB has 2,048 words of bits:
+// that is less than the system call takes which follows.
 bool HugePages::HasManyMappings(size_t end) const {
   size_t borders = 0;
   AO_t carry = 0;
   for (size_t word = 0; word < Bitmap::WordsUpTo(end / kUnits); ++word) {
     const AO_t bits = LoadRelaxed(huge_.word(word));
-    borders += PopCount(bits ^ (bits << 1 | carry));
+    borders += Bitmap::PopCount(bits ^ (bits << 1 | carry));
     carry = bits >> (Bitmap::kWordBits - 1);
   }
   return borders > kMostMappings;
@@ -118,8 +108,8 @@ void HugePages::Mend(size_t unit) {
 size_t HugePages::Count(size_t end) const {
   size_t count = 0;
   for (size_t word = 0; word < Bitmap::WordsUpTo(end / kUnits); ++word) {
-    count += PopCount(LoadRelaxed(huge_.word(word)) &
-                      Bitmap::MaskIn(word, 0, end / kUnits));
+    count += Bitmap::PopCount(LoadRelaxed(huge_.word(word)) &
+                              Bitmap::MaskIn(word, 0, end / kUnits));
   }
   return count;
 }

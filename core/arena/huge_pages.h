@@ -4,8 +4,9 @@
 // A huge page takes one page fault, and one entry of the TLB, instead of 512.
 // But all of it is resident as soon as one byte of it was touched. So where
 // they are asked for (Choice::kAuto), the arena has two areas. Below kFirstUnit
-// pages are small: for small heaps, for runs that are larger than all else that
-// is in use, and for sparse runs, of which a little may be used: a slab that
+// pages are small: for small heaps, also for the first dense runs of larger
+// ones, for runs that are larger than all else that is in use, and for sparse
+// runs, of which a little may be used: a slab that
 // does not follow a full one, a span that does not need most of its units. Each
 // of many threads has some of these. From kFirstUnit on dense runs are taken,
 // and the arena grows by huge pages. With a ceiling, which counts what is
@@ -14,7 +15,8 @@
 // A purge gives whole huge pages back. Before it gives back a part of one it
 // breaks the page: it tells the kernel to use small ones there, or the kernel
 // would fill the page again in the background. When all units of a broken page
-// are free, it is purged as a whole, and made huge again.
+// are free, it is purged as a whole, and made huge again; so it is when dense
+// runs take all of it.
 //
 // Who touches what: any thread and handler may call anything at any time, as
 // far as nothing else is said below. The bits are hints: who reads one too
@@ -41,15 +43,11 @@ class HugePages {
 
   // What the user wants.
   enum class Choice : AO_t {
-    kUnasked,  // nothing is asked
-    kAuto,     // what is said above, if the system gives them to those that ask
-    kNever,    // none, also if the system gives them to everybody
-    kAlways,   // everywhere
+    kAuto,    // what is said above, if the system gives them to those that ask
+    kNever,   // none, also if the system gives them to everybody
+    kAlways,  // everywhere
   };
   static void Choose(Choice choice);
-
-  // True if there may be some because we ask for them.
-  static bool AreAskedFor();
 
   // Where huge pages begin. Below it are 128 MiB of addresses.
   static constexpr size_t kFirstUnit = 2048;
@@ -57,9 +55,15 @@ class HugePages {
     return (unit < kFirstUnit) == (other < kFirstUnit);
   }
 
-  // Where to look for a dense run of `count` units, of an arena that has `used`
-  // in use: at kFirstUnit, or at 0.
-  static size_t PlaceForDense(size_t count, size_t used);
+  // True if `count` units, all of which are likely to be used, should be in
+  // huge pages, in an arena that has `used` units in use, and has given `dense`
+  // such units out from small pages.
+  static bool AreWorthwhile(size_t count, size_t used, size_t dense);
+
+  // True if a run of huge pages leaves little of its last one.
+  static bool AreFilledBy(size_t count) {
+    return (kUnits - count % kUnits) % kUnits <= count / 8;
+  }
 
   // True if a sparse run should not be at `unit`, if there is another place.
   bool AreTooGoodFor(size_t unit) const;
@@ -90,8 +94,8 @@ class HugePages {
   // in an arena whose memory ends at `end`.
   void Break(size_t unit, size_t end);
 
-  // Makes the page of `unit` huge again. For a thread that has marked all of
-  // its units.
+  // Makes the page of `unit` huge again. For a thread that has marked some of
+  // its units, while all of them are marked.
   void Mend(size_t unit);
 
   // The huge pages of [0, end), which begin and end with a chunk.

@@ -118,27 +118,14 @@ bool AddArena(int slot, size_t bytes) {
   return true;
 }
 
-// Takes a run of an arena. One of huge pages begins with one, if little of its
-// last one is left over.
-Arena::Taken TakeFrom(Arena* arena, size_t bytes, size_t alignment,
-                      bool dense) {
-  const size_t units = arena->UnitsFor(bytes);
-  const size_t left = (~bytes + 1) & (HugePages::kBytes - 1);
-  if (arena->grows() && HugePages::AreAskedFor() && left <= bytes / 8 &&
-      alignment < HugePages::kBytes) {
-    const Arena::Taken taken = arena->Take(units, HugePages::kBytes, dense);
-    if (taken.run != nullptr) return taken;
-  }
-  return arena->Take(units, alignment, dense);
-}
-
 Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
   while (true) {
     int slot = 0;
     for (; slot < kMaxMapped; ++slot) {
       Arena* arena = MappedAt(slot);
       if (arena == nullptr) break;
-      const Arena::Taken taken = TakeFrom(arena, bytes, alignment, dense);
+      const Arena::Taken taken =
+          arena->Take(arena->UnitsFor(bytes), alignment, dense);
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
         if (arena->grows()) PlacePrimary(arena);

@@ -14,6 +14,10 @@ constexpr AO_t kDelayMs = 100;
 // The threshold: its least value, with which it begins, and its greatest.
 constexpr size_t kLeastBytes = size_t{512} << 10;
 constexpr size_t kMostBytes = size_t{64} << 20;
+// What stays at least in huge pages of which some is in use, unless it stays
+// long.
+constexpr size_t kLeastSpare = size_t{8} << 20;
+
 // How long after the last regret the threshold falls back to the least value.
 constexpr AO_t kMemoryMs = 1000;
 
@@ -37,6 +41,7 @@ struct alignas(64) {
 AtomicWord told_bytes = kNotTold;       // what Allow was called with
 AtomicWord learnt_bytes = kLeastBytes;  // the threshold
 AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
+AtomicWord unregretted;                 // 1: the last purge was not regretted
 AtomicWord eager_bytes;  // purged at once since the last call of Regret
 
 // What may stay of an arena, apart from the threshold.
@@ -51,6 +56,21 @@ size_t AllowedAddresses(const Arena* arena) {
          (is_more ? told : kIdleAddresses) / arena->unit_bytes();
 }
 
+// How long what exceeds the above stays.
+AO_t Delay(AO_t now) {
+  return now - LoadRelaxed(&learnt_ms) > kMemoryMs ? kDelayMs : kMemoryMs;
+}
+
+// Bytes of free memory that a purge should leave in huge pages of which some is
+// in use, beyond those allowed.
+size_t Spare(bool eager, AO_t now) {
+  const bool is_calm = LoadRelaxed(&unregretted) != 0 &&
+                       now - LoadRelaxed(&learnt_ms) > kMemoryMs;
+  if (is_calm && !eager) return 0;
+  const size_t learnt = LoadRelaxed(&learnt_bytes);
+  return learnt > kLeastSpare ? learnt : kLeastSpare;
+}
+
 void PurgeIfDue(Arena* arena) {
   const size_t unit = arena->unit_bytes();
   const size_t dirty = arena->dirty_units() * unit;
@@ -61,11 +81,12 @@ void PurgeIfDue(Arena* arena) {
     }
     return;
   }
-  const size_t allowed = Allowed(arena) + arena->spared_units() * unit;
+  const size_t allowed = Allowed(arena);
   if (dirty <= allowed) return;
   const AO_t call = LoadRelaxed(&calls.word) + 1;
   StoreRelaxed(&calls.word, call);
-  if (dirty <= allowed + LoadRelaxed(&learnt_bytes) &&
+  const size_t spared = allowed + arena->spared_units() * unit;
+  if (dirty <= spared + LoadRelaxed(&learnt_bytes) &&
       call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {
     return;
   }
@@ -74,17 +95,20 @@ void PurgeIfDue(Arena* arena) {
       LoadRelaxed(&learnt_bytes) != kLeastBytes) {
     StoreRelaxed(&learnt_bytes, kLeastBytes);
   }
-  if (dirty > allowed + LoadRelaxed(&learnt_bytes)) {
-    AddRelaxed(&eager_bytes, dirty - allowed);
+  const bool eager = dirty > spared + LoadRelaxed(&learnt_bytes);
+  if (eager) {
+    AddRelaxed(&eager_bytes, dirty - spared);
   } else {
     // If a thread stops after it has set the due time to 0, the next call sets
     // a new one.
     const AO_t due = LoadRelaxed(&due_ms);
-    if (due == 0) CasRelaxed(&due_ms, 0, now + kDelayMs);
+    if (due == 0) CasRelaxed(&due_ms, 0, now + Delay(now));
     if (due == 0 || now < due || !CasRelaxed(&due_ms, due, 0)) return;
   }
+  const size_t spare = Spare(eager, now);
   StoreRelaxed(&purged_ms, now);
-  arena->PurgeExcess(Allowed(arena) / unit);
+  StoreRelaxed(&unregretted, 1);
+  arena->PurgeExcess(allowed / unit, Arena::Effort::kEasy, spare / unit);
 }
 
 }  // namespace
@@ -120,6 +144,7 @@ void Regret() {
   const AO_t now = os::CoarseMilliseconds();
   if (now - then >= kDelayMs) return;
   StoreRelaxed(&learnt_ms, now);
+  StoreRelaxed(&unregretted, 0);
   if (eager == 0) return;
   const size_t learnt = LoadRelaxed(&learnt_bytes);
   const size_t more = 2 * (eager > learnt ? eager : learnt);

@@ -11,6 +11,13 @@
 // the threshold then becomes twice its value, or twice what was purged at once
 // if that is more. One second after the last regret it falls back.
 //
+// While purges are regretted, a second and not a tenth goes by before the next.
+//
+// Huge pages of which some units are in use are broken to be purged, and stay
+// broken for long. So some MiB, and as much as the threshold, stay free in
+// them: until two purges in a row were not regretted, and no other for a
+// second.
+//
 // Addresses of free memory go back as soon as it is purged, as far as an arena
 // has more than twice as many as are in use, and 64 MiB.
 //

@@ -279,7 +279,7 @@ const Scenario kScenarios[] = {
    {"RunCache5Flush", "Arena6Return"}, {}, kSpanLoss},
   {"free_huge", kMapped, 20000, nullptr, TakeHuge, Free, nullptr,
    {"memory6Return", "Arena6Return", "PurgeExcess"}, {}, size_t{3} << 20},
-  {"free_breaks_page", kHuge | kOursOnly, 20000, FillSmallPages, TakeMostOfHugePage, Free, nullptr,
+  {"free_breaks_page", kHuge | kOursOnly, 20000, FillSmallPagesAndKeepLittle, TakeMostOfHugePage, Free, nullptr,
    {"PurgeFreeOfHuge", "HugePages5Break"}, {}, size_t{4} << 20},
   {"free_vast", kMapped, 20000, nullptr, TakeVast, Free, nullptr,
    {"os5Purge", "UnmapFree", "Growth5Unmap"}, {}, size_t{80} << 20},

@@ -237,7 +237,12 @@ void DirtyHuge() { Warm(64), Warm(2 << 20); }
 void TakeHuge() { Warm(64), Hold(Take(2 << 20), 2 << 20); }
 // What is taken next is dense, and lies in huge pages.
 void FillSmallPages() {
-  for (int i = 0; i < 3; ++i) blocks[i] = malloc(1 << 20);
+  for (int i = 0; i < 6; ++i) blocks[i] = malloc(1 << 20);
+}
+// And what is freed then is purged at once, whatever it breaks.
+void FillSmallPagesAndKeepLittle() {
+  FillSmallPages();
+  mallopt(M_TRIM_THRESHOLD, 1 << 16);
 }
 // One huge page, of which a little stays in use when the block is freed.
 void TakeMostOfHugePage() {

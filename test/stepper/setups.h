@@ -62,6 +62,7 @@ void DirtyLong();
 void DirtyHuge();
 void TakeHuge();
 void FillSmallPages();
+void FillSmallPagesAndKeepLittle();
 void TakeMostOfHugePage();
 void KeepSlab();
 void LeaveCacheFull();
