@@ -41,7 +41,7 @@ struct alignas(64) {
 AtomicWord told_bytes = kNotTold;       // what Allow was called with
 AtomicWord learnt_bytes = kLeastBytes;  // the threshold
 AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
-AtomicWord unregretted;                 // 1: the last purge was not regretted
+AtomicWord spared_ms;    // when a purge that was due first spared pages; or 0
 AtomicWord eager_bytes;  // purged at once since the last call of Regret
 
 // What may stay of an arena, apart from the threshold.
@@ -62,11 +62,14 @@ AO_t Delay(AO_t now) {
 }
 
 // Bytes of free memory that a purge should leave in huge pages of which some is
-// in use, beyond those allowed.
+// in use, beyond those allowed. None if that was left a while ago.
 size_t Spare(bool eager, AO_t now) {
-  const bool is_calm = LoadRelaxed(&unregretted) != 0 &&
-                       now - LoadRelaxed(&learnt_ms) > kMemoryMs;
-  if (is_calm && !eager) return 0;
+  if (!eager) {
+    const AO_t since = LoadRelaxed(&spared_ms);
+    const bool is_long = since != 0 && now - since > kMemoryMs;
+    if (since == 0 || is_long) StoreRelaxed(&spared_ms, is_long ? 0 : now);
+    if (is_long) return 0;
+  }
   const size_t learnt = LoadRelaxed(&learnt_bytes);
   return learnt > kLeastSpare ? learnt : kLeastSpare;
 }
@@ -107,7 +110,6 @@ void PurgeIfDue(Arena* arena) {
   }
   const size_t spare = Spare(eager, now);
   StoreRelaxed(&purged_ms, now);
-  StoreRelaxed(&unregretted, 1);
   arena->PurgeExcess(allowed / unit, Arena::Effort::kEasy, spare / unit);
 }
 
@@ -144,7 +146,6 @@ void Regret() {
   const AO_t now = os::CoarseMilliseconds();
   if (now - then >= kDelayMs) return;
   StoreRelaxed(&learnt_ms, now);
-  StoreRelaxed(&unregretted, 0);
   if (eager == 0) return;
   const size_t learnt = LoadRelaxed(&learnt_bytes);
   const size_t more = 2 * (eager > learnt ? eager : learnt);

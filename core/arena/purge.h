@@ -14,9 +14,8 @@
 // While purges are regretted, a second and not a tenth goes by before the next.
 //
 // Huge pages of which some units are in use are broken to be purged, and stay
-// broken for long. So some MiB, and as much as the threshold, stay free in
-// them: until two purges in a row were not regretted, and no other for a
-// second.
+// broken for long. So some MiB, or as much as the threshold, stay free in them,
+// until a purge is due more than a second after one that left them.
 //
 // Addresses of free memory go back as soon as it is purged, as far as an arena
 // has more than twice as many as are in use, and 64 MiB.

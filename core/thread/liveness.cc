@@ -78,8 +78,9 @@ void Begin() {
 }  // namespace
 
 __thread AtomicWord token = 0;
+__thread uint32_t recorded = 0;
 
-uint32_t ToRecord(uint32_t recorded) {
+uint32_t ToRecord() {
   const AO_t process = LoadRelaxed(Process());
   if (process != 0 && GenerationOf(process) == recorded) return 0;
   if (!memory::MmapEnabled()) return 0;
@@ -105,7 +106,7 @@ void FirstHasRecorded(uint32_t generation, AO_t id) {
   CasFull(Process(), process, process | kFirstRecorded);
 }
 
-bool IsCurrent(uint32_t recorded) {
+bool HasRecorded() {
   const AO_t process = LoadRelaxed(Process());
   return recorded != 0 && GenerationOf(process) == recorded &&
          IdOf(process) == os::ProcessId();

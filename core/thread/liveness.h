@@ -82,18 +82,16 @@
 namespace aomalloc::liveness {
 
 // The generation under which the calling thread has to record its id; 0 if it
-// has done so, or must not. `recorded`: the one under which it did so last.
-// Cheap when nothing is to be done.
-uint32_t ToRecord(uint32_t recorded);
+// has done so, or must not. Cheap when nothing is to be done.
+uint32_t ToRecord();
 
 // To be called when a thread has recorded `id` under `generation`, in all its
 // heaps. It matters if the thread is its process's first.
 void FirstHasRecorded(uint32_t generation, AO_t id);
 
-// True if this is the generation of the calling thread's process, which does
-// not borrow its memory: a thread that recorded its id under it would be found
-// if it vanished.
-bool IsCurrent(uint32_t recorded);
+// True if the calling thread has recorded its id under the generation of its
+// process, and does not borrow that memory: it would be found if it vanished.
+bool HasRecorded();
 
 // The calling thread's id; 0 where the kernel does not say it.
 AO_t ThreadId();
@@ -104,6 +102,10 @@ bool IsDead(AO_t holder, uint32_t generation);
 
 // What thread::ThisThread returns; 0 until its first call.
 extern __thread AtomicWord token
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+// The generation under which the id in `token` was recorded.
+extern __thread uint32_t recorded
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 // The token, without an id, of the thread whose variable is there. It has bits

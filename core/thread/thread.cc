@@ -14,9 +14,6 @@ namespace {
 
 AtomicWord exit_key = 0;  // pthread_key_t + 1, or 0
 
-// The generation (liveness.h) under which the id in `token` was recorded.
-__thread uint32_t recorded __attribute__((tls_model("initial-exec"))) = 0;
-
 // How many heaps this thread may hold that are not on the list below yet, or
 // never will be, since the operation that acquired them was abandoned. While
 // there are any, the registry is searched for them. The list, by `next_held`:
@@ -39,6 +36,7 @@ __thread bool ending __attribute__((tls_model("initial-exec"))) = false;
 // The number of frees by this thread while it held no heap.
 __thread uint8_t frees_without_heap __attribute__((tls_model("initial-exec")));
 
+using liveness::recorded;
 using liveness::token;
 
 // The token of this thread, with `id`.
@@ -267,7 +265,7 @@ void ForEachHeld(bool all, Visit visit) {
 // fork before or after that.
 void RecordId() {
   uint32_t generation;
-  while ((generation = liveness::ToRecord(recorded)) != 0) {
+  while ((generation = liveness::ToRecord()) != 0) {
     const AO_t before = token;
     const bool all = before != 0 && HasUnlisted();
     const AO_t id = liveness::ThreadId();
@@ -298,7 +296,7 @@ void RecordId() {
 // True if this thread would be found, and its visits ended, if it vanished.
 bool WouldBeFound() {
   RecordId();
-  return Holder::IdOf(ThisThread()) != 0 && liveness::IsCurrent(recorded);
+  return Holder::IdOf(ThisThread()) != 0 && liveness::HasRecorded();
 }
 
 // To be called when a heap could not be claimed: another thread that visits it
