@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-#include <algorithm>
 #include <new>
 #include <set>
 #include <vector>
@@ -499,7 +498,7 @@ TEST(GrowthTest, TwoThatGrowTheFirstChunkGetDifferentUnits) {
     Descriptor* theirs = nullptr;
     Stepper::Run([&] { mine = test.arena->Take(kFirst + 1, 1).run; },
                  [&](int n) {
-                   steps = std::max(steps, n);
+                   steps = n;
                    if (n == at) theirs = test.arena->Take(kFirst + 1, 1).run;
                  });
     ASSERT_NE(mine, nullptr);
@@ -522,7 +521,7 @@ TEST(GrowthTest, TwoThatGrowGetDifferentChunks) {
     Descriptor* theirs = nullptr;
     Stepper::Run([&] { mine = test.arena->Take(kChunk + 1, 1).run; },
                  [&](int n) {
-                   steps = std::max(steps, n);
+                   steps = n;
                    if (n == at) theirs = test.arena->Take(kChunk + 1, 1).run;
                  });
     ASSERT_NE(mine, nullptr);
