@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+#include "core/base/atomics.h"
 #include "core/base/syscall.h"
 #include "preload/profile_output.h"
 #include "preload/report_output.h"
@@ -111,8 +112,16 @@ void SendAgain(int signal, const siginfo_t* info) {
   }
 }
 
+// So many faults may be reported. A filter may pretend that a signal leads
+// elsewhere from now on, and then the handler would run for ever.
+constexpr AO_t kMostFaults = 64;
+AtomicWord reported;
+
 void OnFault(int signal, siginfo_t* info, void*) {
   const int error = errno;
+  if (CountRelaxed(&reported) >= kMostFaults) {
+    os::Syscall(SYS_exit_group, 128 + signal);
+  }
   const Fault* fault = FaultOf(signal);
   if (signal != SIGABRT || !report_output::WasMisuse()) {
     report_output::Write(fault->occasion);

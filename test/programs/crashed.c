@@ -13,6 +13,7 @@
  *   fork      faults in a child, and ends with the signal of the child's end
  *   threads   faults in four threads at the same time
  *   refused   forbids itself sigaction by a filter, and faults
+ *   faked     the same, with a filter that says that nothing failed
  *   twice     frees a block twice
  *
  * or, as depth, prints how many bytes of a stack for handlers SIGUSR2 takes.
@@ -26,6 +27,7 @@
  *             loaded after it was installed, by dlopen of $LATE_LIBRARY */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
@@ -192,11 +194,11 @@ static int fault_in_child(void) {
   return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-static void refuse_sigaction(void) {
+static void refuse_sigaction(int error) {
   struct sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigaction, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const struct sock_fprog program = {4, filter};
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -249,7 +251,8 @@ int main(int argc, char **argv) {
   if (strcmp(how, "report") == 0) lose_descriptors(), fault();
   if (strcmp(how, "fork") == 0) return fault_in_child();
   if (strcmp(how, "threads") == 0) fault_in_threads();
-  if (strcmp(how, "refused") == 0) refuse_sigaction(), fault();
+  if (strcmp(how, "refused") == 0) refuse_sigaction(EPERM), fault();
+  if (strcmp(how, "faked") == 0) refuse_sigaction(0), fault();
   if (strcmp(how, "twice") == 0) free_twice();
   if (strcmp(how, "depth") == 0) return print_depth();
   return 4;
