@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/arena/ceiling.h"
 #include "core/arena/move.h"
 #include "core/base/probe.h"
 #include "core/hardened_spans.h"
@@ -89,18 +90,12 @@ void ReturnSpan(Run* run) {
   memory::Return(run, /*dirty=*/true);
 }
 
-// True if a span takes most of its units, as one that a little of many units is
-// used of keeps more memory resident in huge pages.
-bool IsDense(size_t size) {
-  const size_t last = size % memory::kMappedUnitBytes;
-  return last == 0 || memory::kMappedUnitBytes - last <= size / 5;
-}
-
 // The address of a new span, or null when there is no memory. `size` is at most
 // PTRDIFF_MAX. Sets `*zeroed` to true if all of the span is known to be zero.
-char* TrySpan(size_t alignment, size_t size, bool* zeroed) {
-  const memory::Grant grant =
-      memory::Take({size, size, alignment, IsDense(size)});
+// `dense`: it is likely that all of it will be used. Of many buffers a program
+// uses the beginning only, but one that grows was full.
+char* TrySpan(size_t alignment, size_t size, bool* zeroed, bool dense = false) {
+  const memory::Grant grant = memory::Take({size, size, alignment, dense});
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kSpan;
   *zeroed = grant.zeroed;
@@ -184,10 +179,10 @@ bool IsEndWhole(const Run* run, const void* ptr, const char* call) {
 // them, or if half of it would lie idle.
 bool ResizeInPlace(Run* run, void* ptr, size_t old_size, size_t size) {
   if (run->kind == RunKind::kSlab) return hardened::Resize(run, ptr, size);
-  if (size <= old_size / 2) return false;
-  return hardened_spans::kAreReused || samples::IsSmall(run)
-             ? size <= old_size
-             : hardened_spans::Resize(run, size);
+  const bool stays = hardened_spans::kAreReused || samples::IsSmall(run);
+  const size_t bytes = stays ? old_size : memory::BytesOf(run);
+  if (size <= bytes / 2) return false;
+  return stays ? size <= old_size : hardened_spans::Resize(run, size);
 }
 
 // Not 0 once realloc has left a block in place because there was no memory for
@@ -244,7 +239,7 @@ bool OnZeroIn(Heap* heap, Run* slab) {
 void* MoveSpan(Run* run, size_t size) {
   const size_t old_bytes = hardened_spans::Bytes(run);
   bool zeroed;
-  char* place = TrySpan(1, size, &zeroed);
+  char* place = TrySpan(1, size, &zeroed, /*dense=*/true);
   if (place == nullptr) return nullptr;
   Run* to = memory::RunAt(place);
   // What the span grew by in place, after it was moved, is another mapping. It
@@ -300,10 +295,10 @@ void* ResizeSpan(Run* run, size_t size) {
 // A block for the contents of one that is to have `size` bytes and could not be
 // resized. Sets errno if the result is null.
 void* AllocateInPlaceOf(const Run* run, size_t old_size, size_t size) {
-  const bool may_grow_on = !hardened_spans::kAreReused &&
-                           run->kind == RunKind::kSpan &&
-                           !samples::IsSmall(run) && size > old_size &&
-                           size <= PTRDIFF_MAX && memory::IsMapped(run);
+  const bool may_grow_on =
+      !hardened_spans::kAreReused && run->kind == RunKind::kSpan &&
+      !samples::IsSmall(run) && size > old_size && size <= PTRDIFF_MAX &&
+      memory::IsMapped(run) && !ceiling::IsSet();
   bool zeroed;
   char* place = may_grow_on
                     ? TrySpan(1, hardened_spans::WithRoom(size), &zeroed)
@@ -352,7 +347,10 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
   Owner* owner = OwnerOf(run);
   const ClaimFrame frame;
   Heap* heap = thread::ClaimForFree(frame);
-  if (heap == nullptr) return owner->Remote(block, slab::BlockSize(run));
+  if (heap == nullptr) {
+    owner->Remote(block, slab::BlockSize(run));
+    return visits::RelieveWithoutHeap(static_cast<Heap*>(owner));
+  }
   if (owner == heap) {
     heap->FreeSlowly(run, block);
   } else {

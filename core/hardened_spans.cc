@@ -47,8 +47,10 @@ size_t Bytes(const Run* span) {
 bool Resize(Run* span, size_t size) {
   const size_t before = span->span_bytes;
   if (!memory::IsMapped(span)) return size <= before;
+  const size_t room = memory::BytesOf(span);
+  if (size > room) return false;  // rounded up, it might wrap
   const size_t used = WholePages(size);
-  if (used > memory::BytesOf(span)) return false;
+  if (used > room) return false;
   if (used > before && !guards::Lift(span->base + before, used - before)) {
     return false;
   }

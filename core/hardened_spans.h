@@ -40,7 +40,7 @@ bool Resize(Run* span, size_t size);
 // How much to ask for where a span of `size` bytes, at most PTRDIFF_MAX, moves
 // to because it grows. It is then resized to `size`. So it moves, with all its
 // contents, only when it has grown by a quarter. What it does not use yet takes
-// addresses only.
+// addresses only, but counts for a ceiling: then there is no such room.
 constexpr size_t WithRoom(size_t size) { return size + size / 4; }
 
 // Puts a freed span into the quarantine. Returns the span that leaves for it,

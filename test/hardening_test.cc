@@ -210,10 +210,33 @@ TEST_F(HardeningTest, ALargeBlockGrowsOnWhereItIs) {
   ExpectGuard(block + kLast - page);
 }
 
+// No size is so large that it seems small.
+TEST_F(HardeningTest, ALargeBlockIsNotResizedToWhatWraps) {
+  auto* block = static_cast<char*>(Allocate(100000));
+  memset(block, 'x', 100000);
+  for (size_t less : {0, 1, 4094, 4095, 4096, 100000}) {
+    EXPECT_EQ(Reallocate(block, SIZE_MAX - less, "realloc"), nullptr) << less;
+  }
+  EXPECT_EQ(Reallocate(block, size_t{PTRDIFF_MAX} + 1, "realloc"), nullptr);
+  EXPECT_EQ(Reallocate(block, PTRDIFF_MAX, "realloc"), nullptr);
+  for (size_t i = 0; i < 100000; ++i) ASSERT_EQ(block[i], 'x');
+  Free(block, "free");
+}
+
+// In small steps, too, it does not keep what is much too large for it.
+TEST_F(HardeningTest, ALargeBlockThatShrinksMovesInTheEnd) {
+  auto* block = static_cast<char*>(Allocate(size_t{1} << 20));
+  for (size_t size = size_t{1} << 20; size > 40000; size = size * 3 / 5) {
+    block = static_cast<char*>(Reallocate(block, size, "realloc"));
+    EXPECT_LE(memory::BytesOf(memory::RunAt(block)), 2 * size + (128 << 10));
+  }
+  Free(block, "free");
+}
+
 // What it does not need any more is not resident, and guarded.
 TEST_F(HardeningTest, ALargeBlockShrinksWhereItIs) {
   constexpr size_t kBytes = 60000;
-  constexpr size_t kLess = 31000;
+  constexpr size_t kLess = 40000;
   const size_t page = os::PageSize();
   auto* block = static_cast<char*>(Allocate(kBytes));
   memset(block, 'x', kBytes);

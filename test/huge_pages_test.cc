@@ -499,7 +499,8 @@ TEST(HugeBlocksTest, BlocksKeepTheirContentsWhenTheyMoveToHugePages) {
     auto* block = static_cast<char*>(Allocate(bytes));
     memset(block, 1, bytes);
     while (bytes < size_t{16} << 20) {
-      Allocate(kUnit);  // behind it
+      while (static_cast<char*>(Allocate(kUnit)) < block) {
+      }  // until one is behind it
       block = static_cast<char*>(Reallocate(block, 2 * bytes, "test"));
       ASSERT_NE(block, nullptr);
       for (size_t i = 0; i < bytes; i += kUnit) ASSERT_EQ(block[i], 1) << i;
@@ -512,7 +513,8 @@ TEST(HugeBlocksTest, BlocksKeepTheirContentsWhenTheyMoveToHugePages) {
     EXPECT_EQ(ToldOf(block), Told::kHuge);
     EXPECT_EQ(ToldOf(block + bytes - 1), Told::kHuge);
     Free(block, "test");
-    EXPECT_EQ(ToldOf(block), Told::kHuge) << "new pages are like the others";
+    EXPECT_EQ(ToldOf(block + bytes - 1), Told::kHuge)
+        << "new pages are like the others";
     EXPECT_TRUE(HeapsAreValid());
   });
 }

@@ -94,6 +94,21 @@ TEST_F(ReliefTest, WhatASleeperHasAllocatedComesBackAsAnotherFreesIt) {
   owner.Do([&] { FreeAll(AllocateMany(1000, 16, 3000)); });
 }
 
+// By threads that never allocate, and have no heap.
+TEST_F(ReliefTest, WhatThreadsWithoutAHeapFreeComesBackToo) {
+  Sleeper owner;
+  std::vector<void*> blocks;
+  owner.Do([&] { blocks = AllocateMany(4000, 20000, 20000); });
+  EXPECT_GT(MoreMiB(), 60u);
+  constexpr size_t kEach = 100;
+  for (size_t i = 0; i < blocks.size(); i += kEach) {
+    InThreads(1, [&](int) {
+      for (size_t n = i; n < i + kEach; ++n) FreeBlock(blocks[n]);
+    });
+  }
+  EXPECT_LT(MoreMiB(), 8u);
+}
+
 TEST_F(ReliefTest, TrimTakesWhatIsTooLittleToBeTakenAtOnce) {
   Sleeper owners[8];
   for (Sleeper& owner : owners) {

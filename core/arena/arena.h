@@ -161,9 +161,9 @@ class Arena {
     const auto first = static_cast<size_t>(run - table_);
     return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
   }
-  // Breaks the huge page in which a run of one unit lies, if the caller insists
-  // or most of it is free, free blocks included. False if the unit still lies
-  // in a huge page. For who has the run.
+  // Breaks the huge page in which a run of one unit lies, if three quarters of
+  // it are free, free blocks included, or an eighth if the caller insists.
+  // False if the unit still lies in a huge page. For who has the run.
   bool BreakFor(const Run* run, bool insists);
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
@@ -299,7 +299,7 @@ class Arena {
     bool all = false;      // units that are resident and not dirty, too
     int refusals = 0;
   };
-  bool IsMostlyFree(size_t page) const;
+  size_t BytesInUse(size_t page) const;
   void PurgeUnits(size_t word, AO_t bits, Sweep* sweep);
   void LetGo(size_t word, AO_t bits);
   void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);

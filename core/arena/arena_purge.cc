@@ -175,9 +175,9 @@ void Arena::PurgeExcess(size_t allowed, Effort effort, size_t spare) {
   StoreRelaxed(&spared_, dirty > allowed ? dirty - allowed : 0);
 }
 
-// True if at most a quarter of a huge page is in use, where free blocks of
-// slabs do not count. A hint: other threads change their slabs meanwhile.
-bool Arena::IsMostlyFree(size_t page) const {
+// How much of a huge page is in use, where free blocks of slabs do not count. A
+// hint: other threads change their slabs meanwhile.
+size_t Arena::BytesInUse(size_t page) const {
   const size_t first = page * HugePages::kUnits;
   size_t in_use = 0;
   for (size_t unit = first; unit < first + HugePages::kUnits; ++unit) {
@@ -193,7 +193,7 @@ bool Arena::IsMostlyFree(size_t page) const {
     }
     in_use += bytes;
   }
-  return in_use <= HugePages::kBytes / HugePages::kUnits * kFew;
+  return in_use;
 }
 
 bool Arena::BreakFor(const Run* run, bool insists) {
@@ -201,7 +201,13 @@ bool Arena::BreakFor(const Run* run, bool insists) {
   HugePages* pages = growth_->huge_pages();
   const auto unit = static_cast<size_t>(run - table_);
   if (!pages->IsHuge(unit)) return true;
-  if (!insists && !IsMostlyFree(unit / HugePages::kUnits)) return false;
+  // A page of which little is free is worth more than that.
+  constexpr size_t kLeastFree = HugePages::kBytes / 8;
+  constexpr size_t kMostlyFree = HugePages::kBytes / 4 * 3;
+  const size_t in_use = BytesInUse(unit / HugePages::kUnits);
+  if (HugePages::kBytes - in_use < (insists ? kLeastFree : kMostlyFree)) {
+    return false;
+  }
   pages->Break(unit, Bitmap::WordsUpTo(end()) * kWordBits);
   return true;
 }

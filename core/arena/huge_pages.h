@@ -6,11 +6,10 @@
 // they are asked for (Choice::kAuto), the arena has two areas. Below kFirstUnit
 // pages are small: for small heaps, also for the first dense runs of larger
 // ones, for runs that are larger than all else that is in use, and for sparse
-// runs, of which a little may be used: a slab that
-// does not follow a full one, a span that does not need most of its units. Each
-// of many threads has some of these. From kFirstUnit on dense runs are taken,
-// and the arena grows by huge pages. With a ceiling, which counts what is
-// resident, there are none.
+// runs, of which a little may be used: a slab that does not follow a full one,
+// as each of many threads has some of, and a span that has not grown. From
+// kFirstUnit on dense runs are taken, and the arena grows by huge pages. With a
+// ceiling, which counts what is resident, there are none.
 //
 // A purge gives whole huge pages back. Before it gives back a part of one it
 // breaks the page: it tells the kernel to use small ones there, or the kernel

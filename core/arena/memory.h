@@ -162,7 +162,7 @@ bool IsHuge(const Run* run);
 
 // True if pages of a mapped run, which the caller has, may be purged by
 // themselves. If the run lies in a huge page, that is broken, if most of it is
-// free or the caller insists; otherwise they may not.
+// free, or some of it and the caller insists; otherwise they may not.
 bool MayPurgeParts(const Run* run, bool insists);
 
 // Purges pages of a run for which MayPurgeParts is true. If the system refuses,

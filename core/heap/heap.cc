@@ -264,7 +264,7 @@ void Heap::DrainTaken() {
     Owner* owner = OwnerOf(arrival.slab);
     if (owner == this) {
       ++arrival.slab->drained;
-      Free(arrival.slab, arrival.block);
+      FreeSlowly(arrival.slab, arrival.block);
     } else {
       raided_bytes_ += slab::BlockSize(arrival.slab);
       foreign_.AddRaided(owner, arrival.slab, arrival.block);

@@ -10,11 +10,14 @@ namespace aomalloc {
 namespace {
 
 // While a heap grows, it purges pages of slabs that lie idle: each time that it
-// takes a slab of fresh memory, it looks at so many slabs at most, and purges
-// pages of so many. So this costs little beside the page faults of the new
+// takes a slab of fresh memory, it looks at so many slabs at most, and follows
+// the lists of so many. So this costs little beside the page faults of the new
 // slab.
 constexpr int kLooks = 16;
-constexpr int kPurges = 2;
+constexpr int kFollowed = 2;
+// In `seen_in_use`: there was nothing to purge. The slab is passed over until
+// the number of its blocks in use changes.
+constexpr uint16_t kInVain = 0x8000;
 // A slab lies idle if as many blocks are in use as when the heap last looked,
 // and it has taken so many slabs of fresh memory since.
 constexpr uint32_t kPatience = 32;
@@ -48,7 +51,8 @@ bool Heap::Readmit(SizeClass size_class) {
 // some pages, and a huge page is broken only if it is mostly free.
 bool Heap::PurgeSlab(Run* slab, bool insists) {
   if (!memory::IsMapped(slab)) return false;
-  const slab::Pages pages = slab::FreePages(slab);
+  const auto pages =
+      static_cast<slab::Pages>(slab::FreePages(slab) & ~slab->purged_pages);
   const size_t fewest = insists ? 1 : kFewestPages;
   if (slab::CountPages(pages) < fewest ||
       !memory::MayPurgeParts(slab, insists)) {
@@ -108,20 +112,21 @@ Run* Heap::NextToLookAt() {
 
 void Heap::PurgeIdle() {
   if (os::PageSize() != slab::kPageBytes || purge::IsTold()) return;
-  int purges = kPurges;
-  for (int looks = kLooks; looks > 0 && purges > 0; --looks) {
+  int followed = 0;
+  for (int looks = 0; looks < kLooks && followed < kFollowed; ++looks) {
     Run* slab = NextToLookAt();
     if (slab == nullptr || slab == head_[slab->size_class] ||
         !slab::IsSparse(slab)) {
       continue;
     }
     const auto in_use = static_cast<uint16_t>(slab::InUse(slab));
-    if (slab->seen_in_use != in_use) {
+    if ((slab->seen_in_use & ~kInVain) != in_use) {
       slab->seen_in_use = in_use;
       slab->seen_at = grown_;
-    } else if (grown_ - slab->seen_at >= kPatience) {
-      slab->seen_at = grown_;
-      if (PurgeSlab(slab, /*insists=*/false)) --purges;
+    } else if ((slab->seen_in_use & kInVain) == 0 &&
+               grown_ - slab->seen_at >= kPatience) {
+      ++followed;
+      if (!PurgeSlab(slab, /*insists=*/false)) slab->seen_in_use |= kInVain;
     }
   }
 }

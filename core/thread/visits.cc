@@ -61,6 +61,19 @@ void Relieve(Heap* heap, const ClaimFrame& frame, Heap* from) {
   Drain(heap, frame, from, /*trims=*/true);
 }
 
+void RelieveWithoutHeap(Heap* heap) {
+  if (!heap->IsCrowded() || thread::current != nullptr) return;
+  const ClaimFrame frame;
+  Heap* from = thread::ClaimHeap(frame);
+  if (from == nullptr) return;
+  if (from == heap) {
+    from->Drain();
+  } else {
+    Relieve(heap, frame, from);
+  }
+  thread::Unclaim(from, frame);
+}
+
 void DrainNext(const ClaimFrame& frame, Heap* from) {
   // Each thread goes round the registry by itself: if all moved one cursor at
   // each step, its cache line would never rest. Where they begin they do share,

@@ -33,6 +33,11 @@ namespace aomalloc::visits {
 // caller has claimed its own heap, `from`, for `frame`.
 void Relieve(Heap* heap, const ClaimFrame& frame, Heap* from);
 
+// To be called when a block was sent to `heap` by an operation that has claimed
+// no heap. If the inbox is crowded, a thread that holds no heap gets one, and
+// relieves it. In a handler that interrupted the allocator nothing is done.
+void RelieveWithoutHeap(Heap* heap);
+
 // Looks at one heap of the registry; each time the thread looks at the next
 // one. Drains it if that is worth while. The same holds for the caller.
 void DrainNext(const ClaimFrame& frame, Heap* from);

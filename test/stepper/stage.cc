@@ -24,7 +24,7 @@ bool RunStage(const char* library, const char* env, char** argv) {
       setenv("LD_PRELOAD", path, 1);
     }
     setenv("AO_MALLOC_ENABLE_MMAP", strcmp(env, "static") == 0 ? "0" : "1", 1);
-    if (strcmp(env, "huge") == 0) setenv("AO_MALLOC_HUGE_PAGES", "auto", 1);
+    if (strcmp(env, "huge") == 0) setenv("AO_MALLOC_HUGE_PAGES", "always", 1);
     const bool every = strcmp(env, "profile") == 0;
     if (every || strcmp(env, "rations") == 0) {
       setenv("AO_MALLOC_PROFILE", "/dev/null", 1);

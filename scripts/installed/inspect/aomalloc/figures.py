@@ -152,7 +152,8 @@ def count(heap, occasion="seen from outside"):
             "resident": resident(heap)},
         "waste": {
             "away": away, "free_blocks": sums.free_blocks, "left_out": sums.left_out,
-            "uncarved": sums.uncarved, "tails": sums.tails, "kept": sums.bytes["kept"], "heaps": sums.bytes["own"],
+            "uncarved": sums.uncarved, "tails": sums.tails, "kept": sums.bytes["kept"],
+            "heaps": sums.bytes["own"],
             "dirty": sums.bytes[DIRTY], "clean": sums.bytes[CLEAN]},
         "counts": {
             "heaps": len(heaps), "held_heaps": sum(h["held"] for h in heaps),
