@@ -215,14 +215,14 @@ void IsAboutToPublish(Growing* test, size_t chunk) {
 TEST(ShrinkTest, AnotherActsAtAnyInstruction) {
   for (int other = 0; other < 5; ++other) {
     int steps = 1;
-    for (int at = 1; at <= steps; at += 17 * Stepper::kStride) {
+    for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
       SCOPED_TRACE(testing::Message() << other << " " << at);
       Growing test;
       Peak(test, 4, {});
       std::vector<::aomalloc::Run*> taken;
       Stepper::Run([&] { test.arena->UnmapExcess(kChunk); },
                    [&](int n) {
-                     steps = std::max(steps, n);
+                     steps = n;
                      if (n != at) return;
                      if (other == 0) taken.push_back(TakeAndUse(test, 1));
                      if (other == 1) {
@@ -258,7 +258,7 @@ TEST(ShrinkTest, UnmappedAtAnyInstruction) {
   for (const size_t count : {size_t{1}, kChunk, kChunk + 1}) {
     for (const bool again : {false, true}) {
       int steps = 1;
-      for (int at = 1; at <= steps; at += 17 * Stepper::kStride) {
+      for (int at = 1; at <= steps; at += 7 * Stepper::kStride) {
         SCOPED_TRACE(testing::Message() << count << " " << again << " " << at);
         Growing test;
         Peak(test, 4, {});
@@ -266,7 +266,7 @@ TEST(ShrinkTest, UnmappedAtAnyInstruction) {
         ::aomalloc::Run* theirs = nullptr;
         Stepper::Run([&] { mine = test.arena->Take(count, 1).run; },
                      [&](int n) {
-                       steps = std::max(steps, n);
+                       steps = n;
                        if (n != at) return;
                        test.arena->UnmapExcess(0);
                        if (again) theirs = TakeAndUse(test, kChunk - 1);
