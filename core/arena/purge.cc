@@ -111,6 +111,10 @@ void PurgeIfDue(Arena* arena) {
   const size_t spare = Spare(eager, now);
   StoreRelaxed(&purged_ms, now);
   arena->PurgeExcess(allowed / unit, Arena::Effort::kEasy, spare / unit);
+  // What was spared goes later, also if no more memory is returned.
+  if (spare != 0 && arena->dirty_units() * unit > allowed) {
+    CasRelaxed(&due_ms, 0, now + kMemoryMs + 1);
+  }
 }
 
 }  // namespace
