@@ -21,7 +21,7 @@
 // fails: -DBROKEN_TAKE_OVER            no look at the frame
 // fails: -DBROKEN_TAKE_OVER -DLIFO     the same
 // With SAME_PLACE a frame may lie where a dead one was, and has its tag:
-// holds: -DSAME_PLACE
+// holds, long: -DSAME_PLACE
 // holds: -DSAME_PLACE -DCAS
 // fails: -DSAME_PLACE -DBROKEN_MARK    taken over without a mark
 // fails: -DSAME_PLACE -DBROKEN_LOOK    no look at the frame after the mark

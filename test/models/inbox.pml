@@ -13,7 +13,7 @@
 // no execution is infinite.
 //
 // finite:
-// holds: -DRAIDERS=2 -DPUSHES=1
+// holds, long: -DRAIDERS=2 -DPUSHES=1
 // holds: -DRAIDERS=2 -DPUSHES=1 -DPLACES=1    the second may find no place
 // finite: -DSTOP -DPUSHES=1
 // fails: -DBROKEN_STALE_NEXT           the push does not link again on a retry

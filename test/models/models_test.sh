@@ -16,4 +16,4 @@ if [[ $status != 2 ]] || ! grep -q 'usage:' "$TEST_TMPDIR/errors"; then
   exit 1
 fi
 
-"$PWD/scripts/models"
+"$PWD/scripts/models" --short

@@ -24,8 +24,8 @@
 // instead.
 //
 // holds:
-// holds: -DTWO
-// holds: -DTWO -DPLACE
+// holds, long: -DTWO
+// holds, long: -DTWO -DPLACE
 // holds: -DEND
 // holds: -DEND -DVANISH
 // holds: -DCAS                     machines other than x86-64
