@@ -14,7 +14,8 @@
 namespace aomalloc {
 namespace {
 
-constexpr size_t kMaxPopulated = 1024;
+// Of a slab that is full of blocks of at most this size every page is in use.
+constexpr size_t kMaxDense = 1024;
 
 }  // namespace
 
@@ -198,8 +199,10 @@ Run* Heap::TakeSlab(SizeClass size_class) {
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
   if (slab == nullptr) {
     memory::Grant grant;
-    // A slab that follows a full one is likely to be filled too.
-    const bool dense = filled_ == size_class;
+    // A slab that follows a full one is likely to be filled too. But of larger
+    // blocks a program may use the beginning only, and so not every page.
+    const bool dense =
+        filled_ == size_class && ClassSize(size_class) <= kMaxDense;
     while ((grant = memory::Take(
                 {memory::kMappedUnitBytes, static_bytes, 1, dense}))
                .run == nullptr) {
@@ -209,11 +212,9 @@ Run* Heap::TakeSlab(SizeClass size_class) {
     }
     slab = grant.run;
     if (grant.zeroed) ++grown_;
-    // Then one system call costs less than a fault for each page. If the
-    // blocks are larger, not every page may be used. (If the page is a huge
-    // one that is there already, the call costs little.)
-    if (dense && ClassSize(size_class) <= kMaxPopulated && grant.zeroed &&
-        grant.arena->mapped()) {
+    // Then one system call costs less than a fault for each page. (If the page
+    // is a huge one that is there already, the call costs little.)
+    if (dense && grant.zeroed && grant.arena->mapped()) {
       os::Populate(grant.address(), memory::kMappedUnitBytes);
     }
   }
