@@ -148,6 +148,23 @@ TEST_F(HugePagesTest, SparseRunsTakeWhatIsDirtyInHugePages) {
   EXPECT_EQ(Dense(), runs[4]);
 }
 
+// It passes by any number of pages at once.
+TEST_F(HugePagesTest, ASearchBehindManyHugePagesLooksAtTheFirstOnly) {
+  constexpr size_t kPages = 100;
+  Begin();
+  std::vector<Descriptor*> runs;
+  for (size_t i = 0; i < kPages; ++i) runs.push_back(Dense(kPage));
+  ASSERT_EQ(test.IndexOf(runs.back()), kFirst + (kPages - 1) * kPage);
+  Sparse(kFirst - kEnough);
+  for (size_t i = 0; i < kPages; ++i) {
+    test.arena->Return(runs[i], /*dirty=*/i == 10 || i == kPages - 1);
+  }
+  EXPECT_EQ(Sparse(kPage), runs[10]);
+  const size_t end = test.arena->end();
+  EXPECT_EQ(test.IndexOf(Sparse()), end) << "not in the last page";
+  EXPECT_EQ(ToldOfUnit(end), Told::kNothing);
+}
+
 TEST_F(HugePagesTest, DenseRunsLeaveSmallPagesToOthers) {
   Descriptor* small = Sparse();
   Fill(1);
@@ -476,6 +493,7 @@ TEST_F(HugePagesTest, WhereNothingMayBeAdvisedAllGoesOn) {
     RefuseIf(SYS_madvise, 2, 0, EPERM);
     const std::vector<Descriptor*> runs = Fill(2);
     EXPECT_EQ(ToldOfUnit(kFirst), Told::kNothing);
+    EXPECT_EQ(test.arena->huge_units(), 0u);
     ReturnFrom(runs, 0, 1);
     ReturnFrom(runs, 1, 0);
     test.arena->PurgeExcess(0, Effort::kInsist);

@@ -43,13 +43,18 @@ bool Arena::IsTooGood(size_t start) const {
 }
 
 // Marks the lowest free run from `from` on, but, if it is to be sparse, none
-// that is too good.
+// that is too good. After kPatience pages it does not look any more whether the
+// units of huge pages are dirty.
 size_t Arena::MarkFree(size_t from, size_t count, size_t alignment,
                        bool sparse) {
+  constexpr int kPatience = 64;
+  int too_good = 0;
   while (true) {
     const size_t start = free_runs_.Find(from, count, alignment);
     if (start != kNone && sparse && IsTooGood(start)) {
-      from = (start / HugePages::kUnits + 1) * HugePages::kUnits;
+      const HugePages* pages = growth_->huge_pages();
+      from = ++too_good < kPatience ? HugePages::NextPage(start)
+                                    : pages->NextSmall(start, end());
       continue;
     }
     // What was marked by others meanwhile is not found again.

@@ -56,9 +56,9 @@ void HugePages::Ask(size_t start, size_t end, bool huge) {
     asked_.Set(first, pages);
     os::KeepPagesSmall(PageOf(start), pages * kBytes);
   } else if (huge || Is(Choice::kAlways)) {
+    if (!os::UseHugePages(PageOf(start), pages * kBytes)) return;
     asked_.Set(first, pages);
     huge_.Set(first, pages);
-    os::UseHugePages(PageOf(start), pages * kBytes);
   }
 }
 

@@ -67,6 +67,13 @@ class HugePages {
   // True if a sparse run should not be at `unit`, if there is another place.
   bool AreTooGoodFor(size_t unit) const;
 
+  // The first unit behind the page of `unit`, and behind the huge pages that
+  // follow it up to `end`.
+  static size_t NextPage(size_t unit) { return (unit / kUnits + 1) * kUnits; }
+  size_t NextSmall(size_t unit, size_t end) const {
+    return huge_.NextClear(unit / kUnits + 1, end / kUnits) * kUnits;
+  }
+
   // Asks for the memory of a piece, which was just mapped.
   static void AskForPiece(void* start, size_t bytes);
 

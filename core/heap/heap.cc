@@ -14,8 +14,10 @@
 namespace aomalloc {
 namespace {
 
-// Of a slab that is full of blocks of at most this size every page is in use.
-constexpr size_t kMaxDense = 1024;
+// In a slab that is full of blocks of at most this size a block begins in each
+// page. So if a program uses no more than the beginning of each block, it uses
+// all the pages.
+constexpr size_t kMaxDense = 4096;
 
 }  // namespace
 
