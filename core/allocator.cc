@@ -324,8 +324,31 @@ void* AllocateSlow(size_t size) {
   return OrNoMemory(block);
 }
 
+// Frees a block of another heap's slab as FreeLocal frees one of this heap's.
+// False if it has to be looked at more closely; then nothing is done.
+inline bool FreeRemote(Run* run, Block* block, size_t size) {
+  if constexpr (hardening::kOn) return false;
+  Owner* owner = OwnerOf(run);
+  Heap* heap = thread::current;
+  if (owner == nullptr || owner == heap || heap == nullptr ||
+      (size != kAnySize && !SizeFits(slab::BlockSize(run), size)) ||
+      !slab::IsCarved(run, block) || block->MayBeLinked()) {
+    return false;
+  }
+  const ClaimFrame frame;
+  if (Unlikely(!heap->claim.Claim(frame))) {
+    frame.Erase();
+    return false;
+  }
+  Heap* crowded = heap->FreeForeign(owner, run, block);
+  if (Unlikely(crowded != nullptr)) visits::Relieve(crowded, frame, heap);
+  heap->claim.Release();
+  return true;
+}
+
 // The arguments are those of FreeSized, and the descriptor that it has found.
-void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
+[[gnu::noinline]] void FreeCarefully(void* ptr, Run* run, size_t size,
+                                     const char* call) {
   if (Unlikely(!IsLive(run, ptr))) {
     if (ptr == nullptr) return;
     run = memory::RunAtSlow(ptr);
@@ -358,6 +381,14 @@ void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
     if (Unlikely(crowded != nullptr)) visits::Relieve(crowded, frame, heap);
   }
   thread::Unclaim(heap, frame);
+}
+
+void FreeSlow(void* ptr, Run* run, size_t size, const char* call) {
+  // Most that come here free a block of another heap.
+  if (Unlikely(run == nullptr) ||
+      Unlikely(!FreeRemote(run, static_cast<Block*>(ptr), size))) {
+    FreeCarefully(ptr, run, size, call);
+  }
 }
 
 void OnZeroSlow(Run* slab) {

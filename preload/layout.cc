@@ -32,8 +32,8 @@ struct ClassSizes {
 };
 
 struct Layout {
-  static constexpr uintptr_t kVersion = 6;
-  static constexpr size_t kWords = 54;
+  static constexpr uintptr_t kVersion = 7;
+  static constexpr size_t kWords = 58;
 
   uintptr_t version;
   const volatile void* static_arena;
@@ -114,7 +114,11 @@ struct Layout {
              offsetof(FreeList, used),
              offsetof(Outbox::Lane, owner),
              offsetof(Outbox::Lane, first),
-             offsetof(Outbox::Lane, bytes)},
+             offsetof(Outbox::Lane, bytes),
+             offsetof(Outbox::Lane, room),
+             offsetof(Outbox::Lane, listed),
+             offsetof(Heap, inbox_) + offsetof(Inbox, looked_at_),
+             offsetof(Heap, inbox_) + offsetof(Inbox, left_)},
             ClassSizes::Make()};
   }
 #pragma GCC diagnostic pop

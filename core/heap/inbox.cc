@@ -29,9 +29,12 @@ void Inbox::NoteTaken() {
 
 bool Inbox::LookAt(const RemoteBatch* batch) {
   const Run* slab = memory::RunAt(batch);
+  const size_t count = batch->count();
   if (batch->IsIntact() && slab != nullptr && slab::IsBlock(slab, batch) &&
-      batch->count() <= RemoteBatch::Room(slab::BlockSize(slab))) {
-    looked_at_ = batch;
+      count <= RemoteBatch::Room(slab::BlockSize(slab))) {
+    __builtin_prefetch(batch->Next());
+    left_ = count;
+    Commit(&looked_at_, batch);
     return true;
   }
   Commit<RemoteBatch*>(&taken_, nullptr);

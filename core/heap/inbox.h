@@ -9,7 +9,7 @@
 // Commit: remote frees are pushed with one compare-and-swap and are then in the
 // heap's hands alone, with all the blocks that are listed in them. The batches
 // are taken by the compare-and-swap that empties the list. A block leaves what
-// was taken by the store to its batch's count, or to `taken_`.
+// was taken by the store to `left_`, or to `taken_`.
 //
 // Interruption: taking them first notes the list's state, then empties the
 // list, which flips a mark there. So an abandoned take loses nothing: Repair
@@ -77,22 +77,23 @@ class Inbox {
     Run* slab = nullptr;
     Block* block = nullptr;
   };
-  Arrival Next() {
+  [[gnu::always_inline]] Arrival Next() {
     while (RemoteBatch* batch = taken_) {
       if (Unlikely(batch != looked_at_ && !LookAt(batch))) break;
-      __builtin_prefetch(batch->Next());
       // From the end of the list. The batch, which has the list, goes last.
-      const size_t count = batch->count();
-      if (count == 0) {
-        looked_at_ = nullptr;
+      const size_t left = left_;
+      if (left == 0) {
+        // If this is abandoned, the batch is looked at once more.
+        batch->SetCount(0);
+        Commit<const RemoteBatch*>(&looked_at_, nullptr);
         Commit(&taken_, batch->Next());
         return {memory::RunAt(batch), batch};
       }
-      Block* block = batch->blocks()[count - 1];
+      Block* block = batch->blocks()[left - 1];
       if constexpr (hardening::kOn) {
-        Commit<Block*>(&batch->blocks()[count - 1], nullptr);
+        Commit<Block*>(&batch->blocks()[left - 1], nullptr);
       }
-      batch->SetCount(count - 1);
+      Commit(&left_, left - 1);
       if (hardening::kOn && block == nullptr) continue;  // an abandoned Add
       Run* slab = memory::RunAt(block);
       if (Likely(IsListed(slab, block))) return {slab, block};
@@ -117,8 +118,9 @@ class Inbox {
 
   void TakeFrom(Inbox* source, AO_t mark);
   void NoteTaken();
-  // True if the batch that was taken is intact. Otherwise it is reported, and
-  // all that was taken is lost.
+  // True if the batch that was taken is intact; then `left_` is the number of
+  // blocks that it lists. Otherwise it is reported, and all that was taken is
+  // lost.
   bool LookAt(const RemoteBatch* batch);
   // True if `block` is a block, as each entry of a batch is. (The hardened
   // build also looks into the block, before it is linked anew. The plain build
@@ -138,6 +140,7 @@ class Inbox {
   Inbox* victim_ = nullptr;
   RemoteBatch* taken_ = nullptr;
   const RemoteBatch* looked_at_ = nullptr;  // found intact
+  size_t left_ = 0;  // of the blocks that it lists: those not drained yet
   AtomicWord raiders_[kRaiders] = {};  // the inboxes that raid this one, or 0
   // On a cache line of their own: other threads write them all the time.
   alignas(64) List list_;

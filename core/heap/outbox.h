@@ -7,15 +7,19 @@
 // and stores. What is sent belongs to its owner from the compare-and-swap on
 // (inbox.h). Reports read the counts at any time (Glance).
 //
-// Commit: Add commits with the store to the count or to `first` (in the
-// hardened build, with the store to the list in place of the count). Send
-// commits with the push.
+// Commit: Add commits with the store to `listed` or to `first` (in the hardened
+// build, with the store to the list in place of `listed`). Send commits with
+// the push.
 //
 // Interruption: abandoned before its commit, Add loses its block. Abandoned in
 // the few instructions between taking a lane's batches off and pushing them,
 // Send loses these: at most kMaxBlocks blocks, and at most kMaxBytes and one
-// block. (Each Add that was abandoned between its commit and its count makes
-// that one block more.)
+// block. (Each Add that was abandoned between its commit and its count of bytes
+// makes that one block more.)
+//
+// How many blocks the first batch of a lane lists, the lane knows while `room`
+// is not 0. The count in the batch is written, and `room` is set to 0, before
+// another batch becomes the first, and before the batches are sent.
 #ifndef AOMALLOC_CORE_HEAP_OUTBOX_H_
 #define AOMALLOC_CORE_HEAP_OUTBOX_H_
 
@@ -59,10 +63,11 @@ class Outbox {
     Owner* owner;
     RemoteBatch* first;  // the one with room, if any has; null: none
     RemoteBatch* last;
-    uint32_t room;    // blocks that `first` can still list
-    uint32_t listed;  // blocks that it lists, as far as we know
-    uint32_t blocks;  // in all batches
+    uint32_t room;    // blocks that `first` may list; or 0: no more
+    uint32_t listed;  // blocks that it lists, if `room` is not 0
+    uint32_t blocks;  // in all batches, but for those that `listed` counts
     uint32_t bytes;
+    uint32_t most_bytes;  // the limit
   };
   static constexpr int kLaneBits = 2;
 
@@ -72,6 +77,12 @@ class Outbox {
     return reinterpret_cast<uintptr_t>(owner) * 0x9E3779B97F4A7C15u >>
            (64 - kLaneBits);
   }
+  // Add, where the lane has another owner, or no room.
+  static Owner* AddSlow(Lane* lane, Owner* owner, Block* block, size_t size);
+  // Makes `block` the first batch of the lane.
+  static void Begin(Lane* lane, Block* block, size_t size);
+  // Writes the count of the first batch, which lists no more blocks then.
+  static void End(Lane* lane);
   // Takes the lane's batches off it, and pushes them on their owner's inbox.
   // Returns the owner if that is crowded now, or null.
   static Owner* Send(Lane* lane);
@@ -81,49 +92,25 @@ class Outbox {
 
 inline Owner* Outbox::Add(Owner* owner, Block* block, size_t size) {
   Lane* lane = &lanes_[LaneOf(owner)];
-  Owner* crowded = nullptr;
-  if (lane->owner != owner) {
-    if (lane->first != nullptr) crowded = Send(lane);
-    lane->owner = owner;
+  const uint32_t listed = lane->listed;
+  if (Unlikely(lane->owner != owner) || Unlikely(listed >= lane->room)) {
+    return AddSlow(lane, owner, block, size);
   }
-  RemoteBatch* batch = lane->first;
-  const size_t count = lane->listed;
-  // If somebody has written to the batch, it is left alone: its owner detects
-  // that.
-  if (batch != nullptr && lane->room > 0 && Likely(batch->count() == count)) {
-    Block** place = batch->blocks() + count;
-    --lane->room;
-    lane->listed = static_cast<uint32_t>(count + 1);
-    block->LinkTo(nullptr);
-    if constexpr (hardening::kOn) {
-      // The count goes first. An Add that is abandoned in between leaves a null
-      // in the list, which the owner leaves out. A block that is in the list
-      // but not counted would stay there, and the batch would not be zero when
-      // it is handed out again.
-      batch->SetCount(count + 1);
-      Commit(place, block);
-    } else {
-      *place = block;
-      batch->SetCount(count + 1);
-    }
+  Block** place = lane->first->blocks() + listed;
+  block->LinkTo(nullptr);
+  if constexpr (hardening::kOn) {
+    // The count goes first. An Add that is abandoned in between leaves a null
+    // in the list, which the owner leaves out. A block that is in the list but
+    // not counted would stay there, and the batch would not be zero when it is
+    // handed out again.
+    Commit(&lane->listed, listed + 1);
+    Commit(place, block);
   } else {
-    __builtin_prefetch(block, 1);
-    RemoteBatch* fresh = RemoteBatch::Of(block, batch);
-    if (batch == nullptr) {
-      lane->last = fresh;
-      lane->blocks = 0;
-      lane->bytes = 0;
-    }
-    lane->room = 0;  // until `first` is the batch that has the room
-    lane->listed = 0;
-    Commit(&lane->first, fresh);
-    lane->room = static_cast<uint32_t>(RemoteBatch::Room(size));
+    *place = block;
+    Commit(&lane->listed, listed + 1);
   }
-  ++lane->blocks;
   lane->bytes += static_cast<uint32_t>(size);
-  const uint32_t most = memory::IsScarce() ? kMaxScarceBytes : kMaxBytes;
-  if (lane->blocks >= kMaxBlocks || lane->bytes >= most) crowded = Send(lane);
-  return crowded;
+  return Likely(lane->bytes < lane->most_bytes) ? nullptr : Send(lane);
 }
 
 }  // namespace aomalloc

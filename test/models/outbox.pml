@@ -1,4 +1,4 @@
-// core/heap/outbox.h, Outbox: "Add commits with the store to the count or to
+// core/heap/outbox.h, Outbox: "Add commits with the store to `listed` or to
 // `first`".  "Abandoned before its commit, Add loses its block. Abandoned in the
 // few instructions between taking a lane's batches off and pushing them, Send
 // loses these".
@@ -15,19 +15,22 @@
 // finite:
 // fails: -DBROKEN_COUNT_FIRST     counts a block, then lists it
 // fails: -DBROKEN_OLD_ROOM        leaves the room of the last carrier standing
+// fails: -DBROKEN_OLD_COUNT       a new carrier has the number of the last one
+// fails: -DBROKEN_NO_END          sends without the count in the batch
 // fails: -DBROKEN_PUSH_FIRST      pushes the batches, then takes them off the lane
 // fails: -DBROKEN_FREE_FIRST      frees a listed block, then strikes it off
+// fails: -DBROKEN_LOOK_TWICE      leaves the count in a batch that is through
 #define BLOCKS 3
 #define FREES 4
 #define ABANDONED 2
 
 byte next[BLOCKS + 1];
 byte count[BLOCKS + 1];
-byte listed[BLOCKS + 1];
-byte first, last, room; // the lane
+byte list[BLOCKS + 1];
+byte first, last, room, listed; // the lane
 byte blocks;            // in it, as far as Add has counted
 byte head;              // the owner's remote list
-byte draining;
+byte draining, looked_at, left;
 mtype = { FREE, PROGRAM, HEAP };
 mtype where[BLOCKS + 1] = PROGRAM;
 byte abandoned;         // operations
@@ -40,7 +43,14 @@ inline Walk(from) {
   b = from;
   do
   :: b == 0 -> break
-  :: b != 0 -> found++; found = found + count[b]; b = next[b]
+  :: b != 0 ->
+    found++;
+    if
+    :: b == first && room != 0 -> found = found + listed
+    :: b == draining && b == looked_at -> found = found + left
+    :: else -> found = found + count[b]
+    fi;
+    b = next[b]
   od
 }
 
@@ -57,6 +67,18 @@ inline CountLost() {
     assert(lost - found <= abandoned + sent_in_vain);
     b = 0; found = 0; lost = 0
   }
+}
+
+// Outbox::End
+inline End() {
+  if
+  :: room != 0 ->
+    count[first] = listed;
+#ifndef BROKEN_OLD_ROOM
+    room = 0
+#endif
+  :: else
+  fi
 }
 
 proctype Sender() {
@@ -78,28 +100,37 @@ again:
         where[block] = HEAP
       }
       if
-      :: first != 0 && room > 0 ->
-        room--;
+      :: listed < room ->
 #ifdef BROKEN_COUNT_FIRST
-        count[first] = count[first] + 1;
-        listed[first] = block
+        listed++;
+        list[first] = block
 #else
-        assert(count[first] == 0 && first != 1); // or there is no room
-        listed[first] = block;
-        count[first] = count[first] + 1
+        assert(listed == 0 && first != 1); // or there is no room
+        list[first] = block;
+        listed++
 #endif
       :: else ->
+        End();
         next[block] = first;
         count[block] = 0;
         if :: first == 0 -> last = block; blocks = 0 :: else fi;
-#ifndef BROKEN_OLD_ROOM
-        room = 0;
-#endif
+#ifdef BROKEN_OLD_COUNT
+        first = block;
+        room = (block != 1);
+        listed = 0
+#else
+        listed = 0;
         first = block;
         room = (block != 1)
+#endif
       fi;
       blocks++;
       if :: blocks < 2 -> goto added :: else fi;
+#ifdef BROKEN_NO_END
+      room = 0;
+#else
+      End();
+#endif
       chain = first;
       tail = last;
 #ifndef BROKEN_PUSH_FIRST
@@ -135,20 +166,28 @@ again:
     :: draining != 0 ->
       batch = draining;
       if
-      :: count[batch] > 0 ->
-#ifdef BROKEN_FREE_FIRST
-        d_step { assert(where[listed[batch]] == HEAP);
-                 where[listed[batch]] = FREE };
-        count[batch] = count[batch] - 1
-#else
-        b = listed[batch];
-        count[batch] = count[batch] - 1;
-        d_step { assert(b != 0 && where[b] == HEAP); where[b] = FREE }
-#endif
+      :: looked_at != batch -> left = count[batch]; looked_at = batch
       :: else
       fi;
-      draining = next[batch];
-      d_step { assert(where[batch] == HEAP); where[batch] = FREE }
+      if
+      :: left > 0 ->
+#ifdef BROKEN_FREE_FIRST
+        d_step { assert(where[list[batch]] == HEAP);
+                 where[list[batch]] = FREE };
+        left--
+#else
+        b = list[batch];
+        left--;
+        d_step { assert(b != 0 && where[b] == HEAP); where[b] = FREE }
+#endif
+      :: else ->
+#ifndef BROKEN_LOOK_TWICE
+        count[batch] = 0;
+#endif
+        looked_at = 0;
+        draining = next[batch];
+        d_step { assert(where[batch] == HEAP); where[batch] = FREE }
+      fi
     :: draining == 0 && head != 0 ->
       // How it comes to be noted is push_list.pml's affair.
       atomic { draining = head; head = 0 }

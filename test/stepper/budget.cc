@@ -99,10 +99,11 @@ bool PrintCosts() {
   Path path{};
   path.pcs =
       static_cast<uintptr_t*>(MapShared(Path::kCapacity * sizeof(uintptr_t)));
-  for (const char* name :
-       {"malloc_fast", "free_fast", "operator_new", "operator_delete"}) {
+  for (const char* name : {"malloc_fast", "free_fast", "operator_new",
+                           "operator_delete", "free_remote_listed"}) {
     for (size_t i = 0; i < kNumScenarios; ++i) {
       if (strcmp(kScenarios[i].name, name) != 0) continue;
+      if ((kScenarios[i].flags & (mapped ? kMapped : kStatic)) == 0) continue;
       const Outcome outcome = Run(
           {&kScenarios[i], Mode::kRecord, 1, 1, 0, true}, Boundary(), 0, &path);
       if (!outcome.ok) {
@@ -110,7 +111,7 @@ bool PrintCosts() {
         return false;
       }
       const Cost cost = CostOf(path);
-      Print("%-6s %-16s %12d %9d %6d %7d %6ld\n", mapped ? "mmap" : "static",
+      Print("%-6s %-18s %12d %9d %6d %7d %6ld\n", mapped ? "mmap" : "static",
             name, cost.instructions, cost.branches, cost.calls, cost.locked,
             cost.stack);
     }
@@ -128,7 +129,7 @@ int Main(int argc, char** argv) {
     mapped = strcmp(stage, "mmap") == 0;
     return PrintCosts() ? 0 : 1;
   }
-  Print("%-6s %-16s %12s %9s %6s %7s %6s\n", "heap", "operation",
+  Print("%-6s %-18s %12s %9s %6s %7s %6s\n", "heap", "operation",
         "instructions", "branches", "calls", "locked", "stack");
   const bool mapped_ok = RunStage(argv[2], "mmap", argv);
   const bool static_ok = RunStage(argv[2], "static", argv);

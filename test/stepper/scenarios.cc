@@ -249,6 +249,8 @@ const Scenario kScenarios[] = {
    {"FreeSlow"}, {"OnZero"}, 0},
   {"free_remote_listed", kMapped, 64, nullptr, GiveSomeOfPeer, Free, nullptr,
    {"FreeSlow"}, {"Send"}, 0},
+  {"free_remote_begins", kMapped, 48, nullptr, GiveBatchOfPeer, Free, nullptr,
+   {"FreeSlow", "Outbox5Begin"}, {"Send"}, 0},
   {"free_remote_sends", kBoth | kOursOnly, 64, nullptr, GiveManyOfPeer, Free, nullptr,
    {"FreeSlow", "Outbox4Send"}, {}, 10 * kRare},
   {"free_remote_evicts", kBoth | kOursOnly, 64, nullptr, TakeOneOfEach, FreeOneOfEach, nullptr,

@@ -73,6 +73,14 @@ void GiveSomeOfPeer() {
   Give(blocks[0]);
   Hold(blocks[1], kRare);
 }
+// A block of 48 bytes lists four others. The next one begins a list, too. (The
+// first blocks of a class may be of another class.)
+void GiveBatchOfPeer() {
+  Warm(64);
+  OnPeer([] { Fill(48, 20); });
+  for (int i = 10; i < 15; ++i) Give(blocks[i]);
+  Hold(blocks[15], 48);
+}
 // As many as are sent at a time.
 void GiveManyOfPeer() {
   Warm(64);

@@ -29,6 +29,7 @@ void WarmAll();
 void TakeSmall();
 void TakeSmallFromPeer();
 void GiveSomeOfPeer();
+void GiveBatchOfPeer();
 void GiveManyOfPeer();
 void TakeOneOfEach();
 void NeedAndHoldOneOfPeer();

@@ -86,7 +86,7 @@ def heaps_of(heap, sums, totals):
         outbox = sum(held for _, first, held in one.lanes if first)
         waiting = 0
         for first in one.inbox:
-            for _ in heap.batches(first):
+            for _ in heap.batches(first, one.counts):
                 waiting += 1
                 if waiting >= MOST_WAITING:
                     break

@@ -183,12 +183,20 @@ class ThreadHeap:
         self.inbox = [self.word(at) & ADDRESS for at in (layout.heap_remote, layout.heap_draining)]
         self.kept = lists(layout, data, layout.heap_kept)
         self.drained = [self.word(layout.heap_drained + 8 * i) for i in range(layout.num_classes)]
+        # How many blocks a batch lists that is being filled or drained; the
+        # batch need not say it.
+        self.counts = {self.word(layout.heap_looked_at): self.word(layout.heap_left)}
         self.lanes = []  # (owner, first batch, bytes)
         for i in range(layout.num_lanes):
             at = layout.heap_lanes + i * layout.lane_bytes
-            held = self.word(at + layout.lane_bytes_held) & 0xffffffff
-            self.lanes.append((self.word(at + layout.lane_owner),
-                               self.word(at + layout.lane_first), held))
+            first = self.word(at + layout.lane_first)
+            self.lanes.append((self.word(at + layout.lane_owner), first,
+                               self.half(at + layout.lane_bytes_held)))
+            if self.half(at + layout.lane_room) != 0:
+                self.counts[first] = self.half(at + layout.lane_listed)
+
+    def half(self, offset):
+        return self.word(offset) & 0xffffffff
 
     def word(self, offset):
         return int.from_bytes(self.data[offset:offset + 8], "little")
@@ -281,12 +289,13 @@ class Heap:
             yield block
             block = self.next(block)
 
-    def batches(self, first):
+    def batches(self, first, counts):
         """The blocks of batches: each, and those that are listed in it."""
         for batch in self.chain(first):
             yield batch
             witness = ~self.seal(batch) & ~0xFF if self.layout.hardened else ~batch << 8
             count = (self.memory.word(batch) - witness) & ALL_ONES
+            count = counts.get(batch, count)
             if count > 0xFF:
                 return
             listed = self.memory.read(batch + 16, 8 * count)
@@ -302,10 +311,10 @@ class Heap:
                 for block in self.chain(first):
                     yield block, "in a ration of the profile"
             for _, first, _ in heap.lanes:
-                for block in self.batches(first):
+                for block in self.batches(first, heap.counts):
                     yield block, "not sent home yet by who freed it"
             for first in heap.inbox:
-                for block in self.batches(first):
+                for block in self.batches(first, heap.counts):
                     yield block, "waiting for its owner"
 
     def what(self, address):

@@ -3,7 +3,7 @@
 import struct
 
 SYMBOL = "aomalloc_layout"
-VERSION = 6
+VERSION = 7
 # In the order of preload/layout.cc, behind the version.
 POINTERS = """
     static_arena static_rest mapped_arenas first_heaps registry secret nested_entries
@@ -19,7 +19,8 @@ WORDS = """
     block_link hardened heap_quarantine quarantine_blocks
     arena_is_mapped arena_units arena_counts arena_peak arena_purges arena_purged
     heap_claim heap_sent heap_raided heap_drained heap_sampler sampler_rations
-    list_used lane_owner lane_first lane_bytes_held
+    list_used lane_owner lane_first lane_bytes_held lane_room lane_listed
+    heap_looked_at heap_left
 """.split()
 # The library's types of these fields (core/arena/run.h), for struct.
 RUN_FIELDS = {
