@@ -121,6 +121,10 @@ def check_figures(watched, large_heap):
     return ours, blocks, held
 
 
+def number(text):
+    return float(text.rstrip("KM")) * {"K": 1 << 10, "M": 1 << 20}.get(text[-1], 1)
+
+
 def check_text(watched):
     report = run("report", watched.process)
     assert re.search(r"^ 1,024 +\d+ +500 +", report, re.M), report
@@ -128,6 +132,10 @@ def check_text(watched):
     assert once.startswith(f"aomalloc top: process {watched.process} (watched), "), once
     assert max(map(len, once.splitlines())) < 80, once
     assert re.search(r"^ 9,216 +\d+ +20 ", once, re.M), once
+    now = [list(map(number, line.split()[1:])) for line in once.splitlines()
+           if line.startswith("now ")]
+    live, used = now[0][:2]
+    assert len(now[1]) == 9 and abs(live + sum(now[1][:7]) - used) < used / 50, once
     classes = [line.split() for line in once.split("\n\n")[1].splitlines()[1:]]
     assert classes[0][0] == "1,024", "the class that holds most comes first"
 

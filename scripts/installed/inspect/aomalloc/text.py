@@ -185,8 +185,8 @@ HEAPS = Table([
 
 def summary(figures, old=None):
     """Yields the lines above the tables."""
-    def row(label, columns):
-        return f"{label:6}" + "".join(f"{text:>9}" for text in columns)
+    def row(label, columns, width=9):
+        return f"{label:6}" + "".join(f"{text:>{width}}" for text in columns)
 
     memory, waste, counts = figures["memory"], figures["waste"], figures["counts"]
     names = "live", "used", "resident", "mapped", "slabs", "spans", "peak_used"
@@ -197,9 +197,11 @@ def summary(figures, old=None):
         yield row("/s", (change((memory[name] - old["memory"][name]) / old["seconds"])
                          if memory[name] is not None and old["memory"][name] is not None else ""
                          for name in names))
-    yield row("free", ("away", "in slabs", "unused", "tails", "kept", "heaps", "dirty", "clean"))
+    yield row("free", ("away", "blocks", "purged", "unused", "tails", "kept", "heaps",
+                       "dirty", "clean"), 8)
     yield row("now", (short(waste[name]) for name in (
-        "away", "free_blocks", "uncarved", "tails", "kept", "heaps", "dirty", "clean")))
+        "away", "free_blocks", "left_out", "uncarved", "tails", "kept", "heaps",
+        "dirty", "clean")), 8)
     rates = {}
     for name in ("remote_frees", "nested_entries", "purges"):
         faster = (counts[name] - old["counts"][name]) / old["seconds"] if old else 0
