@@ -10,6 +10,7 @@ import os
 import pty
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -49,10 +50,10 @@ WHAT_HARDENED = {
 class Watched:
     """watched, running."""
 
-    def __init__(self, name, library, mmap="1"):
+    def __init__(self, name, library, mmap="1", within=()):
         self.report = f"{FOLDER}/{name}.report"
         self.child = subprocess.Popen(
-            [WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
+            [*within, WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
                 "LD_PRELOAD": library, "AO_MALLOC_ENABLE_MMAP": mmap,
                 "AO_MALLOC_DUMP_SIGNAL": "USR2", "AO_MALLOC_STATS": self.report,
                 "AO_MALLOC_STATS_FORMAT": "json"})
@@ -63,6 +64,10 @@ class Watched:
                 break
             self.pointers[pointer] = address
         self.process = str(self.child.pid)
+        if within:
+            with open(f"/proc/{self.process}/task/{self.process}/children",
+                      encoding="utf-8") as children:
+                self.process = children.read().strip()
 
     def __enter__(self):
         return self
@@ -409,6 +414,22 @@ def check_terminal(watched):
     assert b"this terminal is not known" in Terminal(watched.process, "no-such").end(1)
 
 
+def check_container():
+    """In namespaces of its own, where it is process 1; its library has gone since."""
+    unshare = ["unshare", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], check=False).returncode:
+        print("no container: namespaces are refused here")
+        return
+    gone = f"{FOLDER}/gone.so"
+    shutil.copyfile(LIBRARY, gone)
+    with Watched("container", gone, within=unshare) as watched:
+        os.remove(gone)
+        with open(f"/proc/{watched.process}/status", encoding="utf-8") as status:
+            assert re.search(r"^NSpid:.*\t1$", status.read(), re.M), "no container"
+        check_pointers(watched.process, watched, WHAT)
+        check_text(watched)
+
+
 def main():
     with Watched("static", LIBRARY, "0") as watched:
         _, blocks, _ = check_figures(watched, False)
@@ -433,6 +454,7 @@ def main():
         check_refusals(watched, core)
         check_view(watched)
         check_terminal(watched)
+    check_container()
     check_version()
 
 
