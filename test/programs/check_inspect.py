@@ -132,6 +132,7 @@ def number(text):
 
 def check_text(watched):
     report = run("report", watched.process)
+    assert re.match(r"aomalloc: the heap of process \d+ \(watched, \w+\), seen ", report), report
     assert re.search(r"^ 1,024 +\d+ +500 +", report, re.M), report
     once = run("top", "--once", watched.process)
     assert once.startswith(f"aomalloc top: process {watched.process} (watched), "), once

@@ -51,11 +51,11 @@ def share(part, whole):
     return f"{tenths // 10}.{tenths % 10} %"
 
 
-def report(figures):
+def report(figures, program=None):
     """Yields lines like those of the library's report (heap_report_text.cc)."""
     memory, waste, counts = figures["memory"], figures["waste"], figures["counts"]
-    mode = "mmap" if figures["mmap"] else "static heap"
-    yield f"aomalloc: the heap of process {figures['process']} ({mode}), {figures['occasion']}"
+    about = ", ".join(filter(None, (program, "mmap" if figures["mmap"] else "static")))
+    yield f"aomalloc: the heap of process {figures['process']} ({about}), {figures['occasion']}"
     yield ""
     yield f"{'memory':38}{'now  ':>17}{'peak  ':>17}".rstrip()
     for name, key, peak in (("in live blocks", "live", None),
