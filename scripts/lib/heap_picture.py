@@ -133,8 +133,8 @@ def add_up(arenas):
 
 
 def draw_classes(bars, classes):
-    sizes = sorted(classes, key=lambda size: (-sum(classes[size]), size))
-    largest = sizes[:MOST_CLASSES]
+    largest = sorted(classes, key=lambda size: -sum(classes[size]))[:MOST_CLASSES]
+    largest.sort(key=lambda size: (-classes[size][0], size))
     scale = 1 << 20 if sum(map(sum, classes.values())) >= 1 << 22 else 1 << 10
     for i, size in enumerate(largest):
         live, free = (value / scale for value in classes[size])
@@ -144,11 +144,12 @@ def draw_classes(bars, classes):
         live, free = map(size_text, classes[size])
         bars.annotate(f"{live}, {free} free", (sum(classes[size]) / scale, i), (3, 0),
                       textcoords="offset points", fontsize=8, va="center")
-    bars.margins(x=0.45)  # room for the longest
+    # With room for the text of the longest.
+    bars.set_xlim(0, 1.5 * max(map(sum, classes.values()), default=scale) / scale)
     bars.set_yticks(range(len(largest)), [f"{size:,}" for size in largest], fontsize=9)
     bars.set_ylim(len(largest) - 0.4, -0.6)
-    few = f"{len(largest)} of " if len(largest) < len(sizes) else ""
-    bars.set_title(f"{few}{len(sizes)} classes, the most first: in use (dark), free (pale)",
+    few = f"{len(largest)} of " if len(largest) < len(classes) else ""
+    bars.set_title(f"{few}{len(classes)} classes, by bytes in use (dark); free is pale",
                    fontsize=10, loc="left")
     bars.set_ylabel("size class, bytes")
     bars.set_xlabel("MiB" if scale == 1 << 20 else "KiB")
