@@ -126,8 +126,14 @@ def check_figures(watched, large_heap):
     return ours, blocks, held
 
 
-def number(text):
-    return float(text.rstrip("KM")) * {"K": 1 << 10, "M": 1 << 20}.get(text[-1], 1)
+def check_causes(ours):
+    """What is in use is all accounted for, and top shows each cause."""
+    causes = ["away", "free_blocks", "left_out", "uncarved", "tails", "kept", "heaps"]
+    memory, waste = ours["memory"], ours["waste"]
+    assert memory["live"] + sum(waste[cause] for cause in causes) == memory["used"], ours
+    marked = {cause: 10 + i for i, cause in enumerate(causes + ["dirty", "clean"])}
+    shown = list(text.summary({**ours, "waste": marked}))
+    assert shown[3] == "now   " + "".join(f"{i:8}" for i in marked.values()), shown
 
 
 def check_text(watched):
@@ -138,10 +144,6 @@ def check_text(watched):
     assert once.startswith(f"aomalloc top: process {watched.process} (watched), "), once
     assert max(map(len, once.splitlines())) < 80, once
     assert re.search(r"^ 9,216 +\d+ +20 ", once, re.M), once
-    now = [list(map(number, line.split()[1:])) for line in once.splitlines()
-           if line.startswith("now ")]
-    live, used = now[0][:2]
-    assert len(now[1]) == 9 and abs(live + sum(now[1][:7]) - used) < used / 50, once
     classes = [line.split() for line in once.split("\n\n")[1].splitlines()[1:]]
     assert classes[0][0] == "1,024", "the class that holds most comes first"
 
@@ -448,6 +450,7 @@ def main():
         waits = sum(heap["waiting"] for heap in held if heap["slab_bytes"] > 500 << 10)
         assert sleeper["kept"] + sleeper["outbox"] + waits * 512 == 64 * 512, held
         assert ours["waste"]["away"] >= 64 * 512
+        check_causes({**ours, "memory": {**ours["memory"], "resident": 0}})
         check_pointers(watched.process, watched, WHAT)
         check_text(watched)
         core = check_core(watched)
