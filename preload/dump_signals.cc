@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "core/base/atomics.h"
+#include "core/base/os.h"
 #include "core/base/syscall.h"
 #include "preload/profile_output.h"
 #include "preload/report_output.h"
@@ -13,8 +14,6 @@
 
 namespace aomalloc::dump_signals {
 namespace {
-
-using Action = struct sigaction;
 
 struct SignalName {
   const char* name;
@@ -33,7 +32,7 @@ struct Fault {
   const char* name;
   int number;
   const char* occasion;
-  Action before;  // what the signal leads to without this library
+  os::SignalAction before;  // what the signal leads to without this library
 };
 Fault faults[] = {
     {"segv", SIGSEGV, "at SIGSEGV", {}}, {"bus", SIGBUS, "at SIGBUS", {}},
@@ -84,7 +83,7 @@ size_t ParseSignals(const char* list) {
     }
     name[length] = '\0';
     const int signal = ParseSignal(name);
-    Action action;
+    struct sigaction action;
     // The C library keeps some to itself, and says so.
     if (signal == 0 || signal == SIGKILL || signal == SIGSTOP ||
         sigaction(signal, nullptr, &action) != 0) {
@@ -127,7 +126,7 @@ void OnFault(int signal, siginfo_t* info, void*) {
     report_output::Write(fault->occasion);
   }
   profile_output::WriteSnapshot();
-  if (sigaction(signal, &fault->before, nullptr) != 0) {
+  if (!os::SetAction(signal, fault->before)) {
     // A filter refuses it. The handler would run for ever.
     os::Syscall(SYS_exit_group, 128 + signal);
   }
@@ -136,9 +135,8 @@ void OnFault(int signal, siginfo_t* info, void*) {
 }
 
 bool Handle(int signal) {
-  Action action{};
+  struct sigaction action {};
   Fault* fault = FaultOf(signal);
-  Action* before = nullptr;
   // The program need not notice the signal. Its system calls are restarted. If
   // it has a stack for handlers, this handler runs there.
   action.sa_flags = SA_RESTART | SA_ONSTACK;
@@ -147,10 +145,10 @@ bool Handle(int signal) {
   } else {
     action.sa_sigaction = OnFault;
     action.sa_flags |= SA_SIGINFO;
-    before = &fault->before;
+    if (!os::GetAction(signal, &fault->before)) return false;
   }
   sigfillset(&action.sa_mask);
-  return sigaction(signal, &action, before) == 0;
+  return sigaction(signal, &action, nullptr) == 0;
 }
 
 }  // namespace

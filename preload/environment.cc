@@ -13,6 +13,7 @@
 #include "core/base/os_memory.h"
 #include "core/base/syscall.h"
 #include "core/heap/misuse.h"
+#include "core/report/heap_report.h"
 #include "preload/dlopen.h"
 #include "preload/dump_signals.h"
 #include "preload/interpose.h"
@@ -186,10 +187,15 @@ void ReadOptions(char** environment) {
 
 // glibc's dynamic loader passes main's arguments to constructors. musl's does
 // not, but it has set `environ` by then, which glibc may not have.
-__attribute__((constructor)) void ReadEnvironment(int, char**,
+__attribute__((constructor)) void ReadEnvironment(int, char** arguments,
                                                   char** environment) {
   const bool is_glibc = gnu_get_libc_version != nullptr;
-  if (is_glibc) aomalloc::preload::RecogniseLibcHeap();
+  if (is_glibc) {
+    aomalloc::preload::RecogniseLibcHeap();
+    if (arguments[0] != nullptr) {
+      aomalloc::heap_report::SetProgram(arguments[0]);
+    }
+  }
   if (!is_glibc) environment = environ;
   // A process that has more rights than its caller must not obey the caller's
   // environment. (Line writes nothing there, either.)

@@ -95,7 +95,7 @@ TEST(StaticHeapReportTest, InTheStaticHeapThereIsOneToo) {
     }
     const std::string text =
         Written([](Output* out) { heap_report::WriteText(out, "test"); });
-    EXPECT_NE(text.find("(static heap)"), std::string::npos);
+    EXPECT_NE(text.find(" (static), "), std::string::npos);
   });
 }
 
@@ -103,6 +103,24 @@ class HeapReportTest : public testing::Test {
  protected:
   void SetUp() override { memory::EnableMmap(); }
 };
+
+TEST_F(HeapReportTest, TextBeginsWithTheProgramsName) {
+  InChild([] {
+    const std::string begin =
+        "aomalloc: the heap of process " + std::to_string(getpid());
+    const auto text = [](const char* path) {
+      heap_report::SetProgram(path);
+      return Written(
+          [](Output* out) { heap_report::WriteText(out, "in a test"); });
+    };
+    EXPECT_EQ(text("/usr/bin/prog").rfind(begin + " (prog, mmap), in a ", 0),
+              0u);
+    EXPECT_EQ(text("a\033b\377").rfind(begin + " (a?b?, mmap), in a ", 0), 0u);
+    EXPECT_EQ(text("a-name-that-is-long")
+                  .rfind(begin + " (a-name-that-is-, mmap), in a ", 0),
+              0u);
+  });
+}
 
 TEST_F(HeapReportTest, TextFits80Columns) {
   InChild([] {

@@ -2,6 +2,7 @@
 #include "core/base/os.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -89,8 +90,10 @@ TEST(OsTest, AnErrorOfAFilterSaysNothingOfThreads) {
 
 TEST(OsTest, RestartableSequencesAreThereIfTheKernelSaysSo) {
   EXPECT_EQ(os::HasRestartableSequences(), __rseq_size != 0);
+  // NOLINTBEGIN(clang-analyzer-*): what a child of vfork may not do.
   const pid_t child = vfork();
   if (child == 0) _exit(os::HasRestartableSequences() ? 1 : 0);
+  // NOLINTEND(clang-analyzer-*)
   int status = -1;
   waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
@@ -102,6 +105,33 @@ TEST(OsTest, RestartableSequencesAreThereIfTheKernelSaysSo) {
       EXPECT_FALSE(os::HasRestartableSequences());
     });
   }
+}
+
+TEST(OsTest, WhatASignalLeadsToIsPutBack) {
+  static int calls;
+  struct sigaction own {};
+  own.sa_handler = [](int) { ++calls; };
+  own.sa_flags = SA_NODEFER;
+  sigaddset(&own.sa_mask, SIGUSR2);
+  ASSERT_EQ(sigaction(SIGUSR1, &own, nullptr), 0);
+  os::SignalAction action{};
+  ASSERT_TRUE(os::GetAction(SIGUSR1, &action));
+  EXPECT_EQ(action.handler, own.sa_handler);
+  EXPECT_EQ(action.mask, 1ul << (SIGUSR2 - 1));
+
+  ASSERT_TRUE(os::SetAction(SIGUSR1, {SIG_IGN, 0, nullptr, 0}));
+  raise(SIGUSR1);
+  EXPECT_EQ(calls, 0);
+  ASSERT_TRUE(os::SetAction(SIGUSR1, action));
+  raise(SIGUSR1);
+  EXPECT_EQ(calls, 1);
+  struct sigaction now {};
+  ASSERT_EQ(sigaction(SIGUSR1, nullptr, &now), 0);
+  EXPECT_NE(now.sa_flags & SA_NODEFER, 0);
+  EXPECT_EQ(sigismember(&now.sa_mask, SIGUSR2), 1);
+  EXPECT_FALSE(os::SetAction(SIGKILL, action));
+  EXPECT_FALSE(os::GetAction(1000, &action));
+  signal(SIGUSR1, SIG_DFL);
 }
 
 TEST(OsTest, IdsThatAreNotToldAreZero) {

@@ -11,6 +11,11 @@ for program in semantics semantics_operators; do
   LD_PRELOAD=$library AO_MALLOC_ENABLE_MMAP=1 "$runfiles/test/$program" \
     >>actual 2>>errors
 done
+# Since glibc 2.38 aligned_alloc refuses an alignment that is no power of two.
+# Ours takes it, as older ones did.
+if grep -q '^aligned_alloc(0x3, 0x11): null, errno EINVAL' expected; then
+  sed -i -E '/^aligned_alloc\(0x[1248]0*,/!{/^aligned_alloc\(/d}' expected actual
+fi
 (($(wc -l <expected) > 10000))
 diff -u expected actual | head -n 50
 cmp expected actual

@@ -34,14 +34,6 @@ int Open(const char* path, int flags) {
       Syscall(SYS_openat, AT_FDCWD, AsLong(path), flags | O_CLOEXEC, 0666));
 }
 
-// The kernel's struct sigaction, which is not that of the C library.
-struct KernelSigaction {
-  void (*handler)(int);
-  unsigned long flags;
-  void (*restorer)();
-  unsigned long mask;
-};
-
 constexpr size_t kKernelSigsetBytes = 8;
 
 // A value with which no page is likely to begin.
@@ -174,9 +166,9 @@ bool HasRestartableSequences() {
 }
 
 bool TrapsNoCall() {
-  KernelSigaction action{};
+  SignalAction action{};
   action.flags = ~0UL;
-  Syscall(SYS_rt_sigaction, SIGSYS, 0, AsLong(&action), kKernelSigsetBytes);
+  GetAction(SIGSYS, &action);
   return action.handler == SIG_DFL && action.flags != ~0UL;
 }
 
@@ -293,6 +285,16 @@ void WriteError(const char* text, size_t length) {
   }
 }
 
+bool GetAction(int signal, SignalAction* action) {
+  return Syscall(SYS_rt_sigaction, signal, 0, AsLong(action),
+                 kKernelSigsetBytes) == 0;
+}
+
+bool SetAction(int signal, const SignalAction& action) {
+  return Syscall(SYS_rt_sigaction, signal, AsLong(&action), 0,
+                 kKernelSigsetBytes) == 0;
+}
+
 bool IsSecure() { return getauxval(AT_SECURE) != 0; }
 
 void Abort() {
@@ -303,9 +305,7 @@ void Abort() {
   const long tid = Syscall(SYS_gettid);
   Syscall(SYS_tgkill, pid, tid, SIGABRT);
   // Still here: the program ignores the signal, or its handler has returned.
-  const KernelSigaction by_default{};
-  Syscall(SYS_rt_sigaction, SIGABRT, AsLong(&by_default), 0,
-          kKernelSigsetBytes);
+  SetAction(SIGABRT, SignalAction{});
   Syscall(SYS_tgkill, pid, tid, SIGABRT);
   __builtin_trap();
 }

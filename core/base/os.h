@@ -120,6 +120,19 @@ size_t Read(int descriptor, char* text, size_t length);
 // allows. Ignores errors. May raise SIGPIPE.
 void WriteError(const char* text, size_t length);
 
+// What a signal leads to, as the kernel has it: with the code that the C
+// library has a handler return to. By default, if all is zero.
+struct SignalAction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)();
+  unsigned long mask;
+};
+// Read it and set it; false if the system refuses. sigaction of newer C
+// libraries takes a lock for SIGABRT, and a thread that stopped may have it.
+bool GetAction(int signal, SignalAction* action);
+bool SetAction(int signal, const SignalAction& action);
+
 // True if the program has more rights than its caller (AT_SECURE). Then the
 // caller must not learn anything about it.
 bool IsSecure();

@@ -9,6 +9,10 @@
 
 namespace aomalloc::heap_report {
 
+// The program's name for the first line of texts: the last part of `path`, as
+// far as it is short. To be called before the program starts.
+void SetProgram(const char* path);
+
 // Text for 80 columns. `occasion`, such as "at exit", ends the first line.
 void WriteText(Output* out, const char* occasion);
 

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "core/arena/memory.h"
 #include "core/base/os.h"
 #include "core/profile/live_stacks.h"
@@ -10,6 +12,9 @@ namespace {
 
 constexpr size_t kLabel = 38;
 constexpr size_t kColumn = 13;
+
+constexpr size_t kMostOfName = 15;  // as much as the kernel has of it
+char program[kMostOfName + 1];
 
 // Writes a figure in bytes and as a share of another.
 void WriteShare(Output* out, const char* label, size_t bytes, size_t whole) {
@@ -143,9 +148,21 @@ void WriteStack(Output* out, const profile::LiveStack& stack, size_t whole,
 
 }  // namespace
 
+void SetProgram(const char* path) {
+  const char* slash = strrchr(path, '/');
+  if (slash != nullptr) path = slash + 1;
+  for (size_t i = 0; i < kMostOfName; ++i) {
+    // Nothing that has a meaning to a terminal.
+    const bool plain = path[i] == '\0' || (path[i] >= ' ' && path[i] <= '~');
+    program[i] = plain ? path[i] : '?';
+    if (path[i] == '\0') return;
+  }
+}
+
 void WriteText(Output* out, const char* occasion) {
   out->Text("aomalloc: the heap of process ").Decimal(os::ProcessId());
-  out->Text(memory::MmapEnabled() ? " (mmap), " : " (static heap), ");
+  out->Text(" (").Text(program).Text(program[0] != '\0' ? ", " : "");
+  out->Text(memory::MmapEnabled() ? "mmap), " : "static), ");
   out->Text(occasion).Text("\n\n");
   out->Flush();  // at a crash, what comes may fault
   {

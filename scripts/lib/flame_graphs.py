@@ -99,7 +99,7 @@ def main(picture, folder, command):
     profiles = [p for p in profiles if p.stacks]
     if not profiles:
         sys.exit("aomalloc: no profile: too little was allocated for a sample (--rate), or the "
-                 "program ended by _exit or a signal")
+                 "program ended by _exit or a signal (AO_MALLOC_DUMP_SIGNAL=USR2 takes snapshots)")
     profiles.sort(key=lambda p: -p.bytes)
     drawn = profiles[:MOST]
     svg, y = draw_all(drawn)

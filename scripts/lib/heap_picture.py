@@ -10,13 +10,14 @@ import numpy as np
 from matplotlib.patches import Patch
 
 PIXELS = 8  # of a unit, each way
+MOST_CLASSES = 30  # bars
 # What is not a slab is grey, and told apart by its pattern: of the legend, and of pixels.
 OTHERS = {
     "span": (0.35, "", "spans: large blocks"),
     "own": (0.35, "....", "heaps of threads"),
     "kept": (0.75, "----", "kept for the next slabs and spans"),
     "dirty": (0.85, "////", "free, not given back yet"),
-    "clean": (0.94, "", "free, no memory behind it"),
+    "clean": (0.94, "", "free or not mapped: no memory behind it"),
 }
 PATTERNS = {
     "": lambda y, x: False,
@@ -132,21 +133,24 @@ def add_up(arenas):
 
 
 def draw_classes(bars, classes):
-    sizes = sorted(classes)
-    title = "slabs by class: in use (dark), free in them (pale)"
-    if len(sizes) > 30:  # the others hardly show
-        largest = sorted(sizes, key=lambda size: sum(classes[size]))[-30:]
-        sizes = sorted(largest)
-        title = "30 largest classes: in use (dark), free (pale)"
+    largest = sorted(classes, key=lambda size: -sum(classes[size]))[:MOST_CLASSES]
+    largest.sort(key=lambda size: (-classes[size][0], size))
     scale = 1 << 20 if sum(map(sum, classes.values())) >= 1 << 22 else 1 << 10
-    for i, size in enumerate(sizes):
+    for i, size in enumerate(largest):
         live, free = (value / scale for value in classes[size])
         color = color_of_class(size)
         bars.barh(i, live, color=color)
         bars.barh(i, free, left=live, color=0.25 * color + 0.75)
-    bars.set_yticks(range(len(sizes)), [f"{size:,}" for size in sizes], fontsize=9)
-    bars.set_ylim(len(sizes) - 0.4, -0.6)
-    bars.set_title(title, fontsize=10, loc="left")
+        live, free = map(size_text, classes[size])
+        bars.annotate(f"{live}, {free} free", (sum(classes[size]) / scale, i), (3, 0),
+                      textcoords="offset points", fontsize=8, va="center")
+    # With room for the text of the longest.
+    bars.set_xlim(0, 1.5 * max(map(sum, classes.values()), default=scale) / scale)
+    bars.set_yticks(range(len(largest)), [f"{size:,}" for size in largest], fontsize=9)
+    bars.set_ylim(len(largest) - 0.4, -0.6)
+    few = f"{len(largest)} of " if len(largest) < len(classes) else ""
+    bars.set_title(f"{few}{len(classes)} classes, by bytes in use (dark); free is pale",
+                   fontsize=10, loc="left")
     bars.set_ylabel("size class, bytes")
     bars.set_xlabel("MiB" if scale == 1 << 20 else "KiB")
     for side in ("top", "right"):

@@ -21,6 +21,22 @@ def output(*arguments):
     return run.stdout.decode(errors="replace")
 
 
+def short_name(name):
+    """A function of C++ without what every string and container has in its name."""
+    name = name.replace("std::__cxx11::", "std::").replace(
+        "std::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string")
+    for usual in (", std::allocator<", ", std::less<"):
+        while usual in name:
+            start = end = name.index(usual)
+            end += len(usual)
+            depth = 1
+            while depth and end < len(name):
+                depth += {"<": 1, ">": -1}.get(name[end], 0)
+                end += 1
+            name = name[:start] + name[end:]
+    return name.replace(" >", ">")
+
+
 class Binary:
     """The functions of a file.
 
@@ -45,7 +61,8 @@ class Binary:
             for line in output("nm", "-SC", "--defined-only", *file).splitlines():
                 word = line.split(None, 3)
                 if len(word) == 4 and word[2] in "TtWwi":
-                    functions[int(word[0], 16)] = (int(word[1], 16), word[3].split("@")[0])
+                    functions[int(word[0], 16)] = (int(word[1], 16),
+                                                   short_name(word[3].split("@")[0]))
         self.starts = sorted(functions)
         self.functions = functions
 

@@ -43,7 +43,8 @@ def read_all(folder):
     paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.isdigit()]
     profiles = [profile for profile in map(Profile, paths) if profile.is_whole]
     if not profiles:
-        sys.exit("aomalloc: no profile: the program ended by _exit or a signal")
+        sys.exit("aomalloc: no profile: the program ended by _exit or a signal "
+                 "(AO_MALLOC_DUMP_SIGNAL=USR2 takes snapshots)")
     return profiles
 
 

@@ -9,12 +9,17 @@ import allocators
 
 plt.switch_backend("Agg")  # There may be no display.
 
-# Ours stands out; the others are told apart by colour and shape.
-OURS_STYLE = ("#d62728", "D")
-LIMIT_STYLE = ("#888888", "d")
-PEER_STYLES = [("#1f77b4", "o"), ("#2ca02c", "s"), ("#ff7f0e", "^"), ("#9467bd", "v"),
-               ("#8c564b", "P"), ("#17becf", "X"), ("#bcbd22", "<"), ("#e377c2", ">"),
-               ("#111111", "*"), ("#0b7a75", "h")]
+# A mark without a face is to be seen.
+plt.rcParams["lines.markeredgewidth"] = 1.6
+
+# Ours stands out, in black and white as the darkest. The others are told apart by
+# their shapes; colour helps.
+OURS_STYLE = ("#a50026", "D")
+LIMIT_STYLE = ("#888888", "|")
+PEER_STYLES = [("#3b8bc2", "o"), ("#2ca02c", "s"), ("#ff7f0e", "^"), ("#b08ad8", "v"),
+               ("#b5836a", "P"), ("#17becf", "X"), ("#bcbd22", "<"), ("#e377c2", ">"),
+               ("#8a8a8a", "*"), ("#4fb3a3", "h")]
+PEER_BAR = "#b0b0b0"
 LABELS = {allocators.OURS: f"{allocators.OURS} (this)",
           allocators.LIMIT: f"{allocators.LIMIT} (never frees)"}
 COLUMNS = 6  # of a legend
@@ -38,8 +43,12 @@ def save(figure, out, name):
     return f"{name}.svg"
 
 
-def times(value, _=None):
+def times(value):
     return f"{value:.2g}×" if value < 10 else f"{value:.0f}×"
+
+
+def tick(value, _):
+    return f"{value:g}×"
 
 
 def legend(figure, looks, y):
@@ -77,13 +86,13 @@ def relative(out, name, title, table):
                 if cell and cell.failures:
                     beyond.append(f"{column.name} failed")
                 continue
-            if found[0] > MOST:
+            if not LEAST <= found[0] <= MOST:
                 beyond.append(f"{column.name} {times(found[0])}")
                 continue
             colour, mark = looks[column.name]
             y = place + 0.6 * (order / max(1, len(table.columns) - 1) - 0.5)
             median, low, high = (min(max(value, LEAST), MOST) for value in found)
-            lowest, highest = min(lowest, median), max(highest, median)
+            lowest, highest = min(lowest, low), max(highest, high)
             axes.plot([low, high], [y, y], color=colour, linewidth=1.2, zorder=2)
             axes.plot(median, y, mark, color=colour, clip_on=False,
                       markersize=8 if column.name == allocators.OURS else 6,
@@ -97,10 +106,11 @@ def relative(out, name, title, table):
     axes.set_xlim(lowest / 1.1, highest * 1.1)
     axes.xaxis.set_major_locator(ticker.LogLocator(
         base=2, subs=(1, 1.5) if highest / lowest < 12 else (1,)))
-    axes.xaxis.set_major_formatter(ticker.FuncFormatter(times))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(tick))
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("times the best peer of the row: 1× is as good, further left is better")
+    axes.set_xlabel("times the best peer of the row: 1× is as good, further left is better\n"
+                    "(marks are medians, lines reach from quartile to quartile)")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     lines = legend(figure, shown, axes.get_position().y1)
     axes.set_title(title, pad=10 + 17 * lines)
@@ -153,31 +163,33 @@ def means(out, bars):
     """A panel for each group; `bars` are (title, [(allocator, mean or null)])."""
     if not bars:
         return None
-    looks = styles([name for name, _ in bars[0][1]])
+    names = [name for name, _ in bars[0][1]]
     wide = min(3, len(bars))
     high = (len(bars) + wide - 1) // wide
     figure, axes = plt.subplots(high, wide, squeeze=False, figsize=(
-        4.2 * wide, 0.6 + (0.26 * len(looks) + 0.8) * high))
+        4.2 * wide, 0.6 + (0.26 * len(names) + 0.8) * high))
     for unused in axes.flat[len(bars):]:
         unused.axis("off")
+    top = MOST / 2  # of each panel, so that they can be compared
     for panel, (title, values) in zip(axes.flat, bars):
-        values = [(name, value) for name, value in values if value]
-        top = min(max(value for _, value in values), MOST / 2)
         for place, (name, value) in enumerate(values):
-            panel.barh(place, min(value, top), color=looks[name][0], height=0.7,
-                       alpha=1 if name == allocators.OURS else 0.55)
-            cut = "» " if value > top else ""  # the bar is too long to show
-            panel.text(min(value, top) + 0.02 * top, place, f"{cut}{value:.2f}", va="center",
+            length = min(value or 0, top)
+            panel.barh(place, length, height=0.7,
+                       color=OURS_STYLE[0] if name == allocators.OURS else PEER_BAR)
+            cut = "» " if length == top else ""  # the bar is too long to show
+            panel.text(length + 0.02 * top, place,
+                       f"{cut}{value:.2f}" if value else "not measured", va="center",
                        fontsize=9, bbox={"color": "white", "pad": 0.5})
         panel.axvline(1, color="black", linewidth=0.8, zorder=0)
-        panel.set_yticks(range(len(values)), [LABELS.get(name, name) for name, _ in values],
+        panel.set_yticks(range(len(names)), [LABELS.get(name, name) for name in names],
                          fontsize=9)
-        panel.set_ylim(len(looks) - 0.5, -0.5)
+        panel.set_ylim(len(names) - 0.5, -0.5)
         panel.set_xlim(0, top * 1.15)
         panel.set_title(title, fontsize=10)
         panel.tick_params(axis="x", labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Geometric means: how many times what the best peer of each row needs\n"
-                    "(1 is as good as the best in every row; shorter is better)", fontsize=11)
     figure.tight_layout()
+    figure.suptitle("Geometric means: how many times what the best peer of each row needs\n"
+                    "(1, the line, is as good as the best in every row; shorter is better)",
+                    fontsize=11, y=1, va="bottom")
     return save(figure, out, "means")

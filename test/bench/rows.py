@@ -61,7 +61,7 @@ GROUPS = {
         "Debian's programs with fixed work: the processor time of the whole process, "
         "start and end included.", True),
     "memory": Group(
-        "Memory held", "memory", "Bytes resident per byte live",
+        "Memory held", "resident memory", "Bytes resident per byte live",
         "Resident memory divided by live memory: 1 would be no overhead at all."),
     "handler": Group(
         "In a signal handler that interrupted malloc", "time", "Nanoseconds per object",

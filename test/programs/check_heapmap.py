@@ -10,5 +10,5 @@ assert images, "no map"
 # Text is drawn as shapes; its words are in comments.
 text = open(sys.argv[1], encoding="utf-8").read()
 for words in ("The heap of process", "slab of 1 KiB blocks", "spans: large blocks: 3",
-              "arena at 0x"):
+              "arena at 0x", "classes, by bytes in use"):
     assert words in text, words

@@ -10,6 +10,7 @@ import os
 import pty
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -49,10 +50,10 @@ WHAT_HARDENED = {
 class Watched:
     """watched, running."""
 
-    def __init__(self, name, library, mmap="1"):
+    def __init__(self, name, library, mmap="1", within=()):
         self.report = f"{FOLDER}/{name}.report"
         self.child = subprocess.Popen(
-            [WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
+            [*within, WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
                 "LD_PRELOAD": library, "AO_MALLOC_ENABLE_MMAP": mmap,
                 "AO_MALLOC_DUMP_SIGNAL": "USR2", "AO_MALLOC_STATS": self.report,
                 "AO_MALLOC_STATS_FORMAT": "json"})
@@ -63,6 +64,10 @@ class Watched:
                 break
             self.pointers[pointer] = address
         self.process = str(self.child.pid)
+        if within:
+            with open(f"/proc/{self.process}/task/{self.process}/children",
+                      encoding="utf-8") as children:
+                self.process = children.read().strip()
 
     def __enter__(self):
         return self
@@ -121,8 +126,19 @@ def check_figures(watched, large_heap):
     return ours, blocks, held
 
 
+def check_causes(ours):
+    """What is in use is all accounted for, and top shows each cause."""
+    causes = ["away", "free_blocks", "left_out", "uncarved", "tails", "kept", "heaps"]
+    memory, waste = ours["memory"], ours["waste"]
+    assert memory["live"] + sum(waste[cause] for cause in causes) == memory["used"], ours
+    marked = {cause: 10 + i for i, cause in enumerate(causes + ["dirty", "clean"])}
+    shown = list(text.summary({**ours, "waste": marked}))
+    assert shown[3] == "now   " + "".join(f"{i:8}" for i in marked.values()), shown
+
+
 def check_text(watched):
     report = run("report", watched.process)
+    assert re.match(r"aomalloc: the heap of process \d+ \(watched, \w+\), seen ", report), report
     assert re.search(r"^ 1,024 +\d+ +500 +", report, re.M), report
     once = run("top", "--once", watched.process)
     assert once.startswith(f"aomalloc top: process {watched.process} (watched), "), once
@@ -401,6 +417,22 @@ def check_terminal(watched):
     assert b"this terminal is not known" in Terminal(watched.process, "no-such").end(1)
 
 
+def check_container():
+    """In namespaces of its own, where it is process 1; its library has gone since."""
+    unshare = ["unshare", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], check=False).returncode:
+        print("no container: namespaces are refused here")
+        return
+    gone = f"{FOLDER}/gone.so"
+    shutil.copyfile(LIBRARY, gone)
+    with Watched("container", gone, within=unshare) as watched:
+        os.remove(gone)
+        with open(f"/proc/{watched.process}/status", encoding="utf-8") as status:
+            assert re.search(r"^NSpid:.*\t1$", status.read(), re.M), "no container"
+        check_pointers(watched.process, watched, WHAT)
+        check_text(watched)
+
+
 def main():
     with Watched("static", LIBRARY, "0") as watched:
         _, blocks, _ = check_figures(watched, False)
@@ -418,6 +450,7 @@ def main():
         waits = sum(heap["waiting"] for heap in held if heap["slab_bytes"] > 500 << 10)
         assert sleeper["kept"] + sleeper["outbox"] + waits * 512 == 64 * 512, held
         assert ours["waste"]["away"] >= 64 * 512
+        check_causes({**ours, "memory": {**ours["memory"], "resident": 0}})
         check_pointers(watched.process, watched, WHAT)
         check_text(watched)
         core = check_core(watched)
@@ -425,6 +458,7 @@ def main():
         check_refusals(watched, core)
         check_view(watched)
         check_terminal(watched)
+    check_container()
     check_version()
 
 

@@ -33,7 +33,7 @@ crashes() {
 reported() {
   local occasions
   [[ -e reports ]] || : >reports
-  occasions=$(sed -n 's/^aomalloc: the heap of process [0-9]* ([a-z ]*), //p' reports)
+  occasions=$(sed -n 's/^aomalloc: the heap of process [0-9]* ([a-z, ]*), //p' reports)
   [[ $occasions == "$(printf '%s\n' "$@")" ]] || fail "$what: reported: $occasions; $(<errors)"
   [[ $(grep -c '^slabs, by the size' reports) == "$#" ]] || fail "$what: cut off: $(<reports)"
 }

@@ -25,7 +25,7 @@ ends() {
 }
 # reports FILE: there is one report in it, as it should be.
 reports() {
-  [[ $(grep -c '^aomalloc: the heap of process [0-9]* (mmap), at exit$' "$1") == 1 ]] ||
+  [[ $(grep -c '^aomalloc: the heap of process [0-9]* ([^ ]*, mmap), at exit$' "$1") == 1 ]] ||
     fail "not one report in $1: $(<"$1")"
 }
 # refused PATH WHY: neither a report nor a profile can be written there.

@@ -101,6 +101,24 @@ leaks grown leak_more 30
 [[ $? == 3 ]] || fail "--leaks: status $?: $(<errors)"
 leaks leaks leak_small 100
 grep -q 'profiled (process' leaks.svg || fail "the process is not named"
+# Control-C is for the program. If that does not mind it, there is no profile.
+coproc env --default-signal=INT setsid "$profile" --leaks "$helpers/profiled" wait 2>errors
+pid=$COPROC_PID
+read -r line <&"${COPROC[0]}"
+kill -INT -- "-$pid"
+wait "$pid" && fail "status 0"
+grep -q '^aomalloc: no profile: .* takes snapshots' errors || fail "interrupted: $(<errors)"
+# Names of C++ are as people write them. named SHORT LONG
+named() {
+  local short
+  short=$(PYTHONPATH=${profile%/*}/lib /usr/bin/python3 -Bc \
+    'import heap_profile, sys; print(heap_profile.short_name(sys.argv[1]))' "$2")
+  [[ $short == "$1" ]] || fail "$2 is called $short"
+}
+named 'std::string::append(char const*)' \
+  'std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::append(char const*)'
+named 'void std::vector<std::vector<A<B>>>::f<C>(C)' \
+  'void std::vector<std::vector<A<B>, std::allocator<A<B> > >, std::allocator<std::vector<A<B>, std::allocator<A<B> > > > >::f<C>(C)'
 for wrong in /nonexistent report errors; do
   ! "$profile" --show "$wrong" >nothing 2>errors || fail "shown: $wrong"
   [[ $(<errors) == 'aomalloc: '* && $(wc -l <errors) == 1 && ! -s nothing ]] || fail "of $wrong: $(<errors)"

@@ -10,8 +10,8 @@
 namespace stepper {
 
 const char* const kModeNames[kNumModes] = {
-    "record", "handler", "onstack", "longjmp", "park", "kill", "fork",
-    "nested", "refused", "denied",  "acted",   "half", "torn",
+    "record", "handler", "onstack", "longjmp", "park",  "kill", "fork",
+    "nested", "crash",   "refused", "denied",  "acted", "half", "torn",
 };
 
 Shared* shared;

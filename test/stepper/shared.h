@@ -17,6 +17,8 @@ enum class Mode {
   kKill,     // the thread ends there by the exit system call
   kFork,     // a handler forks
   kNested,   // a handler's own malloc is interrupted by a second handler
+  kCrash,    // a fatal signal is reported, and an older handler uses the
+             // allocator
   // Instead, a system call that it makes fails (calls.h):
   kRefused,
   kDenied,
@@ -24,7 +26,7 @@ enum class Mode {
   kHalf,
   kTorn,
 };
-constexpr int kNumModes = 13;
+constexpr int kNumModes = 14;
 extern const char* const kModeNames[kNumModes];
 
 // Marks: an int3 with one of these in the accumulator.

@@ -11,6 +11,7 @@
 // part in each scenario and mode; --each adds to these what no other scenario
 // has tried, so that each instruction that any comes to is tried in each mode;
 // --full tries every execution of every one.
+// In the mode crash the library runs with AO_MALLOC_DUMP_SIGNAL=SEGV.
 // In the modes of calls.h, each execution of a system call of the library is
 // made to fail, with each error.
 // Library "none" is the C library's own malloc.
@@ -110,6 +111,8 @@ bool Applies(const Scenario& scenario, Mode mode) {
       return (flags & kOnMain) == 0;  // nobody is there to carry on
     case Mode::kLongjmp:
       return (flags & kAtExit) == 0;  // nowhere to jump to
+    case Mode::kCrash:
+      return IsOurs();
     default:
       return true;
   }
@@ -570,6 +573,9 @@ int Main(int argc, char** argv) {
     environment = FlagOf(stage);
     mapped = environment != kStatic;
     return RunAll();
+  }
+  if (IsListed(options.modes, "crash")) {
+    setenv("AO_MALLOC_DUMP_SIGNAL", "SEGV", 1);
   }
   bool ok = true;
   for (const char* env : {"static", "mmap", "huge", "profile", "rations"}) {

@@ -330,6 +330,14 @@ void Tracer::ActAtBoundary() {
     return;
   }
   signal_ = kActSignal;
+  if (trial.mode == Mode::kCrash) {
+    // As if the next instruction had touched that address.
+    siginfo_t fault{};
+    fault.si_signo = signal_ = SIGSEGV;
+    fault.si_code = SEGV_MAPERR;
+    fault.si_addr = reinterpret_cast<void*>(kCrashAddress);
+    ptrace(PTRACE_SETSIGINFO, thread_, nullptr, &fault);
+  }
 }
 
 // Runs to the next system call of the library, which the thread has asked for

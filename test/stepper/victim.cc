@@ -140,6 +140,59 @@ void ActNested(int) {
   errno = saved_errno;
 }
 
+// --- What a crash leads to.
+
+bool was_passed_on;  // by the library, to PassedOn
+
+// The library has written one report to where stderr leads, and all of it.
+void CheckReport() {
+  static char report[1 << 16];
+  const ssize_t length = pread(2, report, sizeof report - 1, 0);
+  if (length <= 0) Fail("there is no report");
+  const char* head = "aomalloc: the heap of process ";
+  const char* body = strstr(report, "), at SIGSEGV\n");
+  if (strstr(report, head) == nullptr || body == nullptr ||
+      strstr(body, "\nslabs, by the size") == nullptr ||
+      report[length - 1] != '\n' || strstr(body, head) != nullptr) {
+    Fail("the report is not one whole report");
+  }
+}
+
+// A handler of the program that is older than the library's.
+void PassedOn(int signal, siginfo_t* info, void*) {
+  if (info->si_code != SEGV_MAPERR || was_passed_on ||
+      info->si_addr != reinterpret_cast<void*>(kCrashAddress)) {
+    // Another fault, which comes again.
+    ::signal(signal, SIG_DFL);
+    return;
+  }
+  was_passed_on = true;
+  const int saved_errno = errno;
+  CheckReport();
+  Exercise(trial.scenario->focus);
+  SetTrap(trial.scenario->focus, Trap::kHeadIsGone);
+  errno = saved_errno;
+}
+
+// The loader asks this where BeforeAll is. Nothing else of a program runs
+// before the library's constructor.
+extern "C" void (*InstallOldest())() {
+  struct sigaction action {};
+  action.sa_sigaction = PassedOn;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, nullptr);
+  return [] {};
+}
+extern "C" void BeforeAll() __attribute__((ifunc("InstallOldest")));
+
+// Has the library write where CheckReport reads: to a file of this process. It
+// writes to stderr as it found it, if there is another descriptor of that.
+void KeepReport() {
+  close_range(STDERR_FILENO, ~0U, 0);
+  if (memfd_create("report", 0) != STDERR_FILENO) Fail("memfd_create");
+  BeforeAll();
+}
+
 // --- The thread under test.
 
 // Not inlined: what the caller keeps in registers survives the siglongjmp.
@@ -352,8 +405,12 @@ void RunTrial() {
   Handle(kActSignal, Act);
   Handle(kNestedSignal, ActNested);
   Handle(kPreludeSignal, AtPrelude);
-  // Nobody reads the reports.
-  dup2(open("/dev/null", O_WRONLY), 2);
+  if (trial.mode == Mode::kCrash) {
+    KeepReport();
+  } else {
+    // Nobody reads the reports.
+    dup2(open("/dev/null", O_WRONLY), 2);
+  }
   may_run_out = (trial.scenario->flags & kRunsOut) != 0;
   if (trial.is_stocked) Stock();
   if ((trial.scenario->flags & kOnMain) != 0) {
@@ -370,6 +427,9 @@ void RunTrial() {
     pthread_join(thread, nullptr);
   }
   CheckAll();
+  if (trial.mode == Mode::kCrash && !was_passed_on) {
+    Fail("the fault did not come to the older handler");
+  }
   Churn(50, trial.scenario->focus);
   // A new thread that gets the stack of the one that was killed has the same
   // thread-local addresses.

@@ -99,11 +99,12 @@ def report(arguments):
     options, left = split(arguments, {"--json": False})
     if len(left) != 1:
         raise Usage("which process?")
-    counted = figures.count(heap_of(left[0]))
+    heap = heap_of(left[0])
+    counted = figures.count(heap)
     if "--json" in options:
         print(json.dumps(counted))
         return 0
-    for line in text.report(counted):
+    for line in text.report(counted, heap.memory.program):
         print(line)
     return 0
 

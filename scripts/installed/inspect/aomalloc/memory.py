@@ -24,6 +24,7 @@ class Memory:
 
     name = "it"  # for messages
     process = 0  # its id
+    program = None  # its name
 
     def part(self, address, size):
         """The bytes there, or fewer; None if there are none."""
@@ -71,7 +72,8 @@ class Process(Memory):
         self.name = f"process {process}"
         try:
             with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as comm:
-                self.name += f" ({printable(comm.read())})"
+                self.program = printable(comm.read())
+            self.name += f" ({self.program})"
             with open(f"/proc/{process}/maps", "rb") as maps:
                 self.maps = maps.read().decode(errors="replace").splitlines()
             self.mem = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)

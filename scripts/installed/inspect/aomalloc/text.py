@@ -32,25 +32,40 @@ def exact(value):
     return "?" if value is None else f"{value:,}"
 
 
+def size(value):
+    """As the library's reports have it, rounded down."""
+    if value is None:
+        return "?  "
+    tenths = 0
+    for unit in ("B  ", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value, tenths = value // 1024, value % 1024 * 10 // 1024
+    return f"{value} {unit}" if unit == "B  " else f"{value}.{tenths} {unit}"
+
+
 def share(part, whole):
-    return f"{part * 100 / whole:.1f} %" if whole else ""
+    if not whole:
+        return "-"
+    tenths = part * 1000 // whole
+    return f"{tenths // 10}.{tenths % 10} %"
 
 
-def report(figures):
+def report(figures, program=None):
     """Yields lines like those of the library's report (heap_report_text.cc)."""
     memory, waste, counts = figures["memory"], figures["waste"], figures["counts"]
-    mode = "mmap" if figures["mmap"] else "static heap"
-    yield f"aomalloc: the heap of process {figures['process']} ({mode}), {figures['occasion']}"
+    about = ", ".join(filter(None, (program, "mmap" if figures["mmap"] else "static")))
+    yield f"aomalloc: the heap of process {figures['process']} ({about}), {figures['occasion']}"
     yield ""
-    yield f"{'memory':38}{'bytes':>17}{'at most':>17}"
+    yield f"{'memory':38}{'now  ':>17}{'peak  ':>17}".rstrip()
     for name, key, peak in (("in live blocks", "live", None),
                             ("in use by the heap", "used", "peak_used"),
                             ("resident", "resident", None), ("mapped", "mapped", None),
                             ("address space", "reserved", None)):
-        most = exact(memory[peak]) if peak else ""
-        yield f"  {name:36}{exact(memory[key]):>17}{most:>17}".rstrip()
+        most = size(memory[peak]) if peak else ""
+        yield f"  {name:36}{size(memory[key]):>17}{most:>17}".rstrip()
     yield ""
-    yield f"{'what is in use by the heap':38}{'bytes':>17}{'share':>17}"
+    yield f"{'what is in use by the heap':38}{'bytes':>17}{'share  ':>17}".rstrip()
     for name, value in (("live blocks", memory["live"]),
                         ("freed elsewhere, on their way home", waste["away"]),
                         ("free blocks in slabs", waste["free_blocks"]),
@@ -59,21 +74,22 @@ def report(figures):
                         ("too little for a block in slabs", waste["tails"]),
                         ("kept for the next slabs and spans", waste["kept"]),
                         ("heaps", waste["heaps"])):
-        yield f"  {name:36}{exact(value):>17}{share(value, memory['used']):>17}".rstrip()
+        yield f"  {name:36}{size(value):>17}{share(value, memory['used']):>17}"
     yield "beside it"
-    yield f"  {'free, not given back yet':36}{exact(waste['dirty']):>17}"
-    yield f"  {'free, no memory behind it':36}{exact(waste['clean']):>17}"
+    yield f"  {'free, not given back yet':36}{size(waste['dirty']):>17}".rstrip()
+    yield f"  {'free, no memory behind it':36}{size(waste['clean']):>17}".rstrip()
     yield ""
-    for name, value in (("heaps", counts["heaps"]), ("  held by threads", counts["held_heaps"]),
-                        ("spans (blocks beyond the classes)", counts["spans"]),
-                        ("  their bytes", memory["spans"]), ("slabs", counts["slabs"]),
-                        ("  their bytes", memory["slabs"]),
-                        ("remote frees", counts["remote_frees"]),
-                        ("  blocks that wait for their owner", waiting(figures)),
-                        ("nested entries, from handlers", counts["nested_entries"]),
-                        ("purges", counts["purges"]),
-                        ("  bytes given back", counts["purged_bytes"])):
-        yield f"{name:38}{exact(value):>17}"
+    for name, value, as_text in (
+            ("heaps", counts["heaps"], exact), ("  held by threads", counts["held_heaps"], exact),
+            ("spans (blocks beyond the classes)", counts["spans"], exact),
+            ("  their bytes", memory["spans"], size), ("slabs", counts["slabs"], exact),
+            ("  their bytes", memory["slabs"], size),
+            ("remote frees", counts["remote_frees"], exact),
+            ("  blocks that wait for their owner", waiting(figures), exact),
+            ("nested entries, from handlers", counts["nested_entries"], exact),
+            ("purges", counts["purges"], exact),
+            ("  bytes given back", counts["purged_bytes"], size)):
+        yield f"{name:38}{as_text(value):>17}".rstrip()
     for table in (CLASSES, HEAPS):
         yield ""
         yield from table.without_rates().lines(table.rows(figures))
@@ -169,8 +185,8 @@ HEAPS = Table([
 
 def summary(figures, old=None):
     """Yields the lines above the tables."""
-    def row(label, columns):
-        return f"{label:6}" + "".join(f"{text:>9}" for text in columns)
+    def row(label, columns, width=9):
+        return f"{label:6}" + "".join(f"{text:>{width}}" for text in columns)
 
     memory, waste, counts = figures["memory"], figures["waste"], figures["counts"]
     names = "live", "used", "resident", "mapped", "slabs", "spans", "peak_used"
@@ -181,9 +197,11 @@ def summary(figures, old=None):
         yield row("/s", (change((memory[name] - old["memory"][name]) / old["seconds"])
                          if memory[name] is not None and old["memory"][name] is not None else ""
                          for name in names))
-    yield row("free", ("away", "in slabs", "unused", "tails", "kept", "heaps", "dirty", "clean"))
+    yield row("free", ("away", "blocks", "purged", "unused", "tails", "kept", "heaps",
+                       "dirty", "clean"), 8)
     yield row("now", (short(waste[name]) for name in (
-        "away", "free_blocks", "uncarved", "tails", "kept", "heaps", "dirty", "clean")))
+        "away", "free_blocks", "left_out", "uncarved", "tails", "kept", "heaps",
+        "dirty", "clean")), 8)
     rates = {}
     for name in ("remote_frees", "nested_entries", "purges"):
         faster = (counts[name] - old["counts"][name]) / old["seconds"] if old else 0
