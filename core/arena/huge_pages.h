@@ -67,6 +67,9 @@ class HugePages {
   // True if a sparse run should not be at `unit`, if there is another place.
   bool AreTooGoodFor(size_t unit) const;
 
+  // True if new memory for a sparse run may follow `unit`, or it would be huge.
+  bool MaySparseFollow(size_t unit) const;
+
   // Asks for the memory of a piece, which was just mapped.
   static void AskForPiece(void* start, size_t bytes);
 

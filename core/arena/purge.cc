@@ -1,6 +1,7 @@
 #include "core/arena/purge.h"
 
 #include "core/base/os.h"
+#include "core/base/os_memory.h"
 
 namespace aomalloc::purge {
 namespace {
@@ -21,12 +22,22 @@ constexpr size_t kLeastSpare = size_t{8} << 20;
 // How long after the last regret the threshold falls back to the least value.
 constexpr AO_t kMemoryMs = 1000;
 
-// Addresses that may stay: so many times those in use, and so many bytes.
-constexpr size_t kMostAddresses = 2;
-constexpr size_t kIdleAddresses = size_t{64} << 20;
+// Free addresses that may stay: one part in so many of what is in use, and so
+// many bytes. They show in core dumps, and to have them again costs little: two
+// system calls for 4 MiB, whose pages were purged already.
+constexpr size_t kAddressFraction = 4;
+constexpr size_t kIdleAddresses = size_t{8} << 20;
+
+// In a process that is limited (RLIMIT_AS, RLIMIT_DATA), one part of the limit
+// in so many may stay free, and so many bytes at least.
+constexpr size_t kLimitFraction = 32;
+constexpr size_t kLeastSpared = size_t{4} << 20;
+
+// After so many units have become free, the limit is asked for again: 4 MiB.
+constexpr size_t kUnitsALook = 64;
 
 // At how many chunks to look at least, when some memory has become free.
-constexpr size_t kLeastLooks = 16;
+constexpr size_t kLeastLooks = 4;
 
 // Reading the clock is a system call: only each so many calls of IfDue read it.
 constexpr AO_t kCallsAClock = 8;
@@ -41,19 +52,42 @@ struct alignas(64) {
 AtomicWord told_bytes = kNotTold;       // what Allow was called with
 AtomicWord learnt_bytes = kLeastBytes;  // the threshold
 AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
-AtomicWord spared_ms;    // when a purge that was due first spared pages; or 0
+AtomicWord spared_ms;  // when a purge that was due first spared pages; or 0
+AtomicWord limit_bytes = SIZE_MAX;
+AtomicWord freed_units;  // since the beginning
 AtomicWord eager_bytes;  // purged at once since the last call of Regret
+
+// What may stay free in a process that is limited, so that others have it.
+size_t Spared() {
+  const size_t share = LoadRelaxed(&limit_bytes) / kLimitFraction;
+  return share < kLeastSpared ? kLeastSpared : share;
+}
+
+size_t Least(size_t a, size_t b) { return a < b ? a : b; }
 
 // What may stay of an arena, apart from the threshold.
 size_t Allowed(const Arena* arena) {
-  return kIdleBytes + arena->used_units() / kIdleFraction * arena->unit_bytes();
+  const size_t used = arena->used_units() * arena->unit_bytes();
+  return Least(kIdleBytes + used / kIdleFraction, Spared());
 }
 
+// Units that may be mapped.
 size_t AllowedAddresses(const Arena* arena) {
+  const size_t used = arena->used_units() * arena->unit_bytes();
   const AO_t told = LoadRelaxed(&told_bytes);
   const bool is_more = told != kNotTold && told > kIdleAddresses;
-  return kMostAddresses * arena->used_units() +
-         (is_more ? told : kIdleAddresses) / arena->unit_bytes();
+  const size_t idle =
+      used / kAddressFraction + (is_more ? told : kIdleAddresses);
+  return (used + Least(idle, Spared())) / arena->unit_bytes();
+}
+
+// Asks for the limit, which may change at any time, but not for each few units
+// that become free.
+void LookAtLimit(size_t units) {
+  const AO_t before = LoadRelaxed(&freed_units);
+  StoreRelaxed(&freed_units, before + units);
+  if (before / kUnitsALook == (before + units) / kUnitsALook) return;
+  StoreRelaxed(&limit_bytes, os::MemoryLimit());
 }
 
 // How long what exceeds the above stays.
@@ -126,13 +160,17 @@ void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
 
 bool IsTold() { return LoadRelaxed(&told_bytes) != kNotTold; }
 
-void Addresses(Arena* arena) { arena->UnmapExcess(AllowedAddresses(arena)); }
+void Addresses(Arena* arena) {
+  LookAtLimit(kUnitsALook);
+  arena->UnmapExcess(AllowedAddresses(arena));
+}
 
 void IfDue(Arena* arena, size_t units) {
   const size_t purged = arena->purged_units();
   PurgeIfDue(arena);
   // In a heap that is fragmented it may take long to find a free chunk. So this
   // takes time in proportion to what has become free.
+  LookAtLimit(units);
   units += arena->purged_units() - purged;
   arena->UnmapExcess(AllowedAddresses(arena), kLeastLooks + units);
 }

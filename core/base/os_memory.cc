@@ -64,6 +64,13 @@ bool Protect(void* start, size_t bytes, long access) {
                  access) == 0;
 }
 
+size_t LimitOf(long resource) {
+  static_assert(RLIM_INFINITY == SIZE_MAX);
+  rlimit limit{RLIM_INFINITY, 0};
+  Syscall(SYS_prlimit64, 0, resource, 0, AsLong(&limit));
+  return limit.rlim_cur;
+}
+
 void* MapAligned(size_t bytes, size_t alignment, long access) {
   const size_t padded = bytes + alignment - PageSize();
   if (padded < bytes) return nullptr;
@@ -181,11 +188,12 @@ bool UseHugePages(void* start, size_t bytes) {
   return Advise(start, bytes, MADV_HUGEPAGE) == 0;
 }
 
-size_t AddressSpaceLimit() {
-  static_assert(RLIM_INFINITY == SIZE_MAX);
-  rlimit limit{RLIM_INFINITY, 0};
-  Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
-  return limit.rlim_cur;
+size_t AddressSpaceLimit() { return LimitOf(RLIMIT_AS); }
+
+size_t MemoryLimit() {
+  const size_t addresses = LimitOf(RLIMIT_AS);
+  const size_t memory = LimitOf(RLIMIT_DATA);
+  return addresses < memory ? addresses : memory;
 }
 
 bool ClearInForkChild(void* start, size_t bytes) {

@@ -117,6 +117,9 @@ bool UseHugePages(void* start, size_t bytes);
 // there is no limit, or if the system refuses to answer.
 size_t AddressSpaceLimit();
 
+// The same, or bytes of memory of its own (RLIMIT_DATA), if these are fewer.
+size_t MemoryLimit();
+
 // From now on the kernel clears these pages in the child of a fork. It needs
 // Linux 4.14. If it fails, the kernel may or may not clear them.
 bool ClearInForkChild(void* start, size_t bytes);
