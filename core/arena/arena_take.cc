@@ -3,15 +3,25 @@
 
 namespace aomalloc {
 
+// True if a run that is to lie from `lowest` on may begin with the free units
+// from `tail` on, and go on with new ones at `there`.
+bool Arena::IsFor(size_t lowest, size_t tail, size_t there) const {
+  const HugePages* pages = growth_->huge_pages();
+  if (lowest != 0) return HugePages::AreInOneArea(lowest, tail);
+  return pages->MaySparseFollow(tail) && pages->MaySparseFollow(there - 1);
+}
+
 // Maps memory for `count` units, from `lowest` on, and marks them; kNone when
 // there is none.
 size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
-  if (growth_ == nullptr || count > units_) return kNone;
-  // Where memory ends, so that what is free there does not lie idle.
-  const size_t there = end();
+  if (growth_ == nullptr) return kNone;
+  const size_t accessible = accessible_units();
+  if (accessible > units_ || count > units_ - accessible) return kNone;
+  // Where memory ends, or has a hole, so that what is free there does not lie
+  // idle.
+  const size_t there = growth_->NextToMap(lowest);
   const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
-  const bool is_here = HugePages::AreInOneArea(lowest, tail);
-  if (is_here && tail < there && count > there - tail &&
+  if (tail < there && IsFor(lowest, tail, there) && count > there - tail &&
       Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count, lowest != 0)) return tail;
     Unmark(tail, there - tail);
@@ -47,6 +57,7 @@ bool Arena::IsTooGood(size_t start) const {
 // units of huge pages are dirty.
 size_t Arena::MarkFree(size_t from, size_t count, size_t alignment,
                        bool sparse) {
+  if (!MayHaveFree(count)) return kNone;
   constexpr int kPatience = 64;
   int too_good = 0;
   while (true) {
@@ -107,6 +118,7 @@ void Arena::MendFull(size_t start, size_t count) {
 // Marks a run where the arena cannot grow. Hints may be wrong as well, if a
 // thread has stopped.
 size_t Arena::MarkAnywhere(size_t count, size_t alignment) {
+  if (!MayHaveFree(count)) return kNone;
   const size_t found = MarkFree(0, count, alignment, /*sparse=*/false);
   if (found != kNone) return found;
   while (true) {

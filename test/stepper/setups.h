@@ -56,6 +56,7 @@ void FreeSome();
 void FreeAndPurge();
 void TakeOfLibc();
 void LimitToWhatThereIs();
+void BlockPrimary();
 void TakeBiggerSpan();
 void DirtySpan();
 void TakeLong();
