@@ -332,7 +332,8 @@ inline bool FreeRemote(Run* run, Block* block, size_t size) {
   Heap* heap = thread::current;
   if (owner == nullptr || owner == heap || heap == nullptr ||
       (size != kAnySize && !SizeFits(slab::BlockSize(run), size)) ||
-      !slab::IsCarved(run, block) || block->MayBeLinked()) {
+      !slab::IsWithin(Glance(run->carved_steps), run, block) ||
+      block->MayBeLinked()) {
     return false;
   }
   const ClaimFrame frame;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "core/atomic_ops_malloc.h"
@@ -48,6 +49,22 @@ TEST_F(AllocatorTest, EverySizeHasABlockOfItsOwn) {
         IsFilled(block, UsableSize(block, "test"), static_cast<uint8_t>(size)))
         << size;
     FreeBlock(block);
+  }
+}
+
+TEST_F(AllocatorTest, AnotherThreadFreesBySize) {
+  for (size_t size : {1, 100, 1000, 4000}) {
+    void* block = Allocate(size);
+    std::thread([=] {
+      FreeBlock(Allocate(size));
+      FreeSized(block, size, "test");
+    }).join();
+    std::vector<void*> blocks = {Allocate(size)};
+    while (blocks.back() != block && blocks.size() < 10000) {
+      blocks.push_back(Allocate(size));
+    }
+    EXPECT_EQ(blocks.back(), block) << size;
+    for (void* other : blocks) FreeBlock(other);
   }
 }
 

@@ -503,6 +503,23 @@ TEST_F(HugePagesTest, WhereNothingMayBeAdvisedAllGoesOn) {
   });
 }
 
+// Each of many threads may have a few of a class.
+TEST(HugeBlocksTest, ASecondSlabOfLargerBlocksIsNotTakenToBeUsed) {
+  InChild([] {
+    HugePages::Choose(HugePages::Choice::kAuto);
+    memory::EnableMmap();
+    constexpr size_t kSize = 4096;
+    const void* second = nullptr;
+    for (size_t i = 0; i <= kUnit / kSize; ++i) second = Allocate(kSize);
+    EXPECT_LE(ResidentOf(second, kUnit), 2 * kSize);
+    const Arena* arena = memory::ArenaAt(1);
+    for (size_t i = 0; i < 5000; ++i) Allocate(kSize + 1);
+    EXPECT_EQ(arena->huge_units(), 0u) << "a program may use every second page";
+    for (size_t i = 0; i < 5000; ++i) Allocate(kSize);
+    EXPECT_GT(arena->huge_units(), 0u);
+  });
+}
+
 // Of blocks: small parts of huge pages are copied, for the rest of the page to
 // stay what it is, and whole ones move.
 TEST(HugeBlocksTest, BlocksKeepTheirContentsWhenTheyMoveToHugePages) {

@@ -279,6 +279,31 @@ TEST(MisuseTest, WrittenToOnItsWayHome) {
   }
 }
 
+// Its first byte is the number of blocks that are listed in it. What lies
+// behind these is what the program had there: pointers to live blocks.
+TEST(MisuseTest, AListThatIsMadeLongerFreesNothing) {
+  const Outcome outcome = InChild([] {
+    constexpr size_t kSize = 960;
+    static void* live[kSize / sizeof(void*)];
+    static void** lists[3];
+    InAThreadThatStays([] {
+      for (void*& block : live) block = Take(64);
+      for (void**& list : lists) {
+        list = static_cast<void**>(Take(kSize));
+        memcpy(list, live, kSize);
+      }
+    });
+    Take(200);
+    for (void** list : lists) free(list);
+    *reinterpret_cast<volatile char*>(lists[0]) = 50;
+    malloc_trim(0);
+    // If one was freed before, this is a double free.
+    for (void* block : live) free(block);
+  });
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.errors, "");
+}
+
 TEST(MisuseTest, FreedAsAnotherSize) {
   using FreeSized = void (*)(void*, size_t);
   const auto free_sized =
@@ -304,6 +329,11 @@ TEST(MisuseTest, FreedAsAnotherSize) {
                    [=] { free_sized(Take(size), wrong); });
       ExpectReport("operator delete", "freed as [0-9]+ bytes",
                    [=] { operator delete(operator new(size), wrong); });
+      ExpectReport("free_sized", "freed as [0-9]+ bytes", [=] {
+        InAThreadThatStays([=] { pointer = Take(size); });
+        Take(200);
+        free_sized(pointer, wrong);
+      });
     }
   }
 }

@@ -202,9 +202,9 @@ bool Arena::BreakFor(const Run* run, bool insists) {
   if (!pages->IsHuge(unit)) return true;
   // A page of which little is free is worth more than that.
   constexpr size_t kLeastFree = HugePages::kBytes / 8;
-  constexpr size_t kMostlyFree = HugePages::kBytes / 4 * 3;
+  constexpr size_t kHalfFree = HugePages::kBytes / 2;
   const size_t in_use = BytesInUse(unit / HugePages::kUnits);
-  if (HugePages::kBytes - in_use < (insists ? kLeastFree : kMostlyFree)) {
+  if (HugePages::kBytes - in_use < (insists ? kLeastFree : kHalfFree)) {
     return false;
   }
   pages->Break(unit, Bitmap::WordsUpTo(end()) * kWordBits);

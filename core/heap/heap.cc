@@ -18,6 +18,10 @@ namespace {
 // page. So if a program uses no more than the beginning of each block, it uses
 // all the pages.
 constexpr size_t kMaxDense = 4096;
+// A slab of larger blocks than this counts as dense only after some others of
+// its class were full: each of many threads may have a few of them.
+constexpr size_t kMaxDenseAtOnce = 1024;
+constexpr uint8_t kFullSlabs = 16;
 
 }  // namespace
 
@@ -108,6 +112,7 @@ Block* Heap::Refill(SizeClass size_class) {
       return TakeFrom(size_class, &head->list, slab::Free(head));
     }
     filled_ = size_class;
+    if (full_[size_class] < kFullSlabs) ++full_[size_class];
     Retire(head);
   }
 }
@@ -190,6 +195,15 @@ void Heap::Retire(Run* slab) {
   slab::Split(slab, in_use, worthwhile < in_use ? worthwhile : in_use);
 }
 
+// True if all pages of the next slab of this class are likely to be used. A
+// slab that follows a full one is likely to be filled too. But of larger blocks
+// a program may use the beginning only, and so not every page.
+bool Heap::IsLikelyFilled(SizeClass size_class) const {
+  const size_t size = ClassSize(size_class);
+  return filled_ == size_class && size <= kMaxDense &&
+         (size <= kMaxDenseAtOnce || full_[size_class] == kFullSlabs);
+}
+
 Run* Heap::TakeSlab(SizeClass size_class) {
   const size_t least = slab::LeastStaticBytes(size_class);
   // If a block is larger than a page, the first few slabs are short.
@@ -201,10 +215,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
   if (slab == nullptr) {
     memory::Grant grant;
-    // A slab that follows a full one is likely to be filled too. But of larger
-    // blocks a program may use the beginning only, and so not every page.
-    const bool dense =
-        filled_ == size_class && ClassSize(size_class) <= kMaxDense;
+    const bool dense = IsLikelyFilled(size_class);
     while ((grant = memory::Take(
                 {memory::kMappedUnitBytes, static_bytes, 1, dense}))
                .run == nullptr) {

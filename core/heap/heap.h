@@ -188,6 +188,7 @@ class alignas(64) Heap : public Owner {
   void SetHead(SizeClass size_class, Run* slab);
   void MakeHead(SizeClass size_class, Run* slab);
   Block* PopForeign(SizeClass size_class);
+  bool IsLikelyFilled(SizeClass size_class) const;
   Run* TakeSlab(SizeClass size_class);
   void Discard(Run* slab);
   void DrainTaken();
@@ -225,6 +226,7 @@ class alignas(64) Heap : public Owner {
   RunCache static_runs_;
   Quarantine quarantine_;            // of the hardened build
   SizeClass filled_ = 0;             // the class whose head was last found full
+  uint8_t full_[kNumClasses] = {};   // how often it was, up to kFullSlabs
   uint8_t asked_[kNumClasses] = {};  // see IsFew
   // Of PurgeIdle: the slab to look at next, or null, and its class; and how
   // many slabs of fresh memory the heap has taken.

@@ -11,7 +11,8 @@ Owner* Outbox::AddSlow(Lane* lane, Owner* owner, Block* block, size_t size) {
   Begin(lane, block, size);
   lane->bytes += static_cast<uint32_t>(size);
   if (lane->blocks >= kMaxBlocks || lane->bytes >= lane->most_bytes) {
-    crowded = Send(lane);
+    Owner* also = Send(lane);
+    if (crowded == nullptr) crowded = also;
   }
   return crowded;
 }
@@ -40,8 +41,8 @@ void Outbox::Begin(Lane* lane, Block* block, size_t size) {
 void Outbox::End(Lane* lane) {
   if (lane->room == 0) return;
   // If somebody has written to the batch, it is left alone: its owner detects
-  // that. (An End that was abandoned may have written a count before.)
-  if (Likely(lane->first->count() <= lane->listed)) {
+  // that.
+  if (Likely(lane->first->BearsWitness())) {
     lane->first->SetCount(lane->listed);
   }
   lane->blocks += lane->listed;
