@@ -286,16 +286,16 @@ TEST(MisuseTest, AListThatIsMadeLongerFreesNothing) {
     constexpr size_t kSize = 960;
     static void* live[kSize / sizeof(void*)];
     static void** lists[3];
-    InAThreadThatStays([] {
-      for (void*& block : live) block = Take(64);
-      for (void**& list : lists) {
-        list = static_cast<void**>(Take(kSize));
-        memcpy(list, live, kSize);
-      }
+    for (void*& block : live) block = Take(64);
+    for (void**& list : lists) {
+      list = static_cast<void**>(Take(kSize));
+      memcpy(list, live, kSize);
+    }
+    InAnotherThread([] {
+      Take(200);
+      for (void** list : lists) free(list);
+      *reinterpret_cast<volatile char*>(lists[0]) = 50;
     });
-    Take(200);
-    for (void** list : lists) free(list);
-    *reinterpret_cast<volatile char*>(lists[0]) = 50;
     malloc_trim(0);
     // If one was freed before, this is a double free.
     for (void* block : live) free(block);
