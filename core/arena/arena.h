@@ -277,6 +277,7 @@ class Arena {
   }
   bool GrowFirst(size_t count);
   bool IsFor(size_t lowest, size_t tail, size_t there) const;
+  size_t MarkAcrossHoles(size_t count, size_t alignment);
   size_t Grow(size_t count, size_t alignment, size_t lowest);
   bool GrowAt(size_t start, size_t end, bool huge);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);

@@ -11,6 +11,35 @@ bool Arena::IsFor(size_t lowest, size_t tail, size_t there) const {
   return pages->MaySparseFollow(tail) && pages->MaySparseFollow(there - 1);
 }
 
+// The system has refused memory for all of a run. Marks one that is partly free,
+// and maps the holes in it, which were given back.
+size_t Arena::MarkAcrossHoles(size_t count, size_t alignment) {
+  const size_t words = Bitmap::WordsUpTo(end());
+  size_t start = free_runs_.AlignedUnit(0, alignment);
+  for (size_t word = 0; word < words; ++word) {
+    const AO_t none = growth_->IsClaimed(word) ? ~AO_t{0} : 0;
+    const AO_t bits = IsThere(word) ? LoadRelaxed(&used_[word]) : none;
+    if (bits == 0) continue;
+    const size_t stop = word * kWordBits + Bitmap::CountTrailingZeros(bits);
+    if (start + count <= stop) break;
+    start = free_runs_.AlignedUnit(
+        (word + 1) * kWordBits - Bitmap::CountLeadingZeros(bits), alignment);
+  }
+  const size_t stop = start + count;
+  if (stop > units_) return kNone;
+  for (size_t unit = start; (unit = EndOfThere(unit, stop)) < stop;) {
+    const size_t first = unit / kWordBits * kWordBits;
+    size_t end = first;
+    while (end < stop && !IsThere(end / kWordBits)) end += kWordBits;
+    const Growth::Piece piece =
+        growth_->MapAt(first, end - first, end - first, false);
+    if (piece.start == piece.end) return kNone;
+    MarkNew(piece, 0, 0);
+    Publish(piece);
+  }
+  return Mark(start, count) ? start : kNone;
+}
+
 // Maps memory for `count` units, from `lowest` on, and marks them; kNone when
 // there is none.
 size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
@@ -32,7 +61,7 @@ size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   const bool is_aligned = (chunk & (alignment - 1)) == 0;
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
   const Growth::Piece piece = growth_->Map(least, Step(), lowest, lowest != 0);
-  if (piece.start == piece.end) return kNone;
+  if (piece.start == piece.end) return MarkAcrossHoles(count, alignment);
   const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
   Publish(piece);

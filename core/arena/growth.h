@@ -83,6 +83,8 @@ class Growth {
   // Acquire: the memory is there, but for the rest of the first chunk.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
 
+  bool IsClaimed(size_t chunk) const { return claimed_.IsSet(chunk); }
+
   // For a walk downwards: a chunk above which some that are not mapped, and no
   // others, may be passed by. `end` if `end - 1` is mapped.
   size_t PassUnmapped(size_t end) const {

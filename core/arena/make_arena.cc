@@ -196,6 +196,10 @@ Arena* MakePrimary() {
 }
 
 Arena* MakeFurther(size_t least, size_t wanted) {
+  // If the system does not promise memory for the run, no arena helps.
+  void* run = os::Map(least, os::PageSize());
+  if (run == nullptr) return nullptr;
+  os::Unmap(run, least);
   // A large run leaves the first chunk alone.
   least = RoundUp(least + Growth::kChunkUnits * kMappedUnitBytes, kGrain);
   wanted = RoundUp(wanted < kPrimaryBytes ? kPrimaryBytes : wanted, kGrain);
@@ -205,11 +209,10 @@ Arena* MakeFurther(size_t least, size_t wanted) {
     // The system knows where there is room.
     void* place = os::Reserve(bytes, kHuge);
     if (place != nullptr) {
-      os::Unmap(place, bytes);
+      if (!os::Unmap(place, bytes)) AddRelaxed(&lost_places, 1);
       os::Filled filled;
       Arena* arena = MakeGrowerAt(static_cast<char*>(place), layout, &filled);
       // It may be there still. Or another thread was faster.
-      if (filled == os::Filled::kOccupied) AddRelaxed(&lost_places, 1);
       return arena;
     }
     if (wanted <= least) return nullptr;
