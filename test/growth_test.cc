@@ -54,42 +54,11 @@ TEST(GrowthTest, ItHasNothingUntilItIsUsedAndThenByChunks) {
   EXPECT_EQ(TakeAndUse(test, kChunk - 1), test.table + 8 * kChunk + 1);
 }
 
-TEST(GrowthTest, ItGrowsByAShare) {
+TEST(GrowthTest, ItGrowsByATenth) {
   Growing test;
-  ASSERT_NE(test.arena->Take(640 * kChunk, 1).run, nullptr);
+  ASSERT_NE(test.arena->Take(1000 * kChunk / 2, 1).run, nullptr);
   ASSERT_NE(test.arena->Take(1, 1).run, nullptr);
-  EXPECT_EQ(test.arena->accessible_units(), 660 * kChunk);
-}
-
-// Wherever it is, what is free where memory ends is the beginning of the next
-// run, also of one that is larger than what the arena grows by.
-TEST(GrowthTest, FewUnitsLieIdleBetweenLargeRuns) {
-  for (const size_t count : {kChunk + 13, 10 * kChunk + 30, 35 * kChunk + 1}) {
-    Growing test;
-    size_t used = 0;
-    while (used < 64 * HugePages::kFirstUnit / 2) {
-      ASSERT_NE(test.arena->Take(count, 1).run, nullptr);
-      used += count;
-    }
-    EXPECT_LE(test.arena->accessible_units(), used + used / 16 + kChunk)
-        << count;
-  }
-}
-
-// Memory for a run of which little may be used does not follow huge pages: it
-// would be huge.
-TEST(GrowthTest, ASparseRunDoesNotFollowHugePages) {
-  if (os::PageSize() != 4096) return;
-  Growing test;
-  constexpr size_t kFirstDense = HugePages::kFirstUnit;
-  ASSERT_NE(test.arena->Take(kFirstDense, 1).run, nullptr);
-  ASSERT_NE(test.arena->Take(kChunk, 1, /*dense=*/true).run, nullptr);
-  Descriptor* dense = test.arena->Take(kChunk + 1, 1, /*dense=*/true).run;
-  ASSERT_NE(dense, nullptr);
-  ASSERT_TRUE(test.arena->IsHuge(dense));
-  Descriptor* sparse = test.arena->Take(4 * kChunk, 1).run;
-  ASSERT_NE(sparse, nullptr);
-  EXPECT_FALSE(test.arena->IsHuge(sparse));
+  EXPECT_EQ(test.arena->accessible_units(), 550 * kChunk);
 }
 
 TEST(GrowthTest, RunsAreAligned) {

@@ -20,12 +20,12 @@ size_t Arena::NextInaccessible(size_t unit) const {
   return unit < end ? unit : end;
 }
 
-// The first unit of [start, end) that is not mapped, or `end`.
-size_t Arena::EndOfThere(size_t start, size_t end) const {
-  while (start < end && IsUnitThere(start)) {
-    start = (start | (kWordBits - 1)) + 1;
+// True if all units of [start, end) are mapped.
+bool Arena::AreThere(size_t start, size_t end) const {
+  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
+    if (!IsThere(word)) return false;
   }
-  return start < end ? start : end;
+  return true;
 }
 
 // Marks the units if all are free.
@@ -146,18 +146,16 @@ bool Arena::MarkChunk(size_t word) {
 
 // Marks free clean chunks that are adjacent, the highest below `*top` first.
 // Sets `*top` to where the next search begins. Looks at `*looks` others at most
-// on the way; one look suffices for neighbours that are not mapped.
+// on the way.
 Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most, size_t* looks) {
   size_t count = 0;
-  while (*top > 0 && count < most) {
+  for (; *top > 0 && count < most; --*top) {
     if (MarkChunk(*top - 1)) {
       ++count;
-      --*top;
     } else if (count > 0 || *looks == 0) {
       break;
     } else {
       --*looks;
-      *top = growth_->PassUnmapped(*top - 1);
     }
   }
   return {*top * kWordBits, (*top + count) * kWordBits};
@@ -166,20 +164,13 @@ Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most, size_t* looks) {
 void Arena::UnmapFree(size_t allowed, size_t looks) {
   const size_t all = WordsUpTo(end());
   const size_t from = LoadRelaxed(&unmap_from_);
-  const bool begins_above = from == 0 || from > all || looks >= all;
-  size_t top = begins_above ? all : from;
-  bool wraps = !begins_above;
+  size_t top = from == 0 || from > all || looks >= all ? all : from;
   size_t there;
   while ((there = accessible_units()) > allowed && !growth_->CannotUnmap()) {
     const size_t excess = WordsUpTo(there - allowed);
     const Growth::Piece piece = MarkFreeChunks(
         &top, excess < kMostUnmapped ? excess : kMostUnmapped, &looks);
-    if (piece.start == piece.end) {
-      if (top != 0 || !wraps) break;
-      wraps = false;
-      top = all;
-      continue;
-    }
+    if (piece.start == piece.end) break;
     const size_t count = piece.end - piece.start;
     switch (growth_->Unmap(piece)) {
       case Growth::Unmapped::kDone: {
@@ -197,8 +188,7 @@ void Arena::UnmapFree(size_t allowed, size_t looks) {
         break;
     }
   }
-  // What stays is to be the lowest.
-  StoreRelaxed(&unmap_from_, accessible_units() > allowed ? top : 0);
+  StoreRelaxed(&unmap_from_, top);
 }
 
 size_t Arena::CountDirty(size_t start, size_t count) const {
@@ -255,6 +245,7 @@ void Arena::Return(Run* run, bool dirty) {
   }
   AddToCounts(~count + 1, dirty ? count : 0);
   Unmark(start, count);
+  if (!dirty) NoteClean((start + count - 1) / kWordBits);
 }
 
 bool Arena::Extend(Run* run, size_t count) {
@@ -264,10 +255,10 @@ bool Arena::Extend(Run* run, size_t count) {
   const size_t end = start + more;
   while (end > this->end() && GrowFirst(1)) {
   }
-  if (growth_ == nullptr && end > this->end()) return false;
-  // Behind that there is a hole, or no memory yet.
-  const size_t middle = EndOfThere(start, end);
-  if (!Mark(start, middle - start)) return false;
+  const size_t there = this->end();
+  if (growth_ == nullptr && end > there) return false;
+  const size_t middle = end < there ? end : there;
+  if (!AreThere(start, middle) || !Mark(start, middle - start)) return false;
   if (middle != end && !GrowAt(middle, end, IsWorthHugePages(more))) {
     Unmark(start, middle - start);
     return false;

@@ -174,10 +174,6 @@ class Arena {
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
-  // True if it may grow by `count` units, if the system agrees.
-  bool HasRoomFor(size_t count) const {
-    return growth_ != nullptr && growth_->HasRoomFor(count);
-  }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
   // Where the free units begin that those below `there` end with; `there` if
   // there are none.
@@ -250,17 +246,11 @@ class Arena {
   bool IsUnitThere(size_t unit) const {
     return growth_ == nullptr || growth_->IsUnitMapped(unit);
   }
-  size_t EndOfThere(size_t start, size_t end) const;
+  bool AreThere(size_t start, size_t end) const;
   bool IsWorthHugePages(size_t count) const;
   bool IsTooGood(size_t start) const;
   bool Mark(size_t start, size_t count);
   size_t MarkFree(size_t from, size_t count, size_t alignment, bool sparse);
-  // False if fewer units are free: a large arena that is full is not searched
-  // each time. Units are counted as in use after they were marked, and not any
-  // more before they are unmarked, so the count errs downwards only.
-  bool MayHaveFree(size_t count) const {
-    return growth_ == nullptr || accessible_units() >= used_units() + count;
-  }
   size_t MarkOrGrow(size_t lowest, size_t first, size_t count, size_t alignment,
                     bool sparse);
   size_t MarkDense(size_t count, size_t alignment);
@@ -269,19 +259,22 @@ class Arena {
   void NoteFree(size_t start, size_t count);
   void Unmark(size_t start, size_t count);
   void BecameFree(size_t start, size_t count);
-  // How much to grow by: a share, to keep system calls rare.
+  // How much to grow by: a tenth, to keep system calls rare.
   size_t Step() const {
     constexpr size_t kMost = 4096;  // units, 256 MiB
-    const size_t share = accessible_units() / 32;
-    return share < kMost ? share : kMost;
+    const size_t tenth = accessible_units() / 10;
+    return tenth < kMost ? tenth : kMost;
   }
   bool GrowFirst(size_t count);
-  bool IsFor(size_t lowest, size_t tail, size_t there) const;
-  size_t MarkAcrossHoles(size_t count, size_t alignment);
   size_t Grow(size_t count, size_t alignment, size_t lowest);
   bool GrowAt(size_t start, size_t end, bool huge);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
   void UnmapFree(size_t allowed, size_t looks);
+  // To be called when units of this word of bits are free and clean.
+  void NoteClean(size_t word) {
+    const size_t from = LoadRelaxed(&unmap_from_);
+    if (from != 0 && from <= word) StoreRelaxed(&unmap_from_, word + 1);
+  }
   bool MarkChunk(size_t word);
   Growth::Piece MarkFreeChunks(size_t* top, size_t most, size_t* looks);
   void Publish(const Growth::Piece& piece);

@@ -3,54 +3,15 @@
 
 namespace aomalloc {
 
-// True if a run that is to lie from `lowest` on may begin with the free units
-// from `tail` on, and go on with new ones at `there`.
-bool Arena::IsFor(size_t lowest, size_t tail, size_t there) const {
-  const HugePages* pages = growth_->huge_pages();
-  if (lowest != 0) return HugePages::AreInOneArea(lowest, tail);
-  return pages->MaySparseFollow(tail) && pages->MaySparseFollow(there - 1);
-}
-
-// The system has refused memory for all of a run. Marks one that is partly free,
-// and maps the holes in it, which were given back.
-size_t Arena::MarkAcrossHoles(size_t count, size_t alignment) {
-  const size_t words = Bitmap::WordsUpTo(end());
-  size_t start = free_runs_.AlignedUnit(0, alignment);
-  for (size_t word = 0; word < words; ++word) {
-    const AO_t none = growth_->IsClaimed(word) ? ~AO_t{0} : 0;
-    const AO_t bits = IsThere(word) ? LoadRelaxed(&used_[word]) : none;
-    if (bits == 0) continue;
-    const size_t stop = word * kWordBits + Bitmap::CountTrailingZeros(bits);
-    if (start + count <= stop) break;
-    start = free_runs_.AlignedUnit(
-        (word + 1) * kWordBits - Bitmap::CountLeadingZeros(bits), alignment);
-  }
-  const size_t stop = start + count;
-  if (stop > units_) return kNone;
-  for (size_t unit = start; (unit = EndOfThere(unit, stop)) < stop;) {
-    const size_t first = unit / kWordBits * kWordBits;
-    size_t end = first;
-    while (end < stop && !IsThere(end / kWordBits)) end += kWordBits;
-    const Growth::Piece piece =
-        growth_->MapAt(first, end - first, end - first, false);
-    if (piece.start == piece.end) return kNone;
-    MarkNew(piece, 0, 0);
-    Publish(piece);
-  }
-  return Mark(start, count) ? start : kNone;
-}
-
 // Maps memory for `count` units, from `lowest` on, and marks them; kNone when
 // there is none.
 size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
-  if (growth_ == nullptr) return kNone;
-  const size_t accessible = accessible_units();
-  if (accessible > units_ || count > units_ - accessible) return kNone;
-  // Where memory ends, or has a hole, so that what is free there does not lie
-  // idle.
-  const size_t there = growth_->NextToMap(lowest);
+  if (growth_ == nullptr || count > units_) return kNone;
+  // Where memory ends, so that what is free there does not lie idle.
+  const size_t there = end();
   const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
-  if (tail < there && IsFor(lowest, tail, there) && count > there - tail &&
+  const bool is_here = HugePages::AreInOneArea(lowest, tail);
+  if (is_here && tail < there && count > there - tail &&
       Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count, lowest != 0)) return tail;
     Unmark(tail, there - tail);
@@ -61,7 +22,7 @@ size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   const bool is_aligned = (chunk & (alignment - 1)) == 0;
   const size_t least = count + (is_aligned ? 0 : alignment >> unit_shift_);
   const Growth::Piece piece = growth_->Map(least, Step(), lowest, lowest != 0);
-  if (piece.start == piece.end) return MarkAcrossHoles(count, alignment);
+  if (piece.start == piece.end) return kNone;
   const size_t start = free_runs_.AlignedUnit(piece.start, alignment);
   MarkNew(piece, start, start + count);
   Publish(piece);
@@ -86,7 +47,6 @@ bool Arena::IsTooGood(size_t start) const {
 // units of huge pages are dirty.
 size_t Arena::MarkFree(size_t from, size_t count, size_t alignment,
                        bool sparse) {
-  if (!MayHaveFree(count)) return kNone;
   constexpr int kPatience = 64;
   int too_good = 0;
   while (true) {
@@ -147,7 +107,6 @@ void Arena::MendFull(size_t start, size_t count) {
 // Marks a run where the arena cannot grow. Hints may be wrong as well, if a
 // thread has stopped.
 size_t Arena::MarkAnywhere(size_t count, size_t alignment) {
-  if (!MayHaveFree(count)) return kNone;
   const size_t found = MarkFree(0, count, alignment, /*sparse=*/false);
   if (found != kNone) return found;
   while (true) {

@@ -60,42 +60,11 @@ class Growth {
   // The units that have descriptors, which read as zero at first.
   size_t units() const { return LoadAcquire(&units_); }
 
-  // The most units that there may be.
-  size_t most() const { return most_; }
-
-  // Where the first chunk from the unit `lowest` on begins that may be mapped.
-  size_t NextToMap(size_t lowest) const {
-    const size_t hint = LoadRelaxed(&from_);
-    const size_t from = lowest / kChunkUnits;
-    return claimed_.NextClear(hint > from ? hint : from, most_ / kChunkUnits) *
-           kChunkUnits;
-  }
-
-  // True if as many neighbouring units may still be mapped, if the system
-  // agrees.
-  bool HasRoomFor(size_t units) const {
-    return FindUnclaimed(0, ChunksFor(units)) != kNone;
-  }
-
   // The units that are mapped.
   size_t mapped_units() const { return LoadRelaxed(&mapped_units_); }
 
   // Acquire: the memory is there, but for the rest of the first chunk.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
-
-  bool IsClaimed(size_t chunk) const { return claimed_.IsSet(chunk); }
-
-  // For a walk downwards: a chunk above which some that are not mapped, and no
-  // others, may be passed by. `end` if `end - 1` is mapped.
-  size_t PassUnmapped(size_t end) const {
-    while (end % Bitmap::kWordBits != 0 && !IsMapped(end - 1)) --end;
-    const bool is_whole = end != 0 && end % Bitmap::kWordBits == 0;
-    const size_t word = end / Bitmap::kWordBits - 1;
-    if (is_whole && LoadRelaxed(mapped_.word(word)) == 0) {
-      end -= Bitmap::kWordBits;
-    }
-    return end;
-  }
 
   HugePages* huge_pages() const { return huge_pages_; }
 

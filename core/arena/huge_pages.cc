@@ -39,10 +39,6 @@ bool HugePages::AreTooGoodFor(size_t unit) const {
   return Is(Choice::kAuto) && IsHuge(unit);
 }
 
-bool HugePages::MaySparseFollow(size_t unit) const {
-  return !Is(Choice::kAuto) || !IsAsked(unit);
-}
-
 void HugePages::AskForPiece(void* start, size_t bytes) {
   if (!MayAsk()) return;
   if (Is(Choice::kNever)) os::KeepPagesSmall(start, bytes);

@@ -74,9 +74,6 @@ class HugePages {
     return huge_.NextClear(unit / kUnits + 1, end / kUnits) * kUnits;
   }
 
-  // True if new memory for a sparse run may follow `unit`, or it would be huge.
-  bool MaySparseFollow(size_t unit) const;
-
   // Asks for the memory of a piece, which was just mapped.
   static void AskForPiece(void* start, size_t bytes);
 

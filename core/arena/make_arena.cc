@@ -61,83 +61,58 @@ struct Whole {
   }
 };
 
-// What of an arena that grows is always mapped: this, its hints, and bits for
-// its chunks and huge pages. Behind that is room for the arena's bitmaps and
-// the table, of which there is as much as is needed.
-struct alignas(64) Grower {
+// What of the primary arena is always mapped. Behind it is room for the arena's
+// bitmaps and the table, of which there is as much as is needed. (A page has at
+// most kPage bytes.)
+constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
+static_assert(kPrimaryUnits % Growth::kLargeTableUnits == 0);
+constexpr size_t kChunkWords =
+    RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 64;
+static_assert(Growth::kChunkUnits * kMappedUnitBytes == 2 * kHuge);
+constexpr size_t kHugeWords =
+    RoundUp(kPrimaryUnits / HugePages::kUnits, 64) / 64;
+struct alignas(64) Primary {
   Arena arena;
   Growth growth;
   HugePages huge_pages;
-
-  AtomicWord* words() { return reinterpret_cast<AtomicWord*>(this + 1); }
+  AtomicWord hints[Arena::HintsFor(kPrimaryUnits)];
+  AtomicWord claimed[kChunkWords];
+  AtomicWord mapped[kChunkWords];
+  AtomicWord asked[kHugeWords];
+  AtomicWord huge[kHugeWords];
 };
-static_assert(Growth::kChunkUnits * kMappedUnitBytes == 2 * kHuge);
-
-// A page has at most kPage bytes, and no two bitmaps have a page in common.
 constexpr size_t kPage = 65536;
-constexpr size_t kGrain = kPage * 8 * kMappedUnitBytes;
-static_assert(kGrain % (Growth::kLargeTableUnits * kMappedUnitBytes) == 0);
-static_assert(kPrimaryBytes % kGrain == 0);
+constexpr size_t kPrimaryHeader = RoundUp(sizeof(Primary), kPage);
+constexpr Layout kPrimary(kPrimaryHeader, kPrimaryUnits, kMappedUnitBytes);
+static_assert(kPrimary.bitmap_bytes % kPage == 0);
+size_t PrimaryHeaderBytes() { return RoundUp(sizeof(Primary), os::PageSize()); }
 
-struct GrowerLayout {
-  size_t units;
-  size_t hint_words;
-  size_t chunk_words;
-  size_t huge_words;
-  size_t header_bytes;
-  Layout parts;
-
-  constexpr explicit GrowerLayout(size_t bytes)
-      : units(bytes / kMappedUnitBytes),
-        hint_words(Arena::HintsFor(units)),
-        chunk_words(units / Growth::kChunkUnits / 64),
-        huge_words(units / HugePages::kUnits / 64),
-        header_bytes(sizeof(Grower) +
-                     (hint_words + 2 * (chunk_words + huge_words)) *
-                         sizeof(AO_t)),
-        parts(RoundUp(header_bytes, kPage), units, kHuge) {}
-
-  size_t HeaderPages() const { return RoundUp(header_bytes, os::PageSize()); }
-};
-constexpr GrowerLayout kPrimary(kPrimaryBytes);
-
-// Makes an arena that grows at `start`. Null if there is no room there. Sets
-// `*filled` to what the system has said.
-Arena* MakeGrowerAt(char* start, const GrowerLayout& layout,
-                    os::Filled* filled) {
-  *filled = os::FillHole(start, layout.HeaderPages());
+// Makes the primary at `start`. Null if there is no room there. Sets `*filled`
+// to what the system has said.
+Arena* MakePrimaryAt(char* start, os::Filled* filled) {
+  *filled = os::FillHole(start, PrimaryHeaderBytes());
   if (*filled != os::Filled::kDone) return nullptr;
-  os::Name(start, layout.HeaderPages(), os::kDescriptorsName);
-  auto* grower = reinterpret_cast<Grower*>(start);
-  AtomicWord* hints = grower->words();
-  AtomicWord* claimed = hints + layout.hint_words;
-  AtomicWord* mapped = claimed + layout.chunk_words;
-  AtomicWord* asked = mapped + layout.chunk_words;
-  AtomicWord* huge = asked + layout.huge_words;
-  auto* used = reinterpret_cast<AtomicWord*>(
-      start + RoundUp(layout.header_bytes, kPage));
-  auto* dirty = used + layout.parts.bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(start + layout.parts.table);
-  char* base = start + layout.parts.base;
-  new (&grower->huge_pages) HugePages(base, asked, huge);
-  auto* growth =
-      new (&grower->growth) Growth(base, kMappedUnitShift, table, layout.units,
-                                   claimed, mapped, &grower->huge_pages);
+  os::Name(start, PrimaryHeaderBytes(), os::kDescriptorsName);
+  auto* primary = reinterpret_cast<Primary*>(start);
+  auto* used = reinterpret_cast<AtomicWord*>(start + kPrimaryHeader);
+  auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
+  auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
+  char* base = start + kPrimary.base;
+  new (&primary->huge_pages) HugePages(base, primary->asked, primary->huge);
+  auto* growth = new (&primary->growth)
+      Growth(base, kMappedUnitShift, table, kPrimaryUnits, primary->claimed,
+             primary->mapped, &primary->huge_pages);
   *filled = growth->Begin(used, dirty);
   if (*filled != os::Filled::kDone) {
-    os::Unmap(start, layout.HeaderPages());
+    os::Unmap(start, PrimaryHeaderBytes());
     return nullptr;
   }
-  Arena* arena = new (&grower->arena) Arena(
-      base, layout.units, kMappedUnitShift, table, used, dirty, hints, growth);
+  Arena* arena =
+      new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift, table,
+                                  used, dirty, primary->hints, growth);
   arena->Begin();
   return arena;
 }
-
-// How often a place for a further arena was found and then not to be had. If
-// the system refuses to unmap it, all of its addresses are lost each time.
-AtomicWord lost_places;
-constexpr AO_t kMostLostPlaces = 2;
 
 // An address of the system's own mappings; 0 if it maps nothing.
 uintptr_t WhereMappingsAre() {
@@ -175,11 +150,11 @@ void UnmakePiece(Arena* piece) {
 }
 
 uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i) {
-  const uintptr_t room = 2 * (kPrimary.parts.base + kPrimaryBytes);
+  const uintptr_t room = 2 * (kPrimary.base + kPrimaryBytes);
   // Where addresses have 39 bits there is not so much room.
   const bool is_wide = room < there / 2 / kPrimaryPlaces;
   const uintptr_t distance = is_wide ? room * (i + 1) : there / (i + 2);
-  return (there - distance) & ~(kHuge - 1);
+  return ((there - distance) & ~(kHuge - 1)) - kPrimary.base % kHuge;
 }
 
 Arena* MakePrimary() {
@@ -189,43 +164,16 @@ Arena* MakePrimary() {
   os::Filled filled = os::Filled::kOccupied;
   for (unsigned i = 0; i < kPrimaryPlaces && filled == os::Filled::kOccupied;
        ++i) {
-    primary = MakeGrowerAt(reinterpret_cast<char*>(PrimaryPlaceBelow(there, i)),
-                           kPrimary, &filled);
+    primary = MakePrimaryAt(
+        reinterpret_cast<char*>(PrimaryPlaceBelow(there, i)), &filled);
   }
   return primary;
 }
 
-Arena* MakeFurther(size_t least, size_t wanted) {
-  // If the system does not promise memory for the run, no arena helps.
-  void* run = os::Map(least, os::PageSize());
-  if (run == nullptr) return nullptr;
-  os::Unmap(run, least);
-  // A large run leaves the first chunk alone.
-  least = RoundUp(least + Growth::kChunkUnits * kMappedUnitBytes, kGrain);
-  wanted = RoundUp(wanted < kPrimaryBytes ? kPrimaryBytes : wanted, kGrain);
-  while (LoadRelaxed(&lost_places) < kMostLostPlaces) {
-    const GrowerLayout layout(wanted < least ? least : wanted);
-    const size_t bytes = layout.parts.base + layout.units * kMappedUnitBytes;
-    // The system knows where there is room.
-    void* place = os::Reserve(bytes, kHuge);
-    if (place != nullptr) {
-      if (!os::Unmap(place, bytes)) AddRelaxed(&lost_places, 1);
-      os::Filled filled;
-      Arena* arena = MakeGrowerAt(static_cast<char*>(place), layout, &filled);
-      // It may be there still. Or another thread was faster.
-      return arena;
-    }
-    if (wanted <= least) return nullptr;
-    wanted = RoundUp(wanted / 2, kGrain);
-  }
-  return nullptr;
-}
-
-void UnmakeGrower(Arena* arena) {
-  auto* grower = reinterpret_cast<Grower*>(arena);
-  const GrowerLayout layout(grower->growth.most() * kMappedUnitBytes);
-  grower->growth.End();
-  os::Unmap(grower, layout.HeaderPages());
+void UnmakePrimary(Arena* arena) {
+  auto* primary = reinterpret_cast<Primary*>(arena);
+  primary->growth.End();
+  os::Unmap(primary, PrimaryHeaderBytes());
 }
 
 }  // namespace aomalloc::memory

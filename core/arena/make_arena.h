@@ -2,9 +2,8 @@
 // where in it.
 //
 // Any thread and handler may call anything here. Stopped in the middle, a
-// thread leaves an arena that nobody knows of: a piece as a whole; of one that
-// grows, a few MiB of addresses, or, while it looks for a place for a further
-// one, all addresses that this might have.
+// thread leaves an arena that nobody knows of; of the primary's, no more than a
+// few MiB of addresses, unless it was just looking for a place.
 #ifndef AOMALLOC_CORE_ARENA_MAKE_ARENA_H_
 #define AOMALLOC_CORE_ARENA_MAKE_ARENA_H_
 
@@ -44,14 +43,9 @@ Arena* MakePrimary();
 constexpr unsigned kPrimaryPlaces = 4;
 uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i);
 
-// Makes an arena that grows like the primary, and may have `wanted` bytes, or
-// fewer, but room for a run of `least`. Null if the system does not find so
-// much room. It begins as small as the primary.
-Arena* MakeFurther(size_t least, size_t wanted);
-
 // Frees an arena that was not published.
 void UnmakePiece(Arena* piece);
-void UnmakeGrower(Arena* arena);
+void UnmakePrimary(Arena* primary);
 
 }  // namespace aomalloc::memory
 

@@ -70,46 +70,27 @@ void SetPlace(const Arena* arena, Place* place) {
 
 void PlacePrimary(const Arena* primary) { SetPlace(primary, &primary_place); }
 
-// Publishes an arena that grows, unless the slot was used meanwhile.
-void Publish(int slot, Arena* arena) {
-  // Release: pairs with the acquire in MappedAt; what made it comes before.
-  if (!CasRelease(&mapped_arenas[slot], 0, reinterpret_cast<AO_t>(arena))) {
-    return UnmakeGrower(arena);
-  }
-  if (slot == 0) PlacePrimary(arena);
-}
-
-// Bytes that can be accessed in the first arenas.
-size_t AccessibleBytes(int slots) {
-  size_t units = 0;
-  for (int i = 0; i < slots; ++i) units += MappedAt(i)->accessible_units();
-  return units * kMappedUnitBytes;
-}
-
-// True if one of the first arenas may grow by so much: then the system has
-// refused memory.
-bool HaveRoomFor(int slots, size_t bytes) {
-  for (int i = 0; i < slots; ++i) {
-    if (MappedAt(i)->HasRoomFor(bytes / kMappedUnitBytes)) return true;
-  }
-  return false;
-}
-
 // Adds an arena that can hold `bytes`, in `slot`, which was free. False if
 // there is no room. If another thread has used the slot meanwhile, that counts
-// as success: it has added an arena. The primary may be too small; then the
-// caller comes again.
+// as success: it has added an arena.
 bool AddArena(int slot, size_t bytes) {
   if (slot >= kMaxMapped) return false;
-  const size_t accessible = AccessibleBytes(slot);
-  if (os::AddressSpaceLimit() >= kLeastForPrimary &&
-      (slot == 0 || MappedAt(0)->grows()) && !HaveRoomFor(slot, bytes)) {
-    // As large as all others, so that few suffice for any amount.
-    Arena* arena = slot == 0 ? MakePrimary() : MakeFurther(bytes, accessible);
-    if (arena != nullptr) {
-      Publish(slot, arena);
+  if (slot == 0 && bytes <= kPrimaryBytes &&
+      os::AddressSpaceLimit() >= kLeastForPrimary) {
+    Arena* primary = MakePrimary();
+    if (primary != nullptr) {
+      // Release: as below.
+      if (CasRelease(&mapped_arenas[0], 0, reinterpret_cast<AO_t>(primary))) {
+        PlacePrimary(primary);
+      } else {
+        UnmakePrimary(primary);
+      }
       return true;
     }
+  }
+  size_t accessible = 0;
+  for (int i = 0; i < slot; ++i) {
+    accessible += MappedAt(i)->accessible_units() * kMappedUnitBytes;
   }
   // Room for the worst case of alignment is in `bytes` already.
   size_t least = RoundUp(bytes, kMappedUnitBytes);
@@ -147,7 +128,7 @@ Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
           arena->Take(arena->UnitsFor(bytes), alignment, dense);
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
-        if (slot == 0 && arena->grows()) PlacePrimary(arena);
+        if (arena->grows()) PlacePrimary(arena);
         return {taken.run, arena, taken.zeroed};
       }
     }
@@ -329,7 +310,7 @@ bool Extend(Run* run, size_t bytes) {
   const size_t more = (units - run->units) * arena->unit_bytes();
   if (!Reserve(more)) return false;
   if (arena->Extend(run, units)) {
-    if (arena == MappedAt(0) && arena->grows()) PlacePrimary(arena);
+    if (arena->grows()) PlacePrimary(arena);
     return true;
   }
   ceiling::Release(more);

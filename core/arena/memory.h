@@ -4,10 +4,9 @@
 // Without mmap there is the static heap: an array, which is there from the
 // first call on, and the rest, which is mapped when the library is loaded, if
 // there is to be more than the array. With mmap there is also the primary,
-// which grows where it is (growth.h). If it has no room, further arenas that
-// grow are added, each as large as all others. Where address space is limited,
-// or the system refuses memory, pieces are added: smaller arenas, which stay as
-// they are. Arenas are never removed.
+// which grows where it is (growth.h). Where address space is limited or the
+// primary has no room, pieces are added: smaller arenas. Arenas are never
+// removed.
 //
 // Who touches what: any thread and handler may call anything here at any time,
 // except SetStaticHeap and SetLimit. A run belongs to the operation that has

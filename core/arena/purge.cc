@@ -21,14 +21,12 @@ constexpr size_t kLeastSpare = size_t{8} << 20;
 // How long after the last regret the threshold falls back to the least value.
 constexpr AO_t kMemoryMs = 1000;
 
-// Free addresses that may stay: one part in so many of what is in use, and so
-// many bytes. They show in core dumps, and to have them again costs little: two
-// system calls for 4 MiB, whose pages were purged already.
-constexpr size_t kAddressFraction = 4;
-constexpr size_t kIdleAddresses = size_t{8} << 20;
+// Addresses that may stay: so many times those in use, and so many bytes.
+constexpr size_t kMostAddresses = 2;
+constexpr size_t kIdleAddresses = size_t{64} << 20;
 
 // At how many chunks to look at least, when some memory has become free.
-constexpr size_t kLeastLooks = 4;
+constexpr size_t kLeastLooks = 16;
 
 // Reading the clock is a system call: only each so many calls of IfDue read it.
 constexpr AO_t kCallsAClock = 8;
@@ -51,14 +49,11 @@ size_t Allowed(const Arena* arena) {
   return kIdleBytes + arena->used_units() / kIdleFraction * arena->unit_bytes();
 }
 
-// Units that may be mapped.
 size_t AllowedAddresses(const Arena* arena) {
-  const size_t used = arena->used_units() * arena->unit_bytes();
   const AO_t told = LoadRelaxed(&told_bytes);
   const bool is_more = told != kNotTold && told > kIdleAddresses;
-  const size_t idle =
-      used / kAddressFraction + (is_more ? told : kIdleAddresses);
-  return (used + idle) / arena->unit_bytes();
+  return kMostAddresses * arena->used_units() +
+         (is_more ? told : kIdleAddresses) / arena->unit_bytes();
 }
 
 // How long what exceeds the above stays.

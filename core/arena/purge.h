@@ -18,7 +18,7 @@
 // until a purge is due more than a second after one that left them.
 //
 // Addresses of free memory go back as soon as it is purged, as far as an arena
-// has more of it than a quarter of what is in use, and 8 MiB.
+// has more than twice as many as are in use, and 64 MiB.
 //
 // Who touches what: any thread and handler may call anything here at any time.
 // All words are hints, and nothing depends on their order. Two threads at once,

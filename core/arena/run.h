@@ -8,11 +8,10 @@
 //   arena        a range of addresses that is cut into units, with a bit for
 //                each unit that says whether it is in use. The static heap is
 //                one; each mapping that units come from is another [region]
-//   primary      the first arena that grows where it is, chunk by chunk. Its
-//                blocks are found fast. Others that grow are further arenas
-//   chunk        64 units of an arena that grows, which are mapped together
+//   primary      the arena that grows where it is, chunk by chunk
+//   chunk        64 units of the primary, which are mapped together
 //   piece        a small arena that is mapped as a whole, where address space
-//                is limited or the system refuses memory
+//                is limited or the primary has no room
 //   run          neighbouring units that are taken and returned together
 //                [tcmalloc: span]
 //   mark         to set the bits of units in `used`, which takes them

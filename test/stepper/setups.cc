@@ -7,7 +7,6 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -236,27 +235,6 @@ void LimitToWhatThereIs() {
   getrlimit(RLIMIT_AS, &no_limit);
   const rlimit limit = {rlim_t{4} << 30, no_limit.rlim_max};
   setrlimit(RLIMIT_AS, &limit);
-}
-
-// Somebody else has all that the primary might have, beyond its first chunk,
-// and it knows that.
-void BlockPrimary() {
-  void* block = Take(64);
-  Strike(block);
-  const size_t chunk = 4 << 20;
-  const uintptr_t base =
-      reinterpret_cast<uintptr_t>(block) & ~uintptr_t{(2 << 20) - 1};
-  void* there = reinterpret_cast<void*>(base + chunk);
-  if (mmap(there, (size_t{256} << 30) - chunk, PROT_NONE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-           0) != there) {
-    Fail("the primary cannot be blocked", block);
-  }
-  getrlimit(RLIMIT_AS, &no_limit);
-  const rlimit limit = {rlim_t{1} << 30, no_limit.rlim_max};
-  setrlimit(RLIMIT_AS, &limit);
-  if (malloc(8 << 20) != nullptr) Fail("there is memory for it", block);
-  setrlimit(RLIMIT_AS, &no_limit);
 }
 
 void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }

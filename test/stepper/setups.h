@@ -56,7 +56,6 @@ void FreeSome();
 void FreeAndPurge();
 void TakeOfLibc();
 void LimitToWhatThereIs();
-void BlockPrimary();
 void TakeBiggerSpan();
 void DirtySpan();
 void TakeLong();
