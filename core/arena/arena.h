@@ -161,9 +161,9 @@ class Arena {
     const auto first = static_cast<size_t>(run - table_);
     return pages->IsHuge(first) || pages->IsHuge(first + run->units - 1);
   }
-  // Breaks the huge page in which a run of one unit lies, if half of it is free,
-  // free blocks included, or an eighth if the caller insists.
-  // False if the unit still lies in a huge page. For who has the run.
+  // Breaks the huge page in which a run of one unit lies, if half of it is
+  // free, free blocks included, or an eighth if the caller insists. False if
+  // the unit still lies in a huge page. For who has the run.
   bool BreakFor(const Run* run, bool insists);
   // The units for which it was asked for huge pages.
   size_t huge_units() const {
