@@ -14,8 +14,8 @@
 // Interruption: abandoned before its commit, Add loses its block. Abandoned in
 // the few instructions between taking a lane's batches off and pushing them,
 // Send loses these: at most kMaxBlocks blocks, and at most kMaxBytes and one
-// block. (Each Add that was abandoned between its commit and its Send makes that
-// one block more.)
+// block. (Each Add that was abandoned between its commit and its Send makes
+// that one block more.)
 //
 // How many blocks the first batch of a lane lists, the lane knows while `room`
 // is not 0. The count in the batch is written, and `room` is set to 0, before
