@@ -70,7 +70,7 @@ void HugePages::AskAgain(size_t start, size_t count) const {
     const bool broken = IsBroken(unit);
     size_t next = unit;
     do {
-      next = (next / kUnits + 1) * kUnits;
+      next = NextPage(next);
     } while (next < end && IsHuge(next) == huge && IsBroken(next) == broken);
     char* from = base_ + unit * kUnitBytes;
     const size_t bytes = ((next < end ? next : end) - unit) * kUnitBytes;

@@ -67,8 +67,8 @@ class HugePages {
   // True if a sparse run should not be at `unit`, if there is another place.
   bool AreTooGoodFor(size_t unit) const;
 
-  // The first unit behind the page of `unit`, and behind the huge pages that
-  // follow it up to `end`.
+  // The first unit behind the page of `unit`; and the first one behind it that
+  // is in no huge page, or `end`.
   static size_t NextPage(size_t unit) { return (unit / kUnits + 1) * kUnits; }
   size_t NextSmall(size_t unit, size_t end) const {
     return huge_.NextClear(unit / kUnits + 1, end / kUnits) * kUnits;

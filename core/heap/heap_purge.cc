@@ -48,7 +48,7 @@ bool Heap::Readmit(SizeClass size_class) {
 
 // Purges the free pages of a listed slab, and sets it aside, unless it is the
 // head. False if nothing is done. If the caller does not insist, there must be
-// some pages, and a huge page is broken only if it is mostly free.
+// some pages, and a huge page is broken only if half of it is free.
 bool Heap::PurgeSlab(Run* slab, bool insists) {
   if (!memory::IsMapped(slab)) return false;
   const auto pages =
