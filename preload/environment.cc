@@ -14,6 +14,7 @@
 #include "core/base/syscall.h"
 #include "core/heap/misuse.h"
 #include "core/report/heap_report.h"
+#include "core/thread/registry.h"
 #include "preload/dlopen.h"
 #include "preload/dump_signals.h"
 #include "preload/interpose.h"
@@ -205,6 +206,7 @@ __attribute__((constructor)) void ReadEnvironment(int, char** arguments,
   }
   if (memory::MmapEnabled()) return;
   EnsureStaticHeap();
+  aomalloc::thread::MapHeaps();
   memory::AnnounceExhaustion();
 }
 

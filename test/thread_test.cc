@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/thread/registry.h"
+#include "test/child.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -21,6 +23,45 @@ void FreeBlock(void* ptr) { Free(ptr, "test"); }
 
 Heap* OwnerOf(const void* block) {
   return reinterpret_cast<Heap*>(LoadRelaxed(&memory::RunAt(block)->owner));
+}
+
+// In the static heap, which is why it comes before the tests with mmap.
+void HeapsAreWholeAndListed(size_t without_memory) {
+  const size_t used = memory::UsedBytes();
+  std::list<ClaimFrame> frames;
+  std::set<Heap*> heaps;
+  for (int depth = 0; depth < 350; ++depth) {
+    Heap* heap = thread::ClaimHeap(frames.emplace_back());
+    ASSERT_NE(heap, nullptr) << depth;
+    EXPECT_TRUE(heaps.insert(heap).second) << depth;
+    if (heaps.size() == without_memory) {
+      EXPECT_EQ(memory::UsedBytes(), used);
+    }
+    const Run* run = memory::RunAt(heap);
+    if (run == nullptr || run->kind != RunKind::kOwn) continue;
+    const char* end = run->base + memory::BytesOf(run);
+    EXPECT_LE(reinterpret_cast<char*>(heap + 1), end) << depth;
+  }
+  EXPECT_GT(memory::UsedBytes(), used);
+  for (auto heap = heaps.begin(); std::next(heap) != heaps.end(); ++heap) {
+    EXPECT_LE(*heap + 1, *std::next(heap));
+  }
+  for (Heap* heap = thread::Registry(); heap != nullptr;
+       heap = thread::Next(heap)) {
+    heaps.erase(heap);
+  }
+  EXPECT_TRUE(heaps.empty()) << heaps.size() << " are lost";
+}
+
+TEST(StaticThreadTest, HeapsAreWholeAndListed) {
+  InChild([] { HeapsAreWholeAndListed(64); });
+}
+
+TEST(StaticThreadTest, MappedHeapsTakeNothingOfTheStaticHeap) {
+  InChild([] {
+    thread::MapHeaps();
+    HeapsAreWholeAndListed(64 + 240);
+  });
 }
 
 class ThreadTest : public testing::Test {

@@ -1,9 +1,12 @@
-// One raw system call. It runs no code of the C library and leaves errno alone:
-// the result is the kernel's, -errno on failure. base/barrier.cc, heap/claim.h,
-// profile/registers.h and preload/dlopen.cc are the other files that differ
-// between machines.
+// What differs between processors as the kernel's interface does: one raw
+// system call, and the size of pages. The call runs no code of the C library
+// and leaves errno alone: the result is the kernel's, -errno on failure.
+// base/barrier.cc, heap/claim.h, profile/registers.h and preload/dlopen.cc are
+// the other files that differ between machines.
 #ifndef AOMALLOC_CORE_BASE_SYSCALL_H_
 #define AOMALLOC_CORE_BASE_SYSCALL_H_
+
+#include <cstddef>
 
 namespace aomalloc::os {
 
@@ -11,6 +14,9 @@ namespace aomalloc::os {
 inline long AsLong(const volatile void* p) { return reinterpret_cast<long>(p); }
 
 #if defined(__x86_64__)
+
+// The bytes in the largest page that a kernel may have for its small ones.
+constexpr size_t kLargestPage = 4096;
 
 inline long Syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0,
                     long e = 0, long f = 0) {
@@ -27,6 +33,8 @@ inline long Syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0,
 }
 
 #elif defined(__aarch64__)
+
+constexpr size_t kLargestPage = 65536;
 
 inline long Syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0,
                     long e = 0, long f = 0) {

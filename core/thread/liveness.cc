@@ -4,6 +4,7 @@
 #include "core/arena/move.h"
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
+#include "core/base/syscall.h"
 
 namespace aomalloc::liveness {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 // Room for a page of our own, whatever the page size. Its place is computed
 // here. If the linker aligned it, the library would be aligned to more than a
 // page, and a loader takes longer over such a library.
-constexpr size_t kPage = 65536;
+constexpr size_t kPage = os::kLargestPage;
 char space[2 * kPage];
 
 void* ClearedInChild() {

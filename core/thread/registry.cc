@@ -1,8 +1,10 @@
 #include "core/thread/registry.h"
 
+#include <initializer_list>
 #include <new>
 
 #include "core/arena/memory.h"
+#include "core/base/os_memory.h"
 #include "core/thread/liveness.h"
 #include "core/thread/remote_claim.h"
 
@@ -11,10 +13,21 @@ namespace {
 
 // Heaps for programs with more threads. They are added to the registry one by
 // one, so that a walk of the registry passes only those in use. Heaps stay
-// where they are for ever: these cut no hole into the static heap.
-constexpr AO_t kSpareHeaps = 60;
+// where they are for ever: these cut no hole into the static heap. A collector
+// such as libgc reads those in the array each time, so the library that is
+// preloaded has few there (core/BUILD), and maps others.
+#ifndef AOMALLOC_SPARE_HEAPS
+#define AOMALLOC_SPARE_HEAPS 60
+#endif
+constexpr AO_t kSpareHeaps = AOMALLOC_SPARE_HEAPS;
+constexpr AO_t kMappedHeaps = 240;
 Heap spare_heaps[kSpareHeaps];
+AtomicWord mapped_heaps = 0;  // Heap*: so many more; 0 if there are none
 AtomicWord spares_used = 0;
+
+size_t CountSpares() {
+  return kSpareHeaps + (LoadRelaxed(&mapped_heaps) != 0 ? kMappedHeaps : 0);
+}
 
 // How many heaps a search looks at, and for how many it asks the kernel.
 constexpr int kMostSeen = 64;
@@ -172,18 +185,35 @@ Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame) {
   });
 }
 
+void MapHeaps() {
+  constexpr size_t kBytes = kMappedHeaps * sizeof(Heap);
+  void* memory = os::Map(kBytes, os::PageSize());
+  if (memory != nullptr) os::Name(memory, kBytes, os::kDescriptorsName);
+  StoreRelaxed(&mapped_heaps, reinterpret_cast<AO_t>(memory));
+}
+
 // Adds a spare heap to the registry, or a run of heaps.
 Heap* AddHeaps(AO_t token) {
   AO_t spare;
-  while ((spare = LoadRelaxed(&spares_used)) < kSpareHeaps) {
+  while ((spare = LoadRelaxed(&spares_used)) < CountSpares()) {
     // Commits. Abandoned after it, the operation loses one heap. Acquire, but
     // relaxed would do: the word only counts, and nobody has used the heap.
     if (!CasAcquire(&spares_used, spare, spare + 1)) continue;
-    Register(&spare_heaps[spare], &spare_heaps[spare], token);
-    return &spare_heaps[spare];
+    Heap* heap = spare < kSpareHeaps ? &spare_heaps[spare]
+                                     : new (AsHeap(LoadRelaxed(&mapped_heaps)) +
+                                            spare - kSpareHeaps) Heap();
+    Register(heap, heap, token);
+    return heap;
   }
-  const memory::Grant grant =
-      memory::Take({memory::kMappedUnitBytes, memory::kStaticUnitBytes, 1});
+  // In the static heap, some that share units, or one alone if there is no
+  // room.
+  constexpr size_t kTogether = 8;
+  static_assert(kTogether * sizeof(Heap) <= memory::kMappedUnitBytes);
+  memory::Grant grant;
+  for (const size_t least : {kTogether, size_t{1}}) {
+    grant = memory::Take({memory::kMappedUnitBytes, least * sizeof(Heap), 1});
+    if (grant.run != nullptr) break;
+  }
   if (grant.run == nullptr) return nullptr;
   grant.run->kind = RunKind::kOwn;
   const size_t count = memory::BytesOf(grant.run) / sizeof(Heap);

@@ -54,6 +54,11 @@ Heap* AcquireFree(AO_t token, const ClaimFrame& frame);
 Heap* AcquireFromDead(AO_t token, const ClaimFrame& frame);
 Heap* AddHeaps(AO_t token);
 
+// Maps heaps for some tens of threads, so that they need not lie in the static
+// heap. If the system refuses, they do. To be called at most once, before there
+// are threads.
+void MapHeaps();
+
 // To be called when a thread has released a heap: the next search begins there.
 void NoteFree(Heap* heap);
 
