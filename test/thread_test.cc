@@ -60,7 +60,7 @@ TEST(StaticThreadTest, HeapsAreWholeAndListed) {
 TEST(StaticThreadTest, MappedHeapsTakeNothingOfTheStaticHeap) {
   InChild([] {
     thread::MapHeaps();
-    HeapsAreWholeAndListed(64 + 240);
+    HeapsAreWholeAndListed(64 + 48);
   });
 }
 

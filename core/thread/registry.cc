@@ -20,7 +20,7 @@ namespace {
 #define AOMALLOC_SPARE_HEAPS 60
 #endif
 constexpr AO_t kSpareHeaps = AOMALLOC_SPARE_HEAPS;
-constexpr AO_t kMappedHeaps = 240;
+constexpr AO_t kMappedHeaps = 48;
 Heap spare_heaps[kSpareHeaps];
 AtomicWord mapped_heaps = 0;  // Heap*: so many more; 0 if there are none
 AtomicWord spares_used = 0;

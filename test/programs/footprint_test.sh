@@ -22,7 +22,7 @@ for name in libaomalloc libaomalloc-hardened; do
     measure "$name-$enable_mmap" with_library "$helpers/footprint"
     echo "$name, AO_MALLOC_ENABLE_MMAP=$enable_mmap: $((addresses - without)) KiB" \
       "more addresses than $without, $variables KiB of variables"
-    ((variables > 0 && variables <= 768)) || fail 'the variables'
+    ((variables > 0 && variables <= 320)) || fail 'the variables'
     ((addresses - without <= 3584)) || fail 'the address space'
   done
 done

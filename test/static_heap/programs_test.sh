@@ -55,11 +55,11 @@ export awk bash sql
 # Calls for memory behind the last one of the dynamic loader, which unmaps its
 # cache: those that cannot be but malloc's, and mappings of no file. Not brk(NULL),
 # which asks for none: the library looks once where glibc's heap would begin. That
-# is as it is loaded, and next it maps the static heap.
+# is as it is loaded, and next it maps the static heap, and heaps for threads.
 calls_for_memory() {
   awk '/munmap/ && !loaded { loaded = 1; next }
        /brk\(NULL\)/ && loaded == 1 { loaded = 2; next }
-       /mmap\(NULL/ && loaded == 2 { loaded = 3; next }
+       /mmap\(NULL/ && (loaded == 2 || loaded == 3) { ++loaded; next }
        loaded && /^[0-9]+ +(brk\([^N]|mremap|madvise)/
        loaded && /mmap\(NULL.*MAP_ANONYMOUS/' "$1"
 }
