@@ -3,6 +3,7 @@
 #include "core/heap/inbox.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <map>
 #include <vector>
@@ -173,6 +174,22 @@ TEST_F(InboxTest, AbandonedAnywhere) {
 
 // A raider may stop for ever, at any instruction. What comes afterwards another
 // one takes.
+// A program may write to a batch: to its link, after which it leads anywhere,
+// or to one byte of the count.
+TEST_F(InboxTest, ABatchThatWasWrittenToEndsTheList) {
+  for (const size_t byte : {8, 12, 13, 0, 7}) {
+    EXPECT_EXIT(
+        {
+          PushAll();
+          reinterpret_cast<char*>(batches_[2])[byte] ^= 3;
+          owner_.Take();
+          Drain(&owner_);
+        },
+        testing::KilledBySignal(SIGABRT), "written to after it was freed")
+        << byte;
+  }
+}
+
 TEST_F(InboxTest, OthersRaidWhereARaiderHasStopped) {
   int limit = 0;
   bool stopped = true;

@@ -132,6 +132,25 @@ TEST(RefusalTest, WhatIsNotPurgedStaysDirty) {
   });
 }
 
+// As emulators do, and filters that answer 0.
+TEST(RefusalTest, WhatIsSaidToBePurgedAndIsNotStaysDirty) {
+  constexpr size_t kSize = 16 * kMiB;
+  for (const bool trims : {false, true}) {
+    InChild([trims] {
+      memory::EnableMmap();
+      Refuse(SYS_madvise, 0);
+      void* block = Allocate(kSize);
+      Fill(block, kSize, 3);
+      Allocate(kSize);
+      FreeBlock(block);
+      if (trims) memory::Trim();
+      void* zeroed = AllocateZeroed(kSize);
+      EXPECT_EQ(zeroed, block);
+      EXPECT_TRUE(IsZero(zeroed, kSize));
+    });
+  }
+}
+
 TEST(RefusalTest, AbortEndsTheProcessEvenIfNoSignalCanBeSent) {
   const int status = StatusOfChild([] {
     Refuse(SYS_tgkill, EPERM);

@@ -139,8 +139,11 @@ class Block {
   // Marks a link that leads out of the slab, by a value in the first word.
   // Without it no link out of the slab counts as sealed, so that a program's
   // data is not taken for one. The word also holds `number`, at most
-  // kMostWitnessed.
-  void BearWitness(size_t number = 0) { Commit(&witness_, Witness() + number); }
+  // kMostWitnessed: in its first byte and in its last, so that a program that
+  // writes to one of them does not change the number.
+  void BearWitness(size_t number = 0) {
+    Commit(&witness_, Witness() + number * kTwice);
+  }
   bool BearsWitness() const { return WitnessedNumber() <= kMostWitnessed; }
   // Hardened build: the first word of a free block without a witness is 0.
   // False if the program has written to that word.
@@ -154,12 +157,17 @@ class Block {
 
   void SetLink(Block* to) { link_ = Seal() + reinterpret_cast<uintptr_t>(to); }
   // More than kMostWitnessed if there is no witness.
-  uintptr_t WitnessedNumber() const { return witness_ - Witness(); }
+  uintptr_t WitnessedNumber() const {
+    const uintptr_t both = witness_ - Witness();
+    const uintptr_t number = both & kMostWitnessed;
+    return both == number * kTwice ? number : ~uintptr_t{0};
+  }
 
  private:
   friend struct Layout;  // for debuggers (preload/layout.cc)
 
   static constexpr int kAddressBits = 48;  // of user addresses
+  static constexpr uintptr_t kTwice = 1 + (uintptr_t{1} << 56);
 
   uintptr_t Witness() const {
     if constexpr (hardening::kOn) return ~Seal() & ~kMostWitnessed;

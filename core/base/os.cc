@@ -198,7 +198,8 @@ bool IsReadable(const void* address) {
 bool CopyFrom(const void* address, void* to, size_t bytes) {
   const iovec local{to, bytes};
   const iovec remote{const_cast<void*>(address), bytes};
-  const long copied = Syscall(SYS_process_vm_readv, Syscall(SYS_getpid),
+  // The thread's id: that of a first thread which has ended names no memory.
+  const long copied = Syscall(SYS_process_vm_readv, Syscall(SYS_gettid),
                               AsLong(&local), 1, AsLong(&remote), 1, 0);
   if (copied >= 0 || copied == -EFAULT) {
     return copied == static_cast<long>(bytes);

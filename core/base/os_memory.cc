@@ -81,6 +81,23 @@ void* MapAligned(size_t bytes, size_t alignment, long access) {
   return reinterpret_cast<void*>(aligned);
 }
 
+// False if the system says that it purges, and does not. Who is interrupted
+// here loses a page.
+bool PurgesIndeed() {
+  enum : AO_t { kUnknown, kDoes, kDoesNot };
+  static AtomicWord known = kUnknown;
+  if (LoadRelaxed(&known) != kUnknown) return LoadRelaxed(&known) == kDoes;
+  void* page = Map(PageSize(), PageSize());
+  if (page == nullptr) return true;  // there is no sign of it
+  auto* word = static_cast<AtomicWord*>(page);
+  StoreRelaxed(word, 1);
+  const bool done = Advise(page, PageSize(), MADV_DONTNEED) == 0;
+  const bool does = !done || LoadRelaxed(word) == 0;
+  if (done) StoreRelaxed(&known, does ? kDoes : kDoesNot);
+  Unmap(page, PageSize());
+  return does;
+}
+
 }  // namespace
 
 size_t PageSize() { return getauxval(AT_PAGESZ); }
@@ -110,8 +127,9 @@ bool MakeAccessible(void* start, size_t bytes) {
 }
 
 bool Purge(void* start, size_t bytes) {
-  return Advise(start, bytes, MADV_DONTNEED) == 0 ||
-         Advise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+  return (Advise(start, bytes, MADV_DONTNEED) == 0 ||
+          Advise(start, bytes, MADV_DONTNEED_LOCKED) == 0) &&
+         PurgesIndeed();
 }
 
 bool Renew(void* start, size_t bytes) {

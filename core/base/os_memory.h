@@ -53,7 +53,9 @@ bool MakeAccessible(void* start, size_t bytes);
 
 // Gives the memory of pages back. They read as zero afterwards, and stay
 // accessible. If it fails, each page has its contents or reads as zero. It
-// fails for locked memory before Linux 5.18.
+// fails for locked memory before Linux 5.18, and where a filter or an emulator
+// says that it has purged pages and has not (qemu-user before 7.1): that is
+// tried once, on a page of its own.
 bool Purge(void* start, size_t bytes);
 
 // Replaces pages of any kind by new ones. These are accessible, read as zero,

@@ -28,12 +28,12 @@ void Inbox::NoteTaken() {
 }
 
 bool Inbox::LookAt(const RemoteBatch* batch) {
+  // A link that was written to may lead anywhere.
   const Run* slab = memory::RunAt(batch);
-  const size_t count = batch->count();
-  if (batch->IsIntact() && slab != nullptr && slab::IsBlock(slab, batch) &&
-      count <= RemoteBatch::Room(slab::BlockSize(slab))) {
+  if (slab != nullptr && slab::IsBlock(slab, batch) && batch->IsIntact() &&
+      batch->count() <= RemoteBatch::Room(slab::BlockSize(slab))) {
     __builtin_prefetch(batch->Next());
-    left_ = count;
+    left_ = batch->count();
     Commit(&looked_at_, batch);
     return true;
   }

@@ -41,7 +41,8 @@ class LastPart {
 // The path of the program itself, which the dynamic loader leaves empty.
 [[gnu::noinline]] void AddProgram(LastPart* part) {
   char path[160];
-  const size_t length = os::ReadLink("/proc/self/exe", path, sizeof(path));
+  const size_t length =
+      os::ReadLink("/proc/thread-self/exe", path, sizeof(path));
   if (length == sizeof(path)) return;  // it may be cut off
   for (size_t i = 0; i < length; ++i) part->Add(path[i]);
 }

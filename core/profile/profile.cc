@@ -125,10 +125,10 @@ void WriteEntry(const Entry* entry, Output* out) {
 }
 
 // The mappings of the process, by which the tools find the functions at the
-// addresses.
+// addresses. The thread's: those of a first thread that has ended are empty.
 void WriteMappings(Output* out) {
   out->Text("\nMAPPED_LIBRARIES:\n");
-  const int maps = os::OpenToRead("/proc/self/maps");
+  const int maps = os::OpenToRead("/proc/thread-self/maps");
   if (maps < 0) return;
   char text[128];
   while (const size_t length = os::Read(maps, text, sizeof(text) - 1)) {

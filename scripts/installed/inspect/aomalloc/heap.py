@@ -294,9 +294,9 @@ class Heap:
         for batch in self.chain(first):
             yield batch
             witness = ~self.seal(batch) & ~0xFF if self.layout.hardened else ~batch << 8
-            count = (self.memory.word(batch) - witness) & ALL_ONES
-            count = counts.get(batch, count)
-            if count > 0xFF:
+            both = (self.memory.word(batch) - witness) & ALL_ONES
+            count = counts.get(batch, both & 0xFF)
+            if batch not in counts and both != count | count << 56:
                 return
             listed = self.memory.read(batch + 16, 8 * count)
             yield from struct.unpack(f"<{count}Q", listed)

@@ -74,9 +74,8 @@ class Process(Memory):
             with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as comm:
                 self.program = printable(comm.read())
             self.name += f" ({self.program})"
-            with open(f"/proc/{process}/maps", "rb") as maps:
-                self.maps = maps.read().decode(errors="replace").splitlines()
-            self.mem = os.open(f"/proc/{process}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            self.find_maps()
+            self.mem = os.open(f"{self.folder}/mem", os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, ProcessLookupError):
             raise Refused(f"there is no process {process}") from None
         except PermissionError:
@@ -84,6 +83,16 @@ class Process(Memory):
         except OSError as error:
             raise Refused(f"{self.name}: {error.strerror}") from None
         self.pagemap = None
+
+    def find_maps(self):
+        """If the first thread has ended, only what belongs to another shows the memory."""
+        first = f"/proc/{self.process}"
+        for self.folder in first, *(f"{first}/task/{thread}"
+                                    for thread in os.listdir(f"{first}/task")):
+            with open(f"{self.folder}/maps", "rb") as maps:
+                self.maps = maps.read().decode(errors="replace").splitlines()
+            if self.maps:
+                return
 
     def not_allowed(self):
         why = "the same user or root may"
@@ -117,7 +126,7 @@ class Process(Memory):
         page = mmap.PAGESIZE
         try:
             if self.pagemap is None:
-                self.pagemap = os.open(f"/proc/{self.process}/pagemap",
+                self.pagemap = os.open(f"{self.folder}/pagemap",
                                        os.O_RDONLY | os.O_CLOEXEC)
             first, size = start // page * 8, (-(-end // page) - start // page) * 8
             pages = 0
