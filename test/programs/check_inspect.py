@@ -50,10 +50,10 @@ WHAT_HARDENED = {
 class Watched:
     """watched, running."""
 
-    def __init__(self, name, library, mmap="1", within=()):
+    def __init__(self, name, library, mmap="1", within=(), arguments=()):
         self.report = f"{FOLDER}/{name}.report"
         self.child = subprocess.Popen(
-            [*within, WATCHED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
+            [*within, WATCHED, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
                 "LD_PRELOAD": library, "AO_MALLOC_ENABLE_MMAP": mmap,
                 "AO_MALLOC_DUMP_SIGNAL": "USR2", "AO_MALLOC_STATS": self.report,
                 "AO_MALLOC_STATS_FORMAT": "json"})
@@ -433,6 +433,16 @@ def check_container():
         check_text(watched)
 
 
+def check_without_first_thread():
+    """What /proc shows of the process is empty then, but for its other threads."""
+    with Watched("first", LIBRARY, arguments=["leave"]) as watched:
+        with open(f"/proc/{watched.process}/maps", encoding="utf-8") as maps:
+            while maps.read():
+                maps.seek(0)
+        check_pointers(watched.process, watched, {name: WHAT[name] for name in ("live", "inside")})
+        check_text(watched)
+
+
 def main():
     with Watched("static", LIBRARY, "0") as watched:
         _, blocks, _ = check_figures(watched, False)
@@ -459,6 +469,7 @@ def main():
         check_view(watched)
         check_terminal(watched)
     check_container()
+    check_without_first_thread()
     check_version()
 
 

@@ -1,6 +1,6 @@
 /* watched: holds what its output says, and waits for the end of its stdin. It
  * has written a report (AO_MALLOC_DUMP_SIGNAL=USR2) of just that before it is
- * ready.
+ * ready. With an argument, the first thread ends then.
  *
  *   500 blocks of 1000 bytes, 20 of 9000, one of 100000; 50 of 300 in a thread
  *   that sleeps; freed by that thread: 64 of 500 */
@@ -57,10 +57,17 @@ static void say(const char *name, const void *address) {
   if (write(1, line, (size_t)length) != length) _exit(2);
 }
 
-int main(void) {
-  pthread_t thread;
-  sigset_t timer;
+static void *until_the_end(void *unused) {
   char c;
+  (void)unused;
+  while (read(0, &c, 1) == 1 || errno == EINTR) errno = 0;
+  _exit(0);
+}
+
+int main(int argc, char **argv) {
+  pthread_t thread, other;
+  sigset_t timer;
+  (void)argv;
   /* Others than our parents may look in (kernel.yama.ptrace_scope). */
   prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
   fill(thousands, 500, 1000);
@@ -88,7 +95,8 @@ int main(void) {
   say("on_stack", &thread);
   say("of_program", thousands);
   raise(SIGUSR2);
+  if (argc > 1) pthread_create(&other, NULL, until_the_end, NULL);
   say("ready", NULL);
-  while (read(0, &c, 1) == 1 || errno == EINTR) errno = 0;
-  return 0;
+  if (argc > 1) pthread_exit(NULL);
+  until_the_end(NULL);
 }
