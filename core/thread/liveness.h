@@ -55,6 +55,9 @@
 // list of its own in the place of that. So there must be the thread's token in
 // that place, which says where it is itself.
 //
+// The first thread of a process is not found while others go on: the kernel
+// keeps it until they have ended, and says that it is there.
+//
 // In each of them, at any depth: a thread records and finds nothing without
 // mmap, when no system call may be made; where the kernel clears no page or
 // refuses a call; with musl, which registers neither. The heaps of such a

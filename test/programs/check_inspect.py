@@ -53,7 +53,8 @@ class Watched:
     def __init__(self, name, library, mmap="1", within=(), arguments=()):
         self.report = f"{FOLDER}/{name}.report"
         self.child = subprocess.Popen(
-            [*within, WATCHED, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={
+            [*within, WATCHED, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env={
                 "LD_PRELOAD": library, "AO_MALLOC_ENABLE_MMAP": mmap,
                 "AO_MALLOC_DUMP_SIGNAL": "USR2", "AO_MALLOC_STATS": self.report,
                 "AO_MALLOC_STATS_FORMAT": "json"})
