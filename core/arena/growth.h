@@ -69,6 +69,16 @@ class Growth {
   // Acquire: the memory is there, but for the rest of the first chunk.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
 
+  // For a walk downwards: `end`, or less if there are chunks just below it that
+  // are not mapped.
+  size_t PassUnmapped(size_t end) const {
+    if (end == 0) return 0;
+    const size_t word = (end - 1) / Bitmap::kWordBits;
+    const AO_t bits =
+        LoadRelaxed(mapped_.word(word)) & Bitmap::MaskIn(word, 0, end);
+    return (word + 1) * Bitmap::kWordBits - Bitmap::CountLeadingZeros(bits);
+  }
+
   HugePages* huge_pages() const { return huge_pages_; }
 
   // The same for a unit.
