@@ -70,7 +70,7 @@ class Growth {
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
 
   // For a walk downwards: `end`, or less if there are chunks just below it that
-  // are not mapped.
+  // are not mapped. A hint: others map and unmap chunks meanwhile.
   size_t PassUnmapped(size_t end) const {
     if (end == 0) return 0;
     const size_t word = (end - 1) / Bitmap::kWordBits;
