@@ -3,12 +3,16 @@
 #include "core/arena/growth.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <new>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "core/allocator.h"
@@ -129,6 +133,20 @@ TEST(GrowthTest, WhatIsInTheWayIsSoonPassedBy) {
   munmap(large, kLarge * kChunk * kUnit);
 }
 
+// So that threads that grow do not have to wait for one that extends it.
+TEST(GrowthTest, TheTableHasRoomForAsMuchAgain) {
+  Growing test;
+  for (size_t end = 0; end < 3 * kLargeTable;) {
+    ASSERT_NE(test.arena->Take(kChunk, 1).run, nullptr);
+    end = test.arena->accessible_units();
+    if (end < Growth::kTableUnits / 2) continue;
+    const size_t ahead = end < kLargeTable ? end : kLargeTable;
+    ASSERT_GE(test.arena->units(), end + ahead);
+    ASSERT_LE(test.arena->units(), end + ahead + kLargeTable);
+    ASSERT_LE(test.arena->units(), 4 * end);
+  }
+}
+
 TEST(GrowthTest, TheTableGrowsAheadOfNeed) {
   Growing test;
   EXPECT_EQ(test.arena->units(), Growth::kTableUnits);
@@ -153,7 +171,7 @@ TEST(GrowthTest, TheBitmapsOfThePrimaryGrowWithIt) {
   constexpr size_t kDirtyBits = kUsedBits + memory::kPrimaryBytes / kUnit / 8;
   for (const size_t occupied : {size_t{0}, kUsedBits, kDirtyBits}) {
     InChild([occupied] {
-      constexpr size_t kOfPage = 4096 * 8;
+      constexpr size_t kOfPage = size_t{4096} * 8;
       Arena* primary = memory::MakePrimary();
       ASSERT_NE(primary, nullptr);
       char* page = reinterpret_cast<char*>(primary) + occupied + 4096;
@@ -368,16 +386,41 @@ TEST(GrowthTest, ARefusalCostsNoAddresses) {
   });
 }
 
+// Takes a run where others take some as well. It may be refused while one of
+// them stands between mapping more of the table and saying so, and only then:
+// null if none of the `busy` has done that.
+Descriptor* TakeBesideOthers(const Growing& test, size_t count,
+                             std::atomic<int>* busy) {
+  while (true) {
+    const size_t units = test.arena->units();
+    ++*busy;
+    Descriptor* run = TakeAndUse(test, count);
+    --*busy;
+    if (run != nullptr) return run;
+    bool others_left = false;
+    while (test.arena->units() == units) {
+      if (others_left) return nullptr;
+      sched_yield();
+      others_left = *busy == 0;  // what they have said is looked at again
+    }
+  }
+}
+
 TEST(GrowthTest, ThreadsGetDifferentUnits) {
   Growing test;
   constexpr int kThreads = 4;
   std::vector<Descriptor*> taken[kThreads];
+  std::atomic<int> busy = 0;
   InThreads(kThreads, [&](int id) {
     for (size_t i = 0; i < 300; ++i) {
-      Descriptor* run = TakeAndUse(test, 1 + i % (kChunk + 3));
+      Descriptor* run = TakeBesideOthers(test, 1 + i % (kChunk + 3), &busy);
       ASSERT_NE(run, nullptr);
       run->base[0] = static_cast<char>(id);
-      if (i % 3 == 0) test.arena->Extend(run, run->units + 7);
+      if (i % 3 == 0) {
+        ++busy;
+        test.arena->Extend(run, run->units + 7);
+        --busy;
+      }
       taken[id].push_back(run);
     }
   });
@@ -530,6 +573,65 @@ TEST(GrowthTest, TwoThatGrowGetDifferentChunks) {
     Touch(theirs);
     EXPECT_EQ(test.arena->used_units(), 2 * (kChunk + 1));
     EXPECT_LE(test.arena->end(), 5 * kChunk);
+  }
+  EXPECT_GT(steps, 100);
+}
+
+// One thread is stopped when it has mapped more of the table and not yet said
+// so, and goes on at each instruction of another that needs it too. Until that
+// has let go of its chunks it has not given up.
+TEST(GrowthTest, WhoFindsTheTableOccupiedLooksAgain) {
+  constexpr size_t kFirstUnits = Growth::kTableUnits / 2 + kChunk;
+  int steps = 1;
+  for (int at = 1; at <= steps; at += 29 * Stepper::kStride) {
+    SCOPED_TRACE(at);
+    Growing test;
+    const pthread_t self = pthread_self();
+    std::atomic<bool> stopped = false;
+    std::atomic<bool> goes_on = false;
+    std::atomic<bool> done = false;
+    bool had_chunks = false;
+    bool gave_up = false;
+    steps = 0;
+    char* behind = reinterpret_cast<char*>(test.table) + kTableBytes;
+    const auto extending = [&] {
+      unsigned char resident;
+      return test.arena->units() == Growth::kTableUnits &&
+             mincore(behind, 1, &resident) == 0;
+    };
+    Stepper::Run([] {},
+                 [&](int) {
+                   if (pthread_self() != self) {
+                     if (stopped || !extending()) return;
+                     stopped = true;
+                     while (!goes_on) sched_yield();
+                     return;
+                   }
+                   const bool has =
+                       Bitmap(test.claimed).IsSet(kFirstUnits / 64);
+                   if (stopped && ++steps <= at) {
+                     gave_up = had_chunks && !has;
+                     had_chunks |= has;
+                   }
+                   if (steps != at) return;
+                   goes_on = true;
+                   while (!done) sched_yield();
+                 });
+    std::thread other([&] {
+      Stepper::SetTrap();
+      test.arena->Take(kFirstUnits, 1);
+      Stepper::ClearTrap();
+      done = true;
+    });
+    while (!stopped) sched_yield();
+    Stepper::SetTrap();
+    const Descriptor* run = test.arena->Take(Growth::kTableUnits, 1).run;
+    Stepper::ClearTrap();
+    goes_on = true;
+    other.join();
+    if (!gave_up && at <= steps) {
+      ASSERT_NE(run, nullptr);
+    }
   }
   EXPECT_GT(steps, 100);
 }

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <numeric>
+#include <random>
 #include <vector>
 
 #include "core/allocator.h"
@@ -153,6 +155,64 @@ TEST(ShrinkTest, AddressesFallAfterAPeak) {
     EXPECT_LE(Addresses() - before, 70 * kMiB);
     EXPECT_TRUE(HeapsAreValid());
   });
+}
+
+constexpr int kOrders = 5;
+
+// The numbers below `count`, upwards, downwards, every other one first,
+// shuffled, or the upper half first.
+std::vector<size_t> Order(int order, size_t count) {
+  std::vector<size_t> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  const auto begin = numbers.begin();
+  const auto end = numbers.end();
+  const auto even = [](size_t i) { return i % 2 == 0; };
+  if (order == 1) std::reverse(begin, end);
+  if (order == 2) std::stable_partition(begin, end, even);
+  if (order == 3) std::shuffle(begin, end, std::mt19937(1));
+  if (order == 4) std::rotate(begin, begin + static_cast<long>(count / 2), end);
+  return numbers;
+}
+
+TEST(ShrinkTest, AddressesFallInWhateverOrderBlocksAreFreed) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  constexpr size_t kBlocks = 4096;
+  for (int order = 0; order < kOrders; ++order) {
+    InChild([order] {
+      memory::EnableMmap();
+      Free(Allocate(100), "test");
+      const size_t before = Addresses();
+      std::vector<void*> blocks(kBlocks);
+      for (void*& block : blocks) block = Allocate(kMiB);
+      EXPECT_GT(Addresses() - before, kBlocks * kMiB);
+      for (const size_t i : Order(order, kBlocks)) Free(blocks[i], "test");
+      // With the table of the peak.
+      EXPECT_LE(Addresses() - before, 64 * kMiB + kBlocks * kMiB / 400)
+          << order;
+    });
+  }
+}
+
+// Each call looks at few chunks, and the next goes on there.
+TEST(ShrinkTest, ASearchGoesRound) {
+  for (int order = 0; order < kOrders; ++order) {
+    SCOPED_TRACE(order);
+    Growing test;
+    constexpr size_t kChunks = 1000;
+    std::vector<::aomalloc::Run*> runs;
+    for (size_t i = 0; i < kChunks; ++i) {
+      runs.push_back(test.arena->Take(kChunk, 1).run);
+    }
+    for (const size_t i : Order(order, kChunks)) {
+      test.arena->Return(runs[i], /*dirty=*/false);
+      const size_t allowed = 2 * test.arena->used_units();
+      test.arena->UnmapExcess(allowed, 20);
+      ASSERT_LE(test.arena->accessible_units(),
+                allowed + kChunks / 10 * kChunk);
+    }
+    test.arena->UnmapExcess(0, 20);
+    EXPECT_LE(test.arena->accessible_units(), kChunk * 8);
+  }
 }
 
 TEST(ShrinkTest, ThreadsTakeAndReturnMeanwhile) {

@@ -146,16 +146,18 @@ bool Arena::MarkChunk(size_t word) {
 
 // Marks free clean chunks that are adjacent, the highest below `*top` first.
 // Sets `*top` to where the next search begins. Looks at `*looks` others at most
-// on the way.
+// on the way, where chunks that are not mapped count as one, up to a word.
 Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most, size_t* looks) {
   size_t count = 0;
-  for (; *top > 0 && count < most; --*top) {
+  while (*top > 0 && count < most) {
     if (MarkChunk(*top - 1)) {
       ++count;
+      --*top;
     } else if (count > 0 || *looks == 0) {
       break;
     } else {
       --*looks;
+      *top = growth_->PassUnmapped(*top - 1);
     }
   }
   return {*top * kWordBits, (*top + count) * kWordBits};
@@ -164,13 +166,20 @@ Growth::Piece Arena::MarkFreeChunks(size_t* top, size_t most, size_t* looks) {
 void Arena::UnmapFree(size_t allowed, size_t looks) {
   const size_t all = WordsUpTo(end());
   const size_t from = LoadRelaxed(&unmap_from_);
-  size_t top = from == 0 || from > all || looks >= all ? all : from;
+  const bool begins_above = from == 0 || from > all || looks >= all;
+  size_t top = begins_above ? all : from;
+  bool may_wrap = !begins_above;
   size_t there;
   while ((there = accessible_units()) > allowed && !growth_->CannotUnmap()) {
     const size_t excess = WordsUpTo(there - allowed);
     const Growth::Piece piece = MarkFreeChunks(
         &top, excess < kMostUnmapped ? excess : kMostUnmapped, &looks);
-    if (piece.start == piece.end) break;
+    if (piece.start == piece.end) {
+      if (top != 0 || !may_wrap) break;
+      may_wrap = false;
+      top = all;
+      continue;
+    }
     const size_t count = piece.end - piece.start;
     switch (growth_->Unmap(piece)) {
       case Growth::Unmapped::kDone: {
@@ -188,7 +197,8 @@ void Arena::UnmapFree(size_t allowed, size_t looks) {
         break;
     }
   }
-  StoreRelaxed(&unmap_from_, top);
+  // What stays is to be the lowest.
+  StoreRelaxed(&unmap_from_, accessible_units() > allowed ? top : 0);
 }
 
 size_t Arena::CountDirty(size_t start, size_t count) const {
@@ -245,7 +255,6 @@ void Arena::Return(Run* run, bool dirty) {
   }
   AddToCounts(~count + 1, dirty ? count : 0);
   Unmark(start, count);
-  if (!dirty) NoteClean((start + count - 1) / kWordBits);
 }
 
 bool Arena::Extend(Run* run, size_t count) {

@@ -111,7 +111,7 @@ class Arena {
   // Gives the addresses of free chunks back while more than `allowed` units are
   // mapped, the highest first. A chunk with dirty units stays until it is
   // purged. Gives up after it has looked in vain at so many chunks. The next
-  // call goes on there.
+  // call goes on there, and from the end again when it comes to the beginning.
   void UnmapExcess(size_t allowed, size_t looks = SIZE_MAX) {
     if (accessible_units() > allowed && growth_ != nullptr) {
       UnmapFree(allowed, looks);
@@ -270,11 +270,6 @@ class Arena {
   bool GrowAt(size_t start, size_t end, bool huge);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);
   void UnmapFree(size_t allowed, size_t looks);
-  // To be called when units of this word of bits are free and clean.
-  void NoteClean(size_t word) {
-    const size_t from = LoadRelaxed(&unmap_from_);
-    if (from != 0 && from <= word) StoreRelaxed(&unmap_from_, word + 1);
-  }
   bool MarkChunk(size_t word);
   Growth::Piece MarkFreeChunks(size_t* top, size_t most, size_t* looks);
   void Publish(const Growth::Piece& piece);

@@ -52,7 +52,6 @@ void Arena::LetGo(size_t word, AO_t bits) {
   const size_t first = Bitmap::CountTrailingZeros(bits);
   const size_t last = kWordBits - 1 - Bitmap::CountLeadingZeros(bits);
   BecameFree(word * kWordBits + first, last - first + 1);
-  NoteClean(word);
 }
 
 // Purges units of a word, `bits`, which were free when `used` was read.

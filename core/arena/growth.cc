@@ -48,11 +48,18 @@ os::Filled Growth::FillParts(size_t units, size_t more) {
       UnmapParts(i, units, more);
       return filled;
     }
+  }
+  return os::Filled::kDone;
+}
+
+void Growth::NameParts(size_t units, size_t more) {
+  for (int i = 0; i < kParts; ++i) {
+    const Range part = Part(i, units, more);
+    if (part.bytes == 0) continue;
     os::Name(part.start, part.bytes, os::kDescriptorsName);
     // The bitmaps are too small for huge pages.
     if (i == 0) os::KeepPagesSmall(part.start, part.bytes);
   }
-  return os::Filled::kDone;
 }
 
 // The first `count` parts.
@@ -66,7 +73,9 @@ void Growth::UnmapParts(int count, size_t units, size_t more) {
 os::Filled Growth::Begin(AtomicWord* used, AtomicWord* dirty) {
   bits_[0] = used;
   bits_[1] = dirty;
-  return FillParts(0, kTableUnits);
+  const os::Filled filled = FillParts(0, kTableUnits);
+  if (filled == os::Filled::kDone) NameParts(0, kTableUnits);
+  return filled;
 }
 
 void Growth::End() {
@@ -89,8 +98,10 @@ bool Growth::ExtendTable(size_t end) {
       return false;
     }
     // Release: pairs with the acquire in units(). The descriptors are there.
+    // Nothing else comes before this, as others cannot grow beyond meanwhile.
     CasRelease(&units_, units, units + more);
     StoreRelaxed(&table_failures_, 0);
+    if (filled == os::Filled::kDone) NameParts(units, more);
   }
   return true;
 }
@@ -167,7 +178,7 @@ Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest,
   const size_t least_chunks = ChunksFor(least);
   size_t chunks = ChunksFor(wanted < least ? least : wanted);
   size_t stride = 1;
-  for (int i = 0; i < kMostTries; ++i) {
+  for (int refusals = 0; refusals < kMostTries;) {
     const size_t hint = LoadRelaxed(&from_);
     const size_t from = lowest / kChunkUnits;
     size_t first = FindUnclaimed(hint > from ? hint : from, chunks);
@@ -179,17 +190,22 @@ Growth::Piece Growth::Map(size_t least, size_t wanted, size_t lowest,
     }
     if (!claimed_.Mark(first, chunks)) continue;  // another thread was faster
     const Piece piece = {first * kChunkUnits, (first + chunks) * kChunkUnits};
+    const size_t units = this->units();
     const os::Filled filled = Fill(piece, huge);
     if (filled == os::Filled::kDone) {
       RaiseTo(&from_, claimed_.NextClear(LoadRelaxed(&from_), first));
       return piece;
     }
     LetGo(piece);
+    ++refusals;
     if (chunks == least_chunks) {
-      if (filled == os::Filled::kRefused) break;
-      // Something is in the way. It may be large, so pass by more each time.
-      PassBy(first, stride);
-      stride *= 2;
+      if (filled == os::Filled::kOccupied) {
+        // It may be large, so pass by more each time.
+        PassBy(first, stride);
+        stride *= 2;
+      } else if (units == this->units()) {
+        break;
+      }  // else another thread, which was extending the table, is done
     }
     chunks = least_chunks;
   }
@@ -239,8 +255,12 @@ void Growth::Show(const Piece& piece) {
 
 void Growth::Publish(const Piece& piece) {
   Show(piece);
-  // Ahead of need, as threads that need it at once may be in one another's way.
-  ExtendTable(piece.end + kTableUnits / 2);
+  // Ahead of need: while a thread is preempted there, others go on.
+  constexpr size_t kLeast = kTableUnits / 2;
+  size_t ahead = mapped_units();
+  if (ahead < kLeast) ahead = kLeast;
+  if (ahead > kLargeTableUnits) ahead = kLargeTableUnits;
+  ExtendTable(piece.end + ahead);
 }
 
 Growth::Unmapped Growth::Unmap(const Piece& piece) {

@@ -22,8 +22,10 @@
 // Interruption: stopped between the two bits, a thread keeps back the chunks
 // that it has claimed or has begun to unmap, and nothing else; others claim the
 // next ones. Stopped while it maps more of the first chunk, it keeps the rest.
-// Stopped between mapping more of the table and saying so, it leaves
-// an arena that grows no further than its table.
+// Stopped between mapping more of the table and saying so, it leaves an arena
+// that grows no further than its table. Map and MapAt then fail beyond that. So
+// they do while another thread is just there, which is why the table grows
+// ahead of need.
 #ifndef AOMALLOC_CORE_ARENA_GROWTH_H_
 #define AOMALLOC_CORE_ARENA_GROWTH_H_
 
@@ -40,7 +42,8 @@ class Growth {
   static constexpr size_t kChunkUnits = 64;
   // So much of the first chunk is mapped at a time, if not all of it.
   static constexpr size_t kFirstUnits = 8;
-  // So much of the table is mapped at a time, and so much of a large one.
+  // So much of the table is mapped at first, then as much as there is, and so
+  // much of a large one.
   static constexpr size_t kTableUnits = size_t{1 << 17} / sizeof(Run);
   static constexpr size_t kLargeTableUnits = 8 * kTableUnits;
 
@@ -65,6 +68,16 @@ class Growth {
 
   // Acquire: the memory is there, but for the rest of the first chunk.
   bool IsMapped(size_t chunk) const { return mapped_.IsSet(chunk); }
+
+  // For a walk downwards: `end`, or less if there are chunks just below it that
+  // are not mapped. A hint: others map and unmap chunks meanwhile.
+  size_t PassUnmapped(size_t end) const {
+    if (end == 0) return 0;
+    const size_t word = (end - 1) / Bitmap::kWordBits;
+    const AO_t bits =
+        LoadRelaxed(mapped_.word(word)) & Bitmap::MaskIn(word, 0, end);
+    return (word + 1) * Bitmap::kWordBits - Bitmap::CountLeadingZeros(bits);
+  }
 
   HugePages* huge_pages() const { return huge_pages_; }
 
@@ -132,7 +145,7 @@ class Growth {
   void PassBy(size_t first, size_t count);
   // How much of the table is mapped next when it has so many units.
   static size_t TableStep(size_t units) {
-    return units < kLargeTableUnits ? kTableUnits : kLargeTableUnits;
+    return units < kLargeTableUnits ? units : kLargeTableUnits;
   }
   // What belongs to the units from `units` on: descriptors and, unless they are
   // all there, the bits of the arena.
@@ -143,6 +156,7 @@ class Growth {
   };
   Range Part(int part, size_t units, size_t more) const;
   os::Filled FillParts(size_t units, size_t more);
+  void NameParts(size_t units, size_t more);
   void UnmapParts(int count, size_t units, size_t more);
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
