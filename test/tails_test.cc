@@ -307,7 +307,7 @@ TEST_F(TailsTest, ArePurgedAsLongAsTheirBlocksLiveLong) {
     }
     EXPECT_EQ(ResidentTail(DirtySpan()), kTail) << "nothing is known yet";
     const size_t then = os::CoarseMilliseconds();
-    while (os::CoarseMilliseconds() < then + 20) {
+    while (os::CoarseMilliseconds() < then + 120) {
     }
     // Each that lived long is worth three.
     FreeBlock(blocks[0]);

@@ -11,8 +11,8 @@
 //     part in kIdleFraction of what is in use;
 //   - such purges pay. The next span there may take a page fault for each page
 //     that was purged. So each purge takes some credit, and a span that lived
-//     for some milliseconds gives back more than its own. A program whose spans
-//     live shorter has what time gives: one purge in a millisecond.
+//     for a tenth of a second gives back more than its own. A program whose
+//     spans live shorter has what time gives: one purge in a millisecond.
 //
 // Only the operation that has the span looks at its tail. A tail in a huge page
 // stays, and so does each if the user says what may stay (purge::IsTold).
