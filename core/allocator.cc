@@ -6,6 +6,7 @@
 
 #include "core/arena/ceiling.h"
 #include "core/arena/move.h"
+#include "core/arena/tails.h"
 #include "core/base/probe.h"
 #include "core/hardened_spans.h"
 #include "core/heap/hardened_blocks.h"
@@ -64,6 +65,7 @@ char* TakeKept(size_t size) {
   Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
   thread::Unclaim(heap, frame);
   if (run == nullptr) return nullptr;
+  tails::SetUpKept(run, unit, size);
   run->kind = RunKind::kSpan;
   return run->base;
 }
@@ -82,6 +84,7 @@ bool Keep(Run* run) {
 // Frees a span.
 void ReturnSpan(Run* run) {
   samples::OnFree(run);
+  tails::OnFree(run);
   run = hardened_spans::Exchange(run);
   if (run == nullptr) return;
   if (hardened_spans::kAreReused && Keep(run)) {
@@ -97,6 +100,7 @@ void ReturnSpan(Run* run) {
 char* TrySpan(size_t alignment, size_t size, bool* zeroed, bool dense = false) {
   const memory::Grant grant = memory::Take({size, size, alignment, dense});
   if (grant.run == nullptr) return nullptr;
+  tails::SetUp(grant, size);
   grant.run->kind = RunKind::kSpan;
   *zeroed = grant.zeroed;
   statistics::NoteGrowth();
@@ -165,7 +169,7 @@ Block* TryBlock(size_t size) {
 // The bytes that may be used of the live block at `ptr`, of `run`.
 size_t UsableBytes(const Run* run, const void* ptr) {
   if (run->kind != RunKind::kSpan) return hardened::UsableBytes(run, ptr);
-  return samples::IsSmall(run) ? run->sample_bytes : hardened_spans::Bytes(run);
+  return samples::IsSmall(run) ? run->sample_bytes : tails::Bytes(run);
 }
 
 // False if a live block was written to beyond its end, which is reported.
@@ -180,7 +184,7 @@ bool IsEndWhole(const Run* run, const void* ptr, const char* call) {
 bool ResizeInPlace(Run* run, void* ptr, size_t old_size, size_t size) {
   if (run->kind == RunKind::kSlab) return hardened::Resize(run, ptr, size);
   const bool stays = hardened_spans::kAreReused || samples::IsSmall(run);
-  const size_t bytes = stays ? old_size : memory::BytesOf(run);
+  const size_t bytes = samples::IsSmall(run) ? old_size : memory::BytesOf(run);
   if (size <= bytes / 2) return false;
   return stays ? size <= old_size : hardened_spans::Resize(run, size);
 }
@@ -237,7 +241,7 @@ bool OnZeroIn(Heap* heap, Run* slab) {
 // Moves a large span to a larger place, with its pages if possible. Null when
 // there is no memory; then the span is as it was.
 void* MoveSpan(Run* run, size_t size) {
-  const size_t old_bytes = hardened_spans::Bytes(run);
+  const size_t old_bytes = memory::BytesOf(run);
   bool zeroed;
   char* place = TrySpan(1, size, &zeroed, /*dense=*/true);
   if (place == nullptr) return nullptr;
@@ -251,15 +255,19 @@ void* MoveSpan(Run* run, size_t size) {
   // less than one is copied.
   const bool breaks_huge =
       bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
-  const auto outcome =
-      memory::IsMapped(to) && !breaks_huge
-          ? move::Pages(run, bytes, to, hardened_spans::Bytes(to))
-          : move::Outcome::kRefused;
+  const auto outcome = memory::IsMapped(to) && !breaks_huge
+                           ? move::Pages(run, bytes, to, memory::BytesOf(to))
+                           : move::Outcome::kRefused;
   if (outcome == move::Outcome::kLost) return nullptr;
   const size_t moved = outcome == move::Outcome::kMoved ? bytes : 0;
   if (moved != 0) memory::SizePages(to);
-  move::Copy(run->base + moved, place + moved, old_bytes - moved,
-             moved != 0 || (zeroed && outcome == move::Outcome::kRefused));
+  // The tail is not copied.
+  const size_t used = tails::Bytes(run);
+  if (moved < used) {
+    move::Copy(run->base + moved, place + moved, used - moved,
+               moved != 0 || (zeroed && outcome == move::Outcome::kRefused));
+  }
+  tails::OnFree(run);
   samples::OnFree(run);
   samples::OnAllocate(to, size);
   // Pages that are moved leave zero behind.
@@ -270,21 +278,24 @@ void* MoveSpan(Run* run, size_t size) {
 // Makes a span larger, in place or elsewhere. Null if it has to be copied, or
 // if there is no memory to move it.
 void* GrowSpan(Run* run, size_t size) {
-  if (memory::Extend(run, size)) {
+  const size_t unit_bytes = memory::UnitBytes(run);
+  const size_t old_bytes = run->units * unit_bytes;
+  if (size <= old_bytes || memory::Extend(run, size)) {
+    tails::Grow(run, unit_bytes, size);
     samples::OnResize(run, size);
     return run->base;
   }
-  const bool is_large = hardened_spans::Bytes(run) >= move::kLeastBytes;
+  const bool is_large = old_bytes >= move::kLeastBytes;
   return is_large && memory::IsMapped(run) ? MoveSpan(run, size) : nullptr;
 }
 
 // Changes the size of a span. Null as above.
 void* ResizeSpan(Run* run, size_t size) {
-  const size_t old_bytes = hardened_spans::Bytes(run);
+  const size_t old_bytes = tails::Bytes(run);
   if (!hardened_spans::kAreReused) {
     if (!ResizeInPlace(run, run->base, old_bytes, size)) return nullptr;
   } else if (size <= old_bytes) {
-    memory::Shrink(run, size);
+    tails::Shrink(run, size);
   } else {
     return GrowSpan(run, size);
   }
@@ -448,7 +459,7 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     if (size > old_size) return nullptr;
     // The block stays in place, and only its end is given back, if anything.
     StoreRelaxed(&shrunk_in_place, 1);
-    if (is_span && hardened_spans::kAreReused) memory::Shrink(run, size);
+    if (is_span && hardened_spans::kAreReused) tails::Shrink(run, size);
     return ptr;
   }
   // IsLive has made sure that ptr is not null.

@@ -40,10 +40,6 @@ void SetUp(Run* span, size_t size) {
   }
 }
 
-size_t Bytes(const Run* span) {
-  return hardening::kOn ? span->span_bytes : memory::BytesOf(span);
-}
-
 bool Resize(Run* span, size_t size) {
   const size_t before = span->span_bytes;
   if (!memory::IsMapped(span)) return size <= before;

@@ -29,9 +29,6 @@ constexpr bool kAreReused = !hardening::kOn;
 // Sets up a new span for a request of `size` bytes. Plain: nothing is done.
 void SetUp(Run* span, size_t size);
 
-// The bytes of a span that the program may use. Plain: all of them.
-size_t Bytes(const Run* span);
-
 // Makes a live span one of `size` bytes where it is, and moves the guard behind
 // it. What it has no more is given back to the system. False if it has no room,
 // or if the system refuses; then it is as it was. Plain: not to be called.

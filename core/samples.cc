@@ -1,6 +1,7 @@
 #include "core/samples.h"
 
 #include "core/arena/memory.h"
+#include "core/arena/tails.h"
 #include "core/hardened_spans.h"
 #include "core/report/statistics.h"
 #include "core/thread/thread.h"
@@ -18,6 +19,7 @@ Block* TakeIfDue(Heap* heap, SizeClass size_class) {
   }
   if (run == nullptr) return nullptr;
   run->kind = RunKind::kSpan;
+  tails::SetUpWhole(run);
   hardened_spans::SetUp(run, memory::BytesOf(run));
   profile::Record(run, size, sampler->scratch());
   return reinterpret_cast<Block*>(run->base);

@@ -32,8 +32,8 @@ struct ClassSizes {
 };
 
 struct Layout {
-  static constexpr uintptr_t kVersion = 7;
-  static constexpr size_t kWords = 58;
+  static constexpr uintptr_t kVersion = 8;
+  static constexpr size_t kWords = 59;
 
   uintptr_t version;
   const volatile void* static_arena;
@@ -83,6 +83,7 @@ struct Layout {
              offsetof(Run, carved),
              offsetof(Run, purged_pages),
              offsetof(Run, drained),
+             offsetof(Run, span_bytes),
              sizeof(Heap),
              offsetof(Heap, holder),
              offsetof(Heap, next_in_registry),

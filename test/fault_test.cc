@@ -81,7 +81,7 @@ TEST_F(FaultTest, WhoseHeapItIs) {
 TEST_F(FaultTest, LargeBlocks) {
   auto* block = static_cast<char*>(Allocate(300000));
   Contains(SaidOfFree(block + 16),
-           "inside a block (327680-byte large block, live, offset 16)");
+           "inside a block (303104-byte large block, live, offset 16)");
   Contains(SaidOfFree(block + 200000), "live, offset 200000)");
   Free(block, "free");
   EXPECT_EQ(SaidOfFree(block),

@@ -122,7 +122,8 @@ TEST_F(ProfileTest, BlocksAreAsTheyWouldBeOtherwise) {
   for (size_t size = 0; size < 2 * kMaxSmall; size += 1 + size / 3) {
     before_ = profile::Total();
     void* block = Allocate(size);
-    const size_t usable = size <= kMaxSmall ? ClassSize(ClassOf(size)) : 65536;
+    const size_t usable =
+        size <= kMaxSmall ? ClassSize(ClassOf(size)) : (size + 4095) & ~4095;
     EXPECT_EQ(UsableSize(block, "test"), usable);
     Fill(block, usable, 1);
     const size_t bytes = size <= kMaxSmall ? usable : size;

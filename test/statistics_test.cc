@@ -32,7 +32,8 @@ ClassStatistics CountClass(int size_class) {
 // Every byte of the arenas is told of once, and every slab by its class.
 void ExpectThatItAddsUp() {
   const Statistics s = Count();
-  EXPECT_EQ(s.used, s.slab_bytes + s.span_bytes + s.kept + s.own);
+  EXPECT_EQ(s.used,
+            s.slab_bytes + s.span_bytes + s.span_tails + s.kept + s.own);
   EXPECT_EQ(s.accessible, s.used + s.free_dirty + s.free_clean);
   EXPECT_EQ(s.slab_bytes, s.block_bytes + s.free_block_bytes + s.left_out +
                               s.uncarved + s.tails);

@@ -323,9 +323,9 @@ bool MayPurgeParts(const Run* run, bool insists) {
   return ArenaOfRun(run)->BreakFor(run, insists);
 }
 
-void PurgePart(char* start, size_t bytes) {
+bool PurgePart(char* start, size_t bytes) {
   probe::Purge(start, bytes);
-  os::Purge(start, bytes);
+  return os::Purge(start, bytes);
 }
 
 void SizePages(const Run* run) { ArenaOfRun(run)->SizePages(run); }

@@ -165,9 +165,9 @@ bool IsHuge(const Run* run);
 // free, or some of it and the caller insists; otherwise they may not.
 bool MayPurgeParts(const Run* run, bool insists);
 
-// Purges pages of a run for which MayPurgeParts is true. If the system refuses,
-// nothing has changed.
-void PurgePart(char* start, size_t bytes);
+// Purges pages of a run, which lie in no huge page. False if the system
+// refuses; then nothing has changed.
+bool PurgePart(char* start, size_t bytes);
 
 // To be called when other pages were put in a mapped run: the kernel is to give
 // them the size that others there have.

@@ -239,9 +239,13 @@ struct alignas(128) Run {
   uint8_t checked;  // frees since it became the head (slab_pages.h)
   uint16_t purged_pages;  // a bit for each page whose blocks are left out
   size_t drained;         // remote frees that were drained to it; for reports
-  size_t span_bytes;      // hardened build, of a span: bytes that may be used
-  // Of a slab, for Heap::PurgeIdle: what was seen when it last looked.
-  uint32_t seen_at;
+  size_t span_bytes;      // of a span: bytes that may be used: see tails.h
+  union {
+    // Of a slab, for Heap::PurgeIdle: what was seen when it last looked.
+    uint32_t seen_at;
+    // Of a span: when its tail was purged, if it was, or 0: see tails.h.
+    uint32_t purged_ms;
+  };
   uint16_t seen_in_use;
 };
 static_assert(sizeof(Run) == 128);

@@ -1,6 +1,7 @@
 #include "core/heap/misuse.h"
 
 #include "core/arena/memory.h"
+#include "core/arena/tails.h"
 #include "core/base/line.h"
 #include "core/base/os.h"
 #include "core/base/probe.h"
@@ -50,7 +51,7 @@ void DescribeSlab(Line* line, const Run* slab, const void* ptr) {
 }
 
 void DescribeSpan(Line* line, const Run* span, const void* ptr) {
-  line->Decimal(memory::BytesOf(span))
+  line->Decimal(tails::Bytes(span))
       .Text("-byte large block, live, offset ")
       .Decimal(OffsetIn(span->base, ptr));
 }

@@ -94,6 +94,7 @@ void Init(Run* slab, size_t bytes, SizeClass size_class) {
   slab->checked = 0;
   slab->purged_pages = 0;
   slab->drained = 0;
+  slab->span_bytes = 0;
   slab->seen_at = 0;
   slab->seen_in_use = 0;
 }

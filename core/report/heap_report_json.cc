@@ -62,7 +62,7 @@ void WriteWaste(Output* out, const Statistics& s) {
       .Add("free_blocks", s.free_block_bytes)
       .Add("left_out", s.left_out)
       .Add("uncarved", s.uncarved)
-      .Add("tails", s.tails)
+      .Add("tails", s.tails + s.span_tails)
       .Add("kept", s.kept)
       .Add("heaps", s.own)
       .Add("dirty", s.free_dirty)

@@ -50,7 +50,7 @@ void WriteWaste(Output* out, const Statistics& s) {
   WriteShare(out, "  free blocks in slabs", s.free_block_bytes, whole);
   WriteShare(out, "  the same, memory given back", s.left_out, whole);
   WriteShare(out, "  never used in slabs", s.uncarved, whole);
-  WriteShare(out, "  too little for a block in slabs", s.tails, whole);
+  WriteShare(out, "  too little for a block", s.tails + s.span_tails, whole);
   WriteShare(out, "  kept for the next slabs and spans", s.kept, whole);
   WriteShare(out, "  heaps", s.own, whole);
   out->Text("beside it\n");

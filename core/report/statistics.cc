@@ -1,6 +1,7 @@
 #include "core/report/statistics.h"
 
 #include "core/arena/memory.h"
+#include "core/arena/tails.h"
 #include "core/base/os_memory.h"
 #include "core/heap/heap.h"
 #include "core/heap/run_cache.h"
@@ -40,7 +41,8 @@ void AddRun(const RunView& run, size_t bytes, Statistics* s) {
       return AddSlab(run, bytes, s);
     case RunKind::kSpan:
       ++s->spans;
-      s->span_bytes += bytes;
+      s->span_bytes += run.span_bytes;
+      s->span_tails += bytes - run.span_bytes;
       return;
     case RunKind::kOwn:
       s->own += bytes;
@@ -107,8 +109,11 @@ RunView ViewRun(const Arena* arena, size_t unit) {
                           : AtMost(left, RunCache::kMaxUnits);
   view.units = AtMost(Glance(run.units), most);
   if (view.units == 0 || view.kind == RunKind::kInterior) view.units = 1;
-  if (view.kind != RunKind::kSlab) return view;
   const size_t bytes = view.units * arena->unit_bytes();
+  if (view.kind == RunKind::kSpan) {
+    view.span_bytes = AtMost(tails::Bytes(&run), bytes);
+  }
+  if (view.kind != RunKind::kSlab) return view;
   view.size_class = Glance(run.size_class) % kNumClasses;
   view.capacity =
       AtMost(Glance(run.capacity), bytes / ClassSize(view.size_class));

@@ -41,10 +41,11 @@ struct Statistics {
   // The runs:
   size_t slabs = 0;  // a number
   size_t slab_bytes = 0;
-  size_t spans = 0;  // a number
-  size_t span_bytes = 0;
-  size_t kept = 0;  // kept by heaps, or just being taken or returned
-  size_t own = 0;   // heaps
+  size_t spans = 0;       // a number
+  size_t span_bytes = 0;  // those that may be used
+  size_t span_tails = 0;  // behind these, in the runs of the spans
+  size_t kept = 0;        // kept by heaps, or just being taken or returned
+  size_t own = 0;         // heaps
 
   // The slabs:
   size_t blocks = 0;  // a number: blocks that count as in use
@@ -105,12 +106,13 @@ struct RunView {
   bool in_use = false;
   bool dirty = false;  // of a free unit: it can be purged
   RunKind kind = RunKind::kFree;
-  int size_class = 0;  // less than kNumClasses; this and the rest: of a slab
+  int size_class = 0;  // less than kNumClasses; this and the next: of a slab
   size_t capacity = 0;
   size_t carved = 0;    // at most `capacity`
   size_t blocks = 0;    // at most `carved`
   size_t left_out = 0;  // blocks; at most what is left of `carved`
   size_t remote_frees = 0;
+  size_t span_bytes = 0;  // of a span: those that may be used
 };
 
 // The run that begins at `unit`, which is accessible, or the free unit. The

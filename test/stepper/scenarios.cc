@@ -84,6 +84,9 @@ void Realloc() {
   Allocated(realloc(in, kSize));
   if (in_size > kSize) in_size = kSize;
 }
+void MallocWithTail() { Allocated(malloc(200000)); }
+void ReallocToTail() { Allocated(realloc(in, 200000)); }
+void ReallocIntoTail() { Allocated(realloc(in, 195000)); }
 void ReallocBigger() { Allocated(realloc(in, Bigger())); }
 void ReallocMoving() { Allocated(realloc(in, 800000)); }
 void ReallocShrink() { Allocated(realloc(in, Big() + 16)); }
@@ -223,6 +226,8 @@ const Scenario kScenarios[] = {
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
   {"malloc_span_kept", kBoth, 20000, nullptr, DirtySpan, MallocBig, Keep,
    {"AllocateSpan"}, {"memory4Take"}, kSpanLoss},
+  {"malloc_purges_tail", kMapped | kOursOnly, 20000, nullptr, DirtySpanAmongTails, MallocWithTail, Keep,
+   {"AllocateSpan", "PurgePart", "os5Purge"}, {"memory4Take"}, kSpanLoss},
   {"malloc_huge_reused", kMapped, 20000, nullptr, DirtyHuge, Malloc2M, Keep,
    {"memory4Take", "CountDirty"}, {}, size_t{3} << 20},
   {"malloc_slab_kept", kMapped, kRare, nullptr, KeepSlab, Malloc<kRare>, Keep,
@@ -315,6 +320,10 @@ const Scenario kScenarios[] = {
    {"Reallocate", "4move5Pages", "memory6Return"}, {}, size_t{12} << 20},
   {"realloc_shrinks_span", kBoth, 20000, nullptr, TakeBiggerSpan, ReallocShrink, KeepContents,
    {"Reallocate", "Arena3Cut", "Arena6Return"}, {"memory4Take"}, kSpanLoss},
+  {"realloc_purges_tail", kMapped | kOursOnly, 20000, nullptr, TakeSpanAmongTails, ReallocToTail, KeepContents,
+   {"tails6Shrink", "PurgePart", "os5Purge"}, {"memory4Take", "Arena3Cut"}, kSpanLoss},
+  {"realloc_into_tail", kMapped, 20000, nullptr, TakeSpanWithTail, ReallocIntoTail, KeepContents,
+   {"Reallocate", "tails4Grow"}, {"memory4Take", "Arena6Extend"}, kSpanLoss},
   {"realloc_span_to_small", kBoth, 100, nullptr, TakeSpan, Realloc<100>, KeepContents,
    {"Reallocate", "FreeSlow"}, {}, kSpanLoss},
   {"memalign", kBoth, 256, nullptr, WarmUp, Memalign, Keep,

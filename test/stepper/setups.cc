@@ -239,6 +239,27 @@ void LimitToWhatThereIs() {
 
 void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
 void DirtySpan() { Warm(64), Warm(Big()); }
+namespace {
+// As much lies behind large blocks as may stay there.
+void UseUpWhatTailsMayHave() {
+  Warm(64);
+  constexpr size_t kTails = 25;
+  for (size_t i = 0; i < kTails; ++i) {
+    Warm(1 << 16);
+    Take(40000);
+  }
+}
+}  // namespace
+void DirtySpanAmongTails() {
+  UseUpWhatTailsMayHave();
+  // Of four units, all of which were used.
+  Warm(1 << 18);
+}
+void TakeSpanWithTail() { Warm(64), Hold(Take(150000), 150000); }
+void TakeSpanAmongTails() {
+  UseUpWhatTailsMayHave();
+  Hold(Take(Bigger()), Bigger());
+}
 void TakeLong() { Warm(64), Hold(Take(kLong), kLong); }
 void DirtyLong() { Warm(64), Warm(kLong); }
 void DirtyHuge() { Warm(64), Warm(2 << 20); }

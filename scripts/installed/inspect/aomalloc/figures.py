@@ -28,10 +28,12 @@ class Sums:
 
     def add(self, run, size):
         name = name_of(run)
-        self.bytes[name] += size
         if name == "span":
             self.spans += 1
-        elif name == "slab":
+            self.tails += size - min(run.span, size)
+            size = min(run.span, size)
+        self.bytes[name] += size
+        if name == "slab":
             sums = self.classes.setdefault(run.size, [0] * 5)
             for i, value in enumerate((1, run.capacity, run.carved, run.blocks, run.drained)):
                 sums[i] += value

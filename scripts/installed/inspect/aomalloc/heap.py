@@ -27,12 +27,13 @@ class Run:
     """The descriptor of a unit."""
 
     __slots__ = ("owner", "units", "size", "capacity", "kind", "free", "blocks", "carved",
-                 "purged", "left_out", "drained")
+                 "purged", "left_out", "drained", "span")
 
     def __init__(self, fields):
         (self.owner, self.units, granules, self.capacity, self.kind, self.free,
-         used, beyond, self.carved, self.purged, self.drained) = fields
+         used, beyond, self.carved, self.purged, self.drained, span) = fields
         self.size = granules * GRANULE
+        self.span = span & -PAGE  # of a span: the bytes that may be used
         self.blocks = min(max(used + beyond, 0), self.carved)
         self.left_out = 0
 
@@ -329,7 +330,7 @@ class Heap:
 
     def what_in_run(self, run, start, arena, address):
         if run.kind == SPAN:
-            size = run.units * arena.unit_bytes
+            size = min(run.span, run.units * arena.unit_bytes)
             return self.in_block("a large block", start, size, address) + ", live"
         if run.kind == OWN:
             return "in aomalloc's own memory"

@@ -3,7 +3,7 @@
 import struct
 
 SYMBOL = "aomalloc_layout"
-VERSION = 7
+VERSION = 8
 # In the order of preload/layout.cc, behind the version.
 POINTERS = """
     static_arena static_rest mapped_arenas first_heaps registry secret nested_entries
@@ -14,6 +14,7 @@ WORDS = """
     arena_growth growth_mapped growth_first
     run_bytes run_owner run_units run_granules run_capacity run_kind
     run_free run_used run_beyond run_carved run_purged run_drained
+    run_span
     heap_bytes heap_holder heap_next heap_draining heap_remote
     heap_kept kept_bytes heap_lanes lane_bytes num_lanes
     block_link hardened heap_quarantine quarantine_blocks
@@ -26,6 +27,7 @@ WORDS = """
 RUN_FIELDS = {
     "owner": "Q", "units": "I", "granules": "H", "capacity": "H", "kind": "B", "free": "Q",
     "used": "i", "beyond": "h", "carved": "H", "purged": "H", "drained": "Q",
+    "span": "Q",
 }
 MOST_CLASSES = 1024
 MOST_BYTES = 1 << 20  # of a heap or a descriptor

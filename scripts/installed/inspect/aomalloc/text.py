@@ -71,7 +71,7 @@ def report(figures, program=None):
                         ("free blocks in slabs", waste["free_blocks"]),
                         ("the same, memory given back", waste["left_out"]),
                         ("never used in slabs", waste["uncarved"]),
-                        ("too little for a block in slabs", waste["tails"]),
+                        ("too little for a block", waste["tails"]),
                         ("kept for the next slabs and spans", waste["kept"]),
                         ("heaps", waste["heaps"])):
         yield f"  {name:36}{size(value):>17}{share(value, memory['used']):>17}"
