@@ -10,7 +10,8 @@ VERSION=1.0.0
 # so what is looked for here is what they will find.
 FIXED_PATH=/bin:/usr/bin:/usr/local/bin
 
-# What to look for (a file, or a command) = the Debian package that has it.
+# What to look for (a file, or a pattern of one, or a command) = the Debian package
+# that has it.
 BUILD_NEEDS=(
   /usr/bin/bazel=bazel-bootstrap
   /usr/share/bazel/rules/java=bazel-rules-java
@@ -22,7 +23,8 @@ BUILD_NEEDS=(
   'g++=g++'
 )
 
-# For scripts/lint. Another version of clang's formats and finds otherwise.
+# For scripts/lint. Another version of clang's formats and finds otherwise, and
+# Debian 13 does not have this one.
 # shellcheck disable=SC2034
 LINT_NEEDS=(
   clang-format-14=clang-format-14
@@ -48,7 +50,7 @@ need() {
   for pair; do
     what=${pair%%=*}
     if [[ $what == /* ]]; then
-      [[ -e $what ]] || missing+=("${pair#*=}")
+      compgen -G "$what" >/dev/null || missing+=("${pair#*=}")
     else
       PATH=$FIXED_PATH type -P "$what" >/dev/null || missing+=("${pair#*=}")
     fi

@@ -44,8 +44,15 @@ using FreeAlignedSized = void(void*, size_t, size_t);
 using Reallocate = void*(void*, size_t);
 using ReallocateArray = void*(void*, size_t, size_t);
 using UsableSize = size_t(void*);
+// jemalloc's, with flags.
+using FreeX = void(void*, int);
+using FreeSizedX = void(void*, size_t, int);
+using UsableSizeX = size_t(const void*, int);
+using ResizeX = size_t(void*, size_t, size_t, int);
+using ReallocateX = void*(void*, size_t, int);
 
 constexpr auto kAlignment = std::align_val_t{64};
+constexpr int kAlignmentFlag = 6;  // of jemalloc: its logarithm
 
 // Calls each with the pointer; how many there are. Exits if errno has changed,
 // or something was returned.
@@ -86,6 +93,11 @@ int CallAll(void* ptr) {
       Named<ReallocateArray>("__libc_reallocarray"),
   };
   static auto* const usable_size = Named<UsableSize>("malloc_usable_size");
+  static auto* const dallocx = Named<FreeX>("dallocx");
+  static auto* const sdallocx = Named<FreeSizedX>("sdallocx");
+  static auto* const sallocx = Named<UsableSizeX>("sallocx");
+  static auto* const xallocx = Named<ResizeX>("xallocx");
+  static auto* const rallocx = Named<ReallocateX>("rallocx");
 
   int calls = 0;
   errno = 77;
@@ -100,6 +112,11 @@ int CallAll(void* ptr) {
   free_aligned_sized(ptr, 64, 100), ++calls;
   if (usable_size(ptr) != 0) exit(3);
   ++calls;
+  dallocx(ptr, 0), ++calls;
+  sdallocx(ptr, 100, 0), ++calls;
+  sdallocx(ptr, 100, kAlignmentFlag), ++calls;
+  if (sallocx(ptr, 0) != 0 || xallocx(ptr, 100, 0, 0) != 0) exit(9);
+  calls += 2;
   for (Reallocate* f : reallocs) {
     if (f(ptr, 0) != nullptr) exit(4);
     ++calls;
@@ -111,6 +128,11 @@ int CallAll(void* ptr) {
   }
   for (ReallocateArray* f : arrays) {
     if (f(ptr, 10, 10) != nullptr || errno != EINVAL) exit(7);
+    ++calls;
+  }
+  for (int flags : {0, kAlignmentFlag}) {
+    errno = 77;
+    if (rallocx(ptr, 100, flags) != nullptr || errno != EINVAL) exit(10);
     ++calls;
   }
   return calls;

@@ -4,6 +4,7 @@
 // take before the first jump, and how many after some, is shown.
 #include <malloc.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -64,8 +65,10 @@ Workload workload(2);
 Pipe to_peer, from_peer;
 volatile bool stop_peer;
 pthread_t peer;
+sem_t peer_runs;
 
 void* RunPeer(void*) {
+  sem_post(&peer_runs);
   Random random(3);
   while (true) {
     Held held;
@@ -85,7 +88,11 @@ void* RunPeer(void*) {
 
 void StartPeer() {
   stop_peer = false;
+  sem_init(&peer_runs, 0, 0);
   if (pthread_create(&peer, nullptr, RunPeer, nullptr) != 0) Fail("no thread");
+  // glibc 2.41 calls memset as a thread begins, while all signals are blocked.
+  // Then no breakpoint may be in there yet.
+  while (sem_wait(&peer_runs) != 0) continue;
   workload.Share(&to_peer, &from_peer);
 }
 

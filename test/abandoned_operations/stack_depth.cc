@@ -20,7 +20,7 @@ namespace {
 // What an entry point may take, beside what the kernel and an empty handler do.
 // A stack of sysconf(_SC_MINSIGSTKSZ) bytes and so many is enough for a handler
 // that does nothing but call us.
-constexpr size_t kMaxDepth = 1024;
+constexpr size_t kMaxDepth = 1280;
 
 constexpr size_t kRoomyBytes = size_t{16} * 1024;
 constexpr unsigned char kPaint = 0xa5;

@@ -57,16 +57,17 @@ told running 10 10
 [[ ! -e running.3 ]] || fail "more snapshots than signals"
 
 # The reports end with the stacks that have most. held FUNCTION MIB: in the last of them
-# so much is the function's, within 10 per cent.
+# so much is the function's, within 10 per cent. A compiler may double the loop that
+# calls it, which makes two stacks.
 [[ $(grep -c '^live by stack' report) == 3 ]] || fail "stacks in $(grep -c '^live by stack' report) reports"
 sed -n '/, at exit$/,$p' report >last
 held() {
-  local address
+  local size address
   while read -r size address; do
-    [[ $(addr2line -f -e "$helpers/profiled" "${address#*+}" | head -n 1) == "$1" ]] || continue
-    awk -v size="$size" -v mib="$2" 'BEGIN { exit !(size >= mib * 0.9 && size <= mib * 1.1) }' && return
-  done < <(awk '/ MiB +[0-9.]+ % / { size = $1; getline; print size, $1 }' last)
-  fail "the report does not tell about $2 MiB of $1: $(<last)"
+    [[ $(addr2line -f -e "$helpers/profiled" "${address#*+}" | head -n 1) != "$1" ]] || echo "$size"
+  done < <(awk '/ MiB +[0-9.]+ % / { size = $1; getline; print size, $1 }' last) |
+    awk -v mib="$2" '{ sum += $1 } END { exit !(sum >= mib * 0.9 && sum <= mib * 1.1) }' ||
+    fail "the report does not tell about $2 MiB of $1: $(<last)"
 }
 held leak_small 100
 held leak_large 100

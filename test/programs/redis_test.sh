@@ -32,7 +32,7 @@ session() {
   # shellcheck disable=SC2154
   pid=$server_PID
   trap 'kill "$pid" 2>/dev/null || :' EXIT
-  await 'ready to accept connections'
+  await 'eady to accept connections' # redis 7.2 begins it with a capital.
   cli INFO server | grep -E '^(redis_version|redis_mode|tcp_port):'
   redis-benchmark -s socket -n 20000 -c 20 -P 4 -d 200 --csv \
     -t set,get,incr,lpush,lpop,sadd,hset,spop,zadd,lrange_100,mset |

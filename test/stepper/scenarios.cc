@@ -23,6 +23,8 @@ bool is_new;  // `out` is a new block, to be entered
 void* (*ao_malloc)(size_t);
 void (*ao_free)(void*);
 void (*ao_enable)();
+void* (*mallocx_function)(size_t, int);
+void* (*rallocx_function)(void*, size_t, int);
 void* (*operator_new)(size_t);
 void (*operator_delete)(void*);
 
@@ -98,6 +100,14 @@ void PosixMemalign() {
   const int error = posix_memalign(&ptr, 64, 100);
   if (error != 0) ptr = nullptr, errno = error;
   Allocated(ptr);
+}
+constexpr int kMallocxAlign256 = 8;  // of jemalloc: its logarithm
+constexpr int kMallocxZero = 0x40;
+void MallocxZeroed() {
+  Allocated(mallocx_function(200, kMallocxAlign256 | kMallocxZero));
+}
+void RallocxAligned() {
+  Allocated(rallocx_function(in, 1000, kMallocxAlign256));
 }
 void UsableSize() {
   if (malloc_usable_size(in) < 64) Fail("usable size", in);
@@ -188,6 +198,8 @@ bool FindFunctions() {
   find(&ao_malloc, "AO_malloc");
   find(&ao_free, "AO_free");
   find(&ao_enable, "AO_malloc_enable_mmap");
+  find(&mallocx_function, "mallocx");
+  find(&rallocx_function, "rallocx");
   find(&operator_new, "_Znwm");
   find(&operator_delete, "_ZdlPv");
   return ao_malloc != nullptr && ao_free != nullptr && ao_enable != nullptr &&
@@ -336,6 +348,10 @@ const Scenario kScenarios[] = {
    {"AllocateAlignedSlow", "os8FillHole"}, {}, size_t{12} << 20},
   {"posix_memalign", kBoth, 100, nullptr, WarmUp, PosixMemalign, Keep,
    {"align"}, {"AllocateAlignedSlow"}, 0},
+  {"mallocx_zeroed", kBoth | kOursOnly, 64, nullptr, WarmUp, MallocxZeroed, KeepZeroed,
+   {"mallocx"}, {}, 0},
+  {"rallocx_aligned", kBoth | kOursOnly, 64, nullptr, TakeSmall, RallocxAligned, KeepContents,
+   {"rallocx", "Reallocate"}, {}, 0},
   {"usable_size", kBoth, 64, nullptr, TakeSmall, UsableSize, GiveBack,
    {"UsableSize"}, {}, 0},
   {"usable_size_of_libc", kBoth | kOursOnly | kForCalls, 64, nullptr, TakeOfLibc, UsableSize, GiveBack,
