@@ -3,28 +3,33 @@
 // written here once; a caller says only why that order suffices.
 //
 // How order passes from thread to thread, on machines whose memory is weakly
-// ordered:
+// ordered; and in brackets what shows it: a case of the search (test/weak),
+// which runs this code, or a model (test/models). What is only argued has none.
 //
 //   a heap         StoreRelease to its `holder` releases it, and CasAcquire
 //                  acquires it. This orders everything plain in the heap, the
-//                  claim included.
+//                  claim included. [search: "heaps, registry", "heaps, visits";
+//                  models: claim, holder]
 //   a unit         ClearBitsRelease on its bit in `used` releases it, with its
 //                  memory and its descriptor. CasAcquire acquires it. Other
 //                  threads may change other bits of the word in between, but
 //                  only by read-modify-write operations, which hand the order
-//                  on (a release sequence, C17 5.1.2.4).
+//                  on (a release sequence, C17 5.1.2.4). [search: all cases
+//                  "arena"; models: arena, growth]
 //   a remote free  CasRelease on the list releases it. The thread that takes
 //                  the list acquires it. Pushes in between hand the order on.
+//                  [search: "push list", "inbox"; models: inbox, outbox]
 //   an arena, a    CasFull or CasRelease of the word that leads to it publishes
-//   registered     it, and LoadAcquire finds it. It never goes away.
-//   heap, a stack
+//   registered     it, and LoadAcquire finds it. It never goes away. [search:
+//   heap, a stack  "publication", "heaps, registry", "profile"]
 //   of the profile
 //   a block        The program hands it on. However it does that, the free
 //                  comes after the malloc. So Free may read relaxed what it
 //                  reads on the way to a block.
 //   a thread that  It releases nothing. But it has ended before the kernel
 //   vanished       reports that it is gone, and the kernel takes locks on both
-//                  sides.
+//                  sides. [search: "heaps, registry", "heaps, visits", of what
+//                  follows the kernel's answer]
 //   the child of   It sees, of each thread, the stores up to some instruction
 //   fork           and none after it: a store takes effect only when all stores
 //                  before it are certain not to fault, and fork waits for the
@@ -35,13 +40,15 @@
 //                  of blocks, a link of another thread's free list may be newer
 //                  than its head. It fails the check of links, or leads to a
 //                  block that was free at some time during the fork.
-//   a handler      It runs on its thread: CompilerBarrier is enough.
+//   a handler      It runs on its thread: CompilerBarrier is enough. [the
+//                  stepper, on x86-64]
 //
 // In two places threads store and then load, relying on another thread's load
 // that comes after that thread's own store (as in Dekker's algorithm). Where
 // hints are raised and lowered (core/arena/free_hints.h), BarrierAfterUpdate is
-// between the two. With remote claims (core/thread/remote_claim.h) the kernel
-// makes the barrier, for both sides.
+// between the two [model: hints]. With remote claims (core/thread/
+// remote_claim.h) the kernel makes the barrier, for both sides [search: "heaps,
+// visits"; model: remote].
 #ifndef AOMALLOC_CORE_BASE_ATOMICS_H_
 #define AOMALLOC_CORE_BASE_ATOMICS_H_
 
