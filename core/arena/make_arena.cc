@@ -4,7 +4,6 @@
 
 #include "core/arena/growth.h"
 #include "core/base/os_memory.h"
-#include "core/base/syscall.h"
 
 namespace aomalloc::memory {
 namespace {
@@ -82,7 +81,7 @@ struct alignas(64) Primary {
   AtomicWord asked[kHugeWords];
   AtomicWord huge[kHugeWords];
 };
-constexpr size_t kPage = os::kLargestPage;
+constexpr size_t kPage = 65536;
 constexpr size_t kPrimaryHeader = RoundUp(sizeof(Primary), kPage);
 constexpr Layout kPrimary(kPrimaryHeader, kPrimaryUnits, kMappedUnitBytes);
 static_assert(kPrimary.bitmap_bytes % kPage == 0);
