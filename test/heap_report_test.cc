@@ -90,7 +90,7 @@ TEST(StaticHeapReportTest, InTheStaticHeapThereIsOneToo) {
     const std::string json =
         Written([](Output* out) { heap_report::WriteJson(out, "test"); });
     for (const char* part : {"\"mmap\": false", "\"resident\": null",
-                             "[\"span\", 25]", "[\"own\", 1]"}) {
+                             "[\"span\", 25]", "[\"own\", 9]"}) {
       EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
     }
     const std::string text =
