@@ -90,6 +90,7 @@ void ReturnSpan(Run* run) {
   if (hardened_spans::kAreReused && Keep(run)) {
     return memory::PurgeIfPending(run);
   }
+  tails::Forget(run);
   memory::Return(run, /*dirty=*/true);
 }
 
@@ -268,6 +269,7 @@ void* MoveSpan(Run* run, size_t size) {
                moved != 0 || (zeroed && outcome == move::Outcome::kRefused));
   }
   tails::OnFree(run);
+  tails::Forget(run);
   samples::OnFree(run);
   samples::OnAllocate(to, size);
   // Pages that are moved leave zero behind.

@@ -13,7 +13,9 @@ Block* TakeIfDue(Heap* heap, SizeClass size_class) {
   if (sampler == nullptr || !sampler->IsDue(size_class)) return nullptr;
   const size_t size = ClassSize(size_class) - hardening::kCanaryBytes;
   Run* run = heap->runs(/*mapped=*/true).Take(1);
-  if (run == nullptr) {
+  if (run != nullptr) {
+    tails::Forget(run);
+  } else {
     run = memory::Take({size, size, 1}).run;
     statistics::NoteGrowth();
   }

@@ -10,6 +10,7 @@
 #include "core/allocator.h"
 #include "core/base/os.h"
 #include "core/report/statistics.h"
+#include "core/thread/thread.h"
 #include "test/child.h"
 #include "test/testing.h"
 
@@ -81,6 +82,9 @@ std::vector<char*> UseUpWhatMayStay(size_t units = 1) {
   return blocks;
 }
 
+// The runs that this thread's heap has kept go to the arena.
+void GiveUpRuns() { thread::current->runs(/*mapped=*/true).GiveUp(); }
+
 bool AllAre(const char* bytes, size_t count, char value) {
   return bytes[0] == value && memcmp(bytes, bytes + 1, count - 1) == 0;
 }
@@ -116,7 +120,34 @@ TEST_F(TailsTest, AFewStayAndGoWithTheirBlocks) {
     EXPECT_EQ(tails::DirtyBytes(), blocks.size() * kTail);
     for (const char* block : blocks) EXPECT_EQ(ResidentTail(block), kTail);
     for (char* block : blocks) FreeBlock(block);
+    GiveUpRuns();
     EXPECT_EQ(tails::DirtyBytes(), 0u);
+  });
+}
+
+// Threads that allocate and free spans of one size change no common word.
+TEST_F(TailsTest, StayCountedWhileTheRunIsKept) {
+  Try([] {
+    char* block = DirtySpan();
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(tails::DirtyBytes(), kTail);
+      FreeBlock(block);
+      EXPECT_EQ(tails::DirtyBytes(), kTail);
+      EXPECT_EQ(Allocate(kSize), block);
+    }
+    FreeBlock(block);
+    // For another size.
+    EXPECT_EQ(Allocate(kUnit), block);
+    EXPECT_EQ(tails::DirtyBytes(), 0u);
+    FreeBlock(block);
+    EXPECT_EQ(DirtySpan(), block);
+    EXPECT_EQ(tails::DirtyBytes(), kTail);
+    // For a slab.
+    FreeBlock(block);
+    while (tails::DirtyBytes() != 0) {
+      ASSERT_NE(memory::RunAt(Allocate(kMaxSmall)), nullptr);
+      ASSERT_LT(memory::UsedBytes(), size_t{100} << 20) << "no slab took it";
+    }
   });
 }
 
@@ -262,6 +293,7 @@ TEST_F(TailsTest, ABlockThatShrinksHasADirtyTail) {
       EXPECT_TRUE(AllAre(block, kBytes, 7));
       FreeBlock(block);
       for (char* other : blocks) FreeBlock(other);
+      GiveUpRuns();
       EXPECT_EQ(tails::DirtyBytes(), 0u);
     }
   });
@@ -314,6 +346,21 @@ TEST_F(TailsTest, ArePurgedAsLongAsTheirBlocksLiveLong) {
     Allocate(kUnit);  // that run
     for (int i = 0; i < 3; ++i) EXPECT_EQ(ResidentTail(DirtySpan()), 0u) << i;
     EXPECT_EQ(ResidentTail(DirtySpan()), kTail);
+  });
+}
+
+// However many there are.
+TEST_F(TailsTest, OfBlocksThatShrinkAreAnEighthAtMost) {
+  Try([] {
+    std::vector<char*> blocks(2000);
+    for (char*& block : blocks) {
+      block = static_cast<char*>(Allocate(kUnit));
+      memset(block, 1, kUnit);
+    }
+    for (char* block : blocks) {
+      ASSERT_EQ(Reallocate(block, kSize, "test"), block);
+    }
+    EXPECT_LE(tails::DirtyBytes(), tails::kIdleBytes + memory::UsedBytes() / 8);
   });
 }
 

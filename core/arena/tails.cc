@@ -39,12 +39,13 @@ void Uncount(const Run* span) {
   if (pages >= kLeastPages) AddRelaxed(&dirty_pages, ~pages + 1);
 }
 
-// True if the tails of all spans are more than may stay, with `pages` more.
-bool IsTooMuch(size_t pages) {
+// True if the tails of all spans are more than one part in `fraction` of what
+// is in use, and a little, with `pages` more.
+bool AreMore(size_t fraction, size_t pages) {
   const Arena* arena = memory::MappedAt(0);
   const size_t used =
       arena == nullptr ? 0 : arena->used_units() * arena->unit_bytes();
-  return DirtyBytes() + pages * kPage > kIdleBytes + used / kIdleFraction;
+  return DirtyBytes() + pages * kPage > kIdleBytes + used / fraction;
 }
 
 uint32_t Now() { return static_cast<uint32_t>(os::CoarseMilliseconds()) | 1; }
@@ -85,19 +86,27 @@ void Set(Run* span, size_t bytes, size_t touched) {
   Commit(&span->span_bytes, bytes + pages);
 }
 
-// Purges the tail of a span if that is worth it. False if it is as it was.
-bool Purge(Run* span) {
+// Purges the tail of a span if that is worth it. `fraction`: how much all tails
+// are then, at least, if that takes no credit. False if it is as it was.
+bool Purge(Run* span, size_t fraction) {
   const size_t bytes = Bytes(span);
   const size_t end = Touched(span);
   const size_t start = RoundUp(bytes, os::PageSize());
-  if (start >= end || !IsTooMuch(DirtyPages(span)) || purge::IsTold() ||
-      !Pays() || memory::IsHuge(span) ||
-      !memory::PurgePart(span->base + start, end - start)) {
+  const size_t pages = DirtyPages(span);
+  if (start >= end || !AreMore(kIdleFraction, pages) || purge::IsTold() ||
+      memory::IsHuge(span) || (!AreMore(fraction, pages) && !Pays())) {
     return false;
   }
+  if (!memory::PurgePart(span->base + start, end - start)) return false;
   Set(span, bytes, bytes);
   span->purged_ms = Now();
   return true;
+}
+
+// Purges the tail of a span whose tail does not count, or counts it.
+void Settle(Run* span, size_t fraction = 1) {
+  const size_t pages = DirtyPages(span);
+  if (pages >= kLeastPages && !Purge(span, fraction)) Count(pages);
 }
 
 // Of a run that was taken from an arena: how much of it may be resident, if the
@@ -118,15 +127,11 @@ void SetUp(const memory::Grant& grant, size_t size) {
   Settle(grant.run);
 }
 
-void Settle(Run* span) {
-  const size_t pages = DirtyPages(span);
-  if (pages >= kLeastPages && !Purge(span)) Count(pages);
-}
-
 void SetUpAnew(Run* span, size_t unit_bytes, size_t size) {
   const size_t all = span->units * unit_bytes;
   size_t touched = all;
   if (span->span_bytes != 0) touched = Touched(span);
+  Uncount(span);
   span->purged_ms = 0;
   Set(span, WholePages(size), touched < all ? touched : all);
   Settle(span);
@@ -154,26 +159,36 @@ void Grow(Run* span, size_t unit_bytes, size_t size) {
 
 void Shrink(Run* span, size_t size) {
   const size_t bytes = WholePages(size);
-  if (bytes == Bytes(span)) return;
+  if (bytes == Bytes(span)) {
+    // An operation may have been abandoned that was to give units back.
+    memory::Shrink(span, size);
+    return;
+  }
   const size_t end = RoundUp(bytes, memory::UnitBytes(span));
   const size_t touched = Touched(span);
   Uncount(span);
   Set(span, bytes, touched < end ? touched : end);
   memory::Shrink(span, size);
-  Settle(span);
+  // Most that are made shorter stay so.
+  constexpr size_t kFraction = 8;
+  Settle(span, kFraction);
 }
 
 void OnFreeSlow(const Run* span) {
-  Uncount(span);
-  if (span->purged_ms != 0 && Now() - span->purged_ms >= kLongMs) {
-    AddCredit(kGain);
-  }
+  if (Now() - span->purged_ms >= kLongMs) AddCredit(kGain);
+}
+
+void ForgetSlow(Run* run) {
+  Uncount(run);
+  Commit(&run->span_bytes, Bytes(run));
 }
 
 size_t DirtyBytes() {
-  // Below 0 if operations were abandoned.
-  const auto pages = static_cast<intptr_t>(LoadRelaxed(&dirty_pages));
-  return pages < 0 ? 0 : static_cast<size_t>(pages) * kPage;
+  const AO_t pages = LoadRelaxed(&dirty_pages);
+  if (static_cast<intptr_t>(pages) >= 0) return pages * kPage;
+  // Operations were abandoned. It begins anew, lest it stay there.
+  CasRelaxed(&dirty_pages, pages, 0);
+  return 0;
 }
 
 }  // namespace aomalloc::tails

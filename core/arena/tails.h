@@ -12,7 +12,9 @@
 //   - such purges pay. The next span there may take a page fault for each page
 //     that was purged. So each purge takes some credit, and a span that lived
 //     for a tenth of a second gives back more than its own. A program whose
-//     spans live shorter has what time gives: one purge in a millisecond.
+//     spans live shorter has what time gives: one purge in a millisecond. A
+//     span that was made shorter needs no credit if tails are an eighth of what
+//     is in use.
 //
 // Only the operation that has the span looks at its tail. A tail in a huge page
 // stays, and so does each if the user says what may stay (purge::IsTold).
@@ -20,7 +22,8 @@
 // `span_bytes` of the descriptor is both: the bytes that may be used, which are
 // whole pages, plus the number of pages of kPage behind them that may be
 // resident. Of a run that a heap keeps (run_cache.h) it says the same of its
-// last span; it is 0 if the run was a slab.
+// last span, whose tail still counts: so a span of the same size changes no
+// word that other threads use. It is 0 if the run was a slab.
 //
 // Who touches what: the operation that has the span writes its word. Others
 // read it for reports. All other words are hints, and nothing depends on their
@@ -55,10 +58,10 @@ inline size_t Bytes(const Run* span) {
 // The number of pages behind these that may be resident.
 inline size_t DirtyPages(const Run* span) { return span->span_bytes % kPage; }
 
-// What SetUpKept and OnFree do if it is more than to look.
+// What SetUpKept, OnFree and Forget do if it is more than to look.
 void SetUpAnew(Run* span, size_t unit_bytes, size_t size);
-void Settle(Run* span);
 void OnFreeSlow(const Run* span);
+void ForgetSlow(Run* run);
 
 // Sets up a span for a request of `size` bytes: of a run that was just taken;
 // and of one that a heap has kept, with units of `unit_bytes`. SetUpWhole sets
@@ -72,8 +75,6 @@ inline void SetUpKept(Run* span, size_t unit_bytes, size_t size) {
   // Mostly it is of the same size as before.
   if (word / kPage != (size + kPage - 1) / kPage || span->purged_ms != 0) {
     SetUpAnew(span, unit_bytes, size);
-  } else if (word % kPage >= kLeastPages) {
-    Settle(span);
   }
 }
 
@@ -88,9 +89,13 @@ void Shrink(Run* span, size_t size);
 // To be called when a span is freed, before its run is kept or returned.
 inline void OnFree(const Run* span) {
   if constexpr (hardening::kOn) return;
-  if (DirtyPages(span) >= kLeastPages || span->purged_ms != 0) {
-    OnFreeSlow(span);
-  }
+  if (span->purged_ms != 0) OnFreeSlow(span);
+}
+
+// To be called when a run of a freed span is returned, or is to be no span.
+inline void Forget(Run* run) {
+  if constexpr (hardening::kOn) return;
+  if (DirtyPages(run) >= kLeastPages) ForgetSlow(run);
 }
 
 // The bytes of all dirty tails. A hint.

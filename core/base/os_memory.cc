@@ -88,13 +88,16 @@ bool PurgesIndeed() {
   static AtomicWord known = kUnknown;
   if (LoadRelaxed(&known) != kUnknown) return LoadRelaxed(&known) == kDoes;
   void* page = Map(PageSize(), PageSize());
-  if (page == nullptr) return true;  // there is no sign of it
-  auto* word = static_cast<AtomicWord*>(page);
-  StoreRelaxed(word, 1);
-  const bool done = Advise(page, PageSize(), MADV_DONTNEED) == 0;
-  const bool does = !done || LoadRelaxed(word) == 0;
-  if (done) StoreRelaxed(&known, does ? kDoes : kDoesNot);
-  Unmap(page, PageSize());
+  bool does = true;  // unless there is a sign that it does not
+  if (page != nullptr) {
+    auto* word = static_cast<AtomicWord*>(page);
+    StoreRelaxed(word, 1);
+    const bool done = Advise(page, PageSize(), MADV_DONTNEED) == 0 ||
+                      Advise(page, PageSize(), MADV_DONTNEED_LOCKED) == 0;
+    does = !done || LoadRelaxed(word) == 0;
+    Unmap(page, PageSize());
+  }
+  StoreRelaxed(&known, does ? kDoes : kDoesNot);
   return does;
 }
 

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/arena/memory.h"
+#include "core/arena/tails.h"
 #include "core/base/check.h"
 #include "core/base/os.h"
 #include "core/base/os_memory.h"
@@ -213,7 +214,9 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   Run* slab = memory::MmapEnabled()
                   ? mapped_runs_.Take(1)
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
-  if (slab == nullptr) {
+  if (slab != nullptr) {
+    tails::Forget(slab);
+  } else {
     memory::Grant grant;
     const bool dense = IsLikelyFilled(size_class);
     while ((grant = memory::Take(

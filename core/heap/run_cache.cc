@@ -2,6 +2,7 @@
 
 #include "core/arena/ceiling.h"
 #include "core/arena/memory.h"
+#include "core/arena/tails.h"
 
 namespace aomalloc {
 namespace {
@@ -60,6 +61,7 @@ bool RunCache::Keep(Run* run) {
 void RunCache::Flush() {
   for (size_t units = 1; units <= kMaxUnits; ++units) {
     while (Run* run = Take(units)) {
+      tails::Forget(run);
       memory::Return(run, /*dirty=*/true);
     }
   }

@@ -74,8 +74,7 @@ class Process(Memory):
             with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as comm:
                 self.program = printable(comm.read())
             self.name += f" ({self.program})"
-            self.find_maps()
-            self.mem = os.open(f"{self.folder}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            self.open_memory()
         except (FileNotFoundError, ProcessLookupError):
             raise Refused(f"there is no process {process}") from None
         except PermissionError:
@@ -84,15 +83,25 @@ class Process(Memory):
             raise Refused(f"{self.name}: {error.strerror}") from None
         self.pagemap = None
 
-    def find_maps(self):
+    def open_memory(self):
         """If the first thread has ended, only what belongs to another shows the memory."""
         first = f"/proc/{self.process}"
-        for self.folder in first, *(f"{first}/task/{thread}"
-                                    for thread in os.listdir(f"{first}/task")):
-            with open(f"{self.folder}/maps", "rb") as maps:
-                self.maps = maps.read().decode(errors="replace").splitlines()
-            if self.maps:
-                return
+        for _ in range(1000):
+            missed = False
+            for self.folder in first, *(f"{first}/task/{thread}"
+                                        for thread in os.listdir(f"{first}/task")):
+                try:
+                    with open(f"{self.folder}/maps", "rb") as maps:
+                        self.maps = maps.read().decode(errors="replace").splitlines()
+                    if self.maps:
+                        self.mem = os.open(f"{self.folder}/mem", os.O_RDONLY | os.O_CLOEXEC)
+                        return
+                except (FileNotFoundError, ProcessLookupError):
+                    missed = True  # That thread has ended. Others may have begun.
+            if not missed:
+                break
+        self.folder = first
+        self.mem = os.open(f"{first}/mem", os.O_RDONLY | os.O_CLOEXEC)
 
     def not_allowed(self):
         why = "the same user or root may"
