@@ -99,8 +99,9 @@ bool PrintCosts() {
   Path path{};
   path.pcs =
       static_cast<uintptr_t*>(MapShared(Path::kCapacity * sizeof(uintptr_t)));
-  for (const char* name : {"malloc_fast", "free_fast", "operator_new",
-                           "operator_delete", "free_remote_listed"}) {
+  for (const char* name :
+       {"malloc_fast", "free_fast", "operator_new", "operator_delete",
+        "free_remote_listed", "malloc_span_again", "free_span_again"}) {
     for (size_t i = 0; i < kNumScenarios; ++i) {
       if (strcmp(kScenarios[i].name, name) != 0) continue;
       if ((kScenarios[i].flags & (mapped ? kMapped : kStatic)) == 0) continue;

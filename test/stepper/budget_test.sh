@@ -17,7 +17,7 @@ if ! readelf -p .comment "$library" | grep -q 'GCC: .* 12\.'; then
 fi
 if ! diff -u "$golden" <("$budget" --library "$library"); then
   cat <<'EOT'
-What malloc(64) and its free cost, here or in another thread, has changed:
+What malloc and free of 64 bytes cost, here or in another thread, or of 40,000, has changed:
 in lines with +, what it is now.
 If that is meant, say so in the file:
   bazel build -c opt //preload:libaomalloc.so //test/stepper:budget

@@ -87,6 +87,7 @@ void Realloc() {
   if (in_size > kSize) in_size = kSize;
 }
 void MallocWithTail() { Allocated(malloc(200000)); }
+void MallocOneUnit() { Allocated(malloc(kOfOneUnit)); }
 void ReallocToTail() { Allocated(realloc(in, 200000)); }
 void ReallocIntoTail() { Allocated(realloc(in, 195000)); }
 void ReallocBigger() { Allocated(realloc(in, Bigger())); }
@@ -238,6 +239,8 @@ const Scenario kScenarios[] = {
    {"memory4Take", "Arena4Take"}, {}, kSpanLoss},
   {"malloc_span_kept", kBoth, 20000, nullptr, DirtySpan, MallocBig, Keep,
    {"AllocateSpan"}, {"memory4Take"}, kSpanLoss},
+  {"malloc_span_again", kMapped, 20000, nullptr, KeepSpanWithTail, MallocOneUnit, Keep,
+   {"AllocateSpan"}, {"memory4Take", "SetUpAnew"}, kSpanLoss},
   {"malloc_purges_tail", kMapped | kOursOnly, 20000, nullptr, DirtySpanAmongTails, MallocWithTail, Keep,
    {"AllocateSpan", "PurgePart", "os5Purge"}, {"memory4Take"}, kSpanLoss},
   {"malloc_huge_reused", kMapped, 20000, nullptr, DirtyHuge, Malloc2M, Keep,
@@ -294,6 +297,8 @@ const Scenario kScenarios[] = {
    {"memory6Return", "Arena6Return"}, {}, kSpanLoss},
   {"free_span_and_keep", kBoth, 20000, nullptr, TakeSpan, Free, nullptr,
    {"RunCache4Keep"}, {"memory6Return"}, kSpanLoss},
+  {"free_span_again", kMapped, 20000, nullptr, TakeOneUnit, Free, nullptr,
+   {"RunCache4Keep"}, {"memory6Return", "ForgetSlow"}, kSpanLoss},
   {"free_span_flushes", kMapped, 20000, nullptr, LeaveCacheFull, Free, nullptr,
    {"RunCache5Flush", "Arena6Return"}, {}, kSpanLoss},
   {"free_huge", kMapped, 20000, nullptr, TakeHuge, Free, nullptr,

@@ -239,6 +239,9 @@ void LimitToWhatThereIs() {
 
 void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
 void DirtySpan() { Warm(64), Warm(Big()); }
+// The last two had the same run, all of which was used.
+void KeepSpanWithTail() { Warm(64), Warm(1 << 16), Warm(kOfOneUnit); }
+void TakeOneUnit() { KeepSpanWithTail(), Hold(Take(kOfOneUnit), kOfOneUnit); }
 namespace {
 // As much lies behind large blocks as may stay there.
 void UseUpWhatTailsMayHave() {
