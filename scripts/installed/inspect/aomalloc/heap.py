@@ -296,8 +296,9 @@ class Heap:
             yield batch
             witness = ~self.seal(batch) & ~0xFF if self.layout.hardened else ~batch << 8
             both = (self.memory.word(batch) - witness) & ALL_ONES
-            count = counts.get(batch, both & 0xFF)
-            if batch not in counts and both != count | count << 56:
+            told = both & 0xFF
+            count = counts.get(batch, told if both == told | told << 56 else ALL_ONES)
+            if count > 0xFF:
                 return
             listed = self.memory.read(batch + 16, 8 * count)
             yield from struct.unpack(f"<{count}Q", listed)
