@@ -151,6 +151,19 @@ TEST_F(TailsTest, StayCountedWhileTheRunIsKept) {
   });
 }
 
+// One that was abandoned may have uncounted a tail that is uncounted again.
+TEST_F(TailsTest, ASumThatIsTooLowBeginsAnew) {
+  Try([] {
+    char* block = DirtySpan();
+    memory::RunAt(block)->span_bytes += 2;  // pages that were not counted
+    FreeBlock(block);
+    GiveUpRuns();
+    EXPECT_EQ(tails::DirtyBytes(), 0u);
+    DirtySpan();
+    EXPECT_EQ(tails::DirtyBytes(), kTail);
+  });
+}
+
 TEST_F(TailsTest, MoreThanMayStayArePurged) {
   Try([] {
     UseUpWhatMayStay(10);

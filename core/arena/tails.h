@@ -66,11 +66,11 @@ void ForgetSlow(Run* run);
 // Sets up a span for a request of `size` bytes: of a run that was just taken;
 // and of one that a heap has kept, with units of `unit_bytes`. SetUpWhole sets
 // up one all of which may be used. In the hardened build, where tails are
-// guarded (hardened_spans.h), only SetUpWhole does anything.
+// guarded and no span's run is kept (hardened_spans.h), only SetUpWhole does
+// anything.
 void SetUp(const memory::Grant& grant, size_t size);
 void SetUpWhole(Run* span);
 inline void SetUpKept(Run* span, size_t unit_bytes, size_t size) {
-  if constexpr (hardening::kOn) return;
   const size_t word = span->span_bytes;
   // Mostly it is of the same size as before.
   if (word / kPage != (size + kPage - 1) / kPage || span->purged_ms != 0) {
