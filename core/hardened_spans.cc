@@ -22,10 +22,7 @@ Run* ExchangeAt(AtomicWord* place, Run* span) {
   return reinterpret_cast<Run*>(leaving);
 }
 
-size_t WholePages(size_t size) {
-  const size_t page = os::PageSize();
-  return (size + page - 1) & ~(page - 1);
-}
+size_t WholePages(size_t size) { return RoundUp(size, os::PageSize()); }
 
 }  // namespace
 

@@ -39,19 +39,21 @@ size_t ResidentTail(const char* block) {
   return ResidentIn(block + kBytes, kTail);
 }
 
-// All tests but the first are in a process that has no span yet.
+// In a process that has no span yet.
+template <typename F>
+void Try(F f) {
+  InChild([f] {
+    memory::EnableMmap();
+    f();
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+// Where pages are larger, a tail is a part of one, and none is purged.
 class TailsTest : public testing::Test {
  protected:
   void SetUp() override {
     if (os::PageSize() != tails::kPage) GTEST_SKIP() << "pages are larger";
-  }
-  template <typename F>
-  static void Try(F f) {
-    InChild([f] {
-      memory::EnableMmap();
-      f();
-      EXPECT_TRUE(HeapsAreValid());
-    });
   }
 };
 
@@ -89,7 +91,7 @@ bool AllAre(const char* bytes, size_t count, char value) {
   return bytes[0] == value && memcmp(bytes, bytes + 1, count - 1) == 0;
 }
 
-TEST_F(TailsTest, UsableAreTheWholePagesOfTheRequest) {
+TEST(UsableTailsTest, UsableAreTheWholePagesOfTheRequest) {
   for (const bool mapped : {false, true}) {
     InChild([=] {
       if (mapped) memory::EnableMmap();
@@ -126,7 +128,7 @@ TEST_F(TailsTest, AFewStayAndGoWithTheirBlocks) {
 }
 
 // Threads that allocate and free spans of one size change no common word.
-TEST_F(TailsTest, StayCountedWhileTheRunIsKept) {
+TEST(UsableTailsTest, StayCountedWhileTheRunIsKept) {
   Try([] {
     char* block = DirtySpan();
     for (int i = 0; i < 3; ++i) {
@@ -152,7 +154,7 @@ TEST_F(TailsTest, StayCountedWhileTheRunIsKept) {
 }
 
 // One that was abandoned may have uncounted a tail that is uncounted again.
-TEST_F(TailsTest, ASumThatIsTooLowBeginsAnew) {
+TEST(UsableTailsTest, ASumThatIsTooLowBeginsAnew) {
   Try([] {
     char* block = DirtySpan();
     memory::RunAt(block)->span_bytes += 2;  // pages that were not counted
@@ -267,7 +269,7 @@ TEST_F(TailsTest, ABlockGrowsIntoItsTail) {
   });
 }
 
-TEST_F(TailsTest, WhatABlockGrowsIntoIsCountedNoMore) {
+TEST(UsableTailsTest, WhatABlockGrowsIntoIsCountedNoMore) {
   Try([] {
     char* block = DirtySpan();
     EXPECT_EQ(tails::DirtyBytes(), kTail);
@@ -280,7 +282,7 @@ TEST_F(TailsTest, WhatABlockGrowsIntoIsCountedNoMore) {
   });
 }
 
-TEST_F(TailsTest, ABlockGrowsIntoOtherUnits) {
+TEST(UsableTailsTest, ABlockGrowsIntoOtherUnits) {
   Try([] {
     auto* block = static_cast<char*>(Allocate(kSize));
     memset(block, 7, kSize);
@@ -312,7 +314,7 @@ TEST_F(TailsTest, ABlockThatShrinksHasADirtyTail) {
   });
 }
 
-TEST_F(TailsTest, MovedPagesKeepTheirContents) {
+TEST(UsableTailsTest, MovedPagesKeepTheirContents) {
   Try([] {
     for (const size_t units : {5, 9, 16}) {
       const size_t size = units * kUnit - kTail;
@@ -377,7 +379,7 @@ TEST_F(TailsTest, OfBlocksThatShrinkAreAnEighthAtMost) {
   });
 }
 
-TEST_F(TailsTest, WhatIsBehindABlockIsNotInUse) {
+TEST(UsableTailsTest, WhatIsBehindABlockIsNotInUse) {
   Try([] {
     const Statistics before = Count();
     Allocate(kSize);

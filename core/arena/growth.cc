@@ -17,8 +17,7 @@ constexpr AO_t kMostFailures = 1000;
 // The first page that begins there or behind: on some machines a page is larger
 // than what the table is aligned to.
 uintptr_t PageFrom(uintptr_t address) {
-  const uintptr_t mask = os::PageSize() - 1;
-  return (address + mask) & ~mask;
+  return RoundUp(address, os::PageSize());
 }
 
 }  // namespace

@@ -8,10 +8,6 @@
 namespace aomalloc::memory {
 namespace {
 
-constexpr size_t RoundUp(size_t value, size_t to) {
-  return (value + to - 1) / to * to;
-}
-
 // The parts of a mapped arena before its first block: the header, which is
 // `start`, has a bit for each unit in each of two bitmaps, and hints; and the
 // table of descriptors, which ends kTableGap before the blocks.

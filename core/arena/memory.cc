@@ -48,10 +48,6 @@ Arena* StaticRest() {
   return reinterpret_cast<Arena*>(LoadAcquire(&static_rest));
 }
 
-constexpr size_t RoundUp(size_t value, size_t to) {
-  return (value + to - 1) / to * to;
-}
-
 // Has `free` find the units of an arena, which may have more than before. If a
 // thread stops before this, their blocks are found more slowly, by the list of
 // arenas, until the next thread does the same.

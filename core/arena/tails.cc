@@ -26,8 +26,6 @@ AtomicWord credit = kMostCredit;  // purges that may be made
 AtomicWord calls;                 // of Pays, without credit
 AtomicWord credit_ms;             // when there was last some for time; or 0
 
-size_t RoundUp(size_t size, size_t to) { return (size + to - 1) & ~(to - 1); }
-
 size_t WholePages(size_t size) { return RoundUp(size, kPage); }
 
 void Count(size_t pages) {
@@ -103,7 +101,8 @@ bool Purge(Run* span, size_t fraction) {
   return true;
 }
 
-// Purges the tail of a span whose tail does not count, or counts it.
+// Purges the tail of a span whose tail does not count, or counts it. (No tails
+// are as much as all that is in use: then a purge always takes credit.)
 void Settle(Run* span, size_t fraction = 1) {
   const size_t pages = DirtyPages(span);
   if (pages >= kLeastPages && !Purge(span, fraction)) Count(pages);

@@ -81,6 +81,11 @@ void* MapAligned(size_t bytes, size_t alignment, long access) {
   return reinterpret_cast<void*>(aligned);
 }
 
+bool Drop(void* start, size_t bytes) {
+  return Advise(start, bytes, MADV_DONTNEED) == 0 ||
+         Advise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+}
+
 // False if the system says that it purges, and does not. Who is interrupted
 // here loses a page.
 bool PurgesIndeed() {
@@ -92,9 +97,7 @@ bool PurgesIndeed() {
   if (page != nullptr) {
     auto* word = static_cast<AtomicWord*>(page);
     StoreRelaxed(word, 1);
-    const bool done = Advise(page, PageSize(), MADV_DONTNEED) == 0 ||
-                      Advise(page, PageSize(), MADV_DONTNEED_LOCKED) == 0;
-    does = !done || LoadRelaxed(word) == 0;
+    does = !Drop(page, PageSize()) || LoadRelaxed(word) == 0;
     Unmap(page, PageSize());
   }
   StoreRelaxed(&known, does ? kDoes : kDoesNot);
@@ -130,9 +133,7 @@ bool MakeAccessible(void* start, size_t bytes) {
 }
 
 bool Purge(void* start, size_t bytes) {
-  return (Advise(start, bytes, MADV_DONTNEED) == 0 ||
-          Advise(start, bytes, MADV_DONTNEED_LOCKED) == 0) &&
-         PurgesIndeed();
+  return Drop(start, bytes) && PurgesIndeed();
 }
 
 bool Renew(void* start, size_t bytes) {

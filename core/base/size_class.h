@@ -76,13 +76,19 @@ constexpr bool IsPowerOfTwo(size_t value) {
   return value != 0 && (value & (value - 1)) == 0;
 }
 
+// The lowest multiple of `to`, a power of two, that is `value` or more. It
+// wraps around.
+constexpr size_t RoundUp(size_t value, size_t to) {
+  return (value + to - 1) & ~(to - 1);
+}
+
 // The size to request instead of `size` bytes, so that all blocks of its class
 // are aligned to `alignment` (a power of two) if the first is. Both sizes are
 // at most kMaxSmall. A multiple of the alignment is enough: either the steps
 // between the classes there are multiples of the alignment too, or the multiple
 // is the size of a class.
 constexpr size_t AlignedSize(size_t size, size_t alignment) {
-  const size_t rounded = (size + alignment - 1) & ~(alignment - 1);
+  const size_t rounded = RoundUp(size, alignment);
   return rounded != 0 ? rounded : alignment;
 }
 
