@@ -461,7 +461,9 @@ void* Reallocate(void* ptr, size_t size, const char* call) {
     if (size > old_size) return nullptr;
     // The block stays in place, and only its end is given back, if anything.
     StoreRelaxed(&shrunk_in_place, 1);
-    if (is_span && hardened_spans::kAreReused) tails::Shrink(run, size);
+    if (is_span && hardened_spans::kAreReused && !samples::IsSmall(run)) {
+      tails::Shrink(run, size);
+    }
     return ptr;
   }
   // IsLive has made sure that ptr is not null.

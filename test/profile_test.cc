@@ -16,6 +16,7 @@
 #include "core/samples.h"
 #include "test/child.h"
 #include "test/heaps.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -225,6 +226,28 @@ TEST_F(ProfileTest, AskedForMoreMemoryThanThereIs) {
     EXPECT_TRUE(HeapsAreValid());
     const Counts since = Since();
     EXPECT_EQ(since.freed, since.allocated);
+  });
+}
+
+// A sampled block keeps the size of its class, so its run keeps its units, also
+// if the block is made smaller where it is because there is no memory.
+TEST_F(ProfileTest, WithoutMemoryASampledBlockKeepsItsRoom) {
+  InChild([this] {
+    constexpr size_t kSize = 20000;
+    Sample(1);
+    Refuse(SYS_mmap, ENOMEM);
+    void* sampled = nullptr;
+    while (void* block = Allocate(kSize)) {
+      if (memory::ArenaOf(block) == memory::ArenaAt(0)) sampled = block;
+    }
+    ASSERT_NE(sampled, nullptr);
+    const ::aomalloc::Run* run = memory::RunAt(sampled);
+    ASSERT_NE(run->sample, 0u);
+    while (Allocate(100) != nullptr) {
+    }
+    EXPECT_EQ(Resize(sampled, 100), sampled);
+    EXPECT_LE(UsableSize(sampled, "test"), memory::BytesOf(run));
+    EXPECT_EQ(Resize(sampled, kSize), sampled);
   });
 }
 
