@@ -144,6 +144,22 @@ void HandOut(Block* block, size_t size) {
   }
 }
 
+// A block from the slab behind the one that malloc has used up, or null if that
+// takes more than to change from one to the other.
+Block* TryNext(size_t size) {
+  Heap* heap = thread::current;
+  if (heap == nullptr || Unlikely(profile::IsOn())) return nullptr;
+  const ClaimFrame frame;
+  if (!heap->claim.Claim(frame)) {
+    frame.Erase();
+    return nullptr;
+  }
+  Block* block = heap->PopFromNext(ClassOf(size + hardening::kCanaryBytes));
+  heap->claim.Release();
+  if (block != nullptr) HandOut(block, size);
+  return block;
+}
+
 // A block for a size that fits a class, or null when there is no memory.
 Block* TryBlock(size_t size) {
   const ClaimFrame frame;
@@ -165,6 +181,19 @@ Block* TryBlock(size_t size) {
   thread::Unclaim(heap, frame);
   if (block != nullptr) HandOut(block, size);
   return block;
+}
+
+// The slow path for such sizes. Not inlined, so that spans do not pay for its
+// registers.
+[[gnu::noinline]] void* AllocateBlock(size_t size) {
+  if (Block* block = TryNext(size)) return block;
+  const auto attempt = [&] { return TryBlock(size); };
+  Block* block = WithReclaim(attempt);
+  if (block == nullptr) {
+    visits::RaidAll();
+    block = attempt();
+  }
+  return OrNoMemory(block);
 }
 
 // The bytes that may be used of the live block at `ptr`, of `run`.
@@ -326,15 +355,9 @@ void* AllocateInPlaceOf(const Run* run, size_t old_size, size_t size) {
 }  // namespace
 
 void* AllocateSlow(size_t size) {
+  if (Likely(size <= kMaxInSlab)) return AllocateBlock(size);
   bool zeroed;
-  if (size > kMaxInSlab) return AllocateSpan(1, size, &zeroed);
-  const auto attempt = [&] { return TryBlock(size); };
-  Block* block = WithReclaim(attempt);
-  if (block == nullptr) {
-    visits::RaidAll();
-    block = attempt();
-  }
-  return OrNoMemory(block);
+  return AllocateSpan(1, size, &zeroed);
 }
 
 // Frees a block of another heap's slab as FreeLocal frees one of this heap's.

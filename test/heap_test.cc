@@ -76,6 +76,34 @@ TEST_F(HeapTest, ASlabIsRetiredWhenFullListedWhenWorthItAndGivenBackWhenEmpty) {
   EXPECT_TRUE(heap_->IsValid());
 }
 
+TEST_F(HeapTest, TheShortWayToTheNextSlabIsForAFullHeadOnly) {
+  const SizeClass c = ClassOf(1000);
+  EXPECT_EQ(heap_->PopFromNext(c), nullptr) << "no slab";
+  std::vector<Block*> blocks{Take(1000)};
+  Descriptor* first = memory::RunAt(blocks[0]);
+  while (blocks.size() < size_t{2} * first->capacity)
+    blocks.push_back(Take(1000));
+  Descriptor* second = memory::RunAt(blocks.back());
+  EXPECT_EQ(heap_->PopFromNext(c), nullptr) << "no next slab";
+  for (size_t i = 0; !first->listed; ++i) Give(blocks[i]);
+  Give(blocks.back());
+  EXPECT_EQ(heap_->PopFromNext(c), nullptr) << "the head is not full";
+  EXPECT_EQ(Take(1000), blocks.back());
+  GiveRemotely(blocks.back());
+  EXPECT_EQ(heap_->PopFromNext(c), nullptr) << "something waits";
+  heap_->Drain();
+  EXPECT_EQ(Take(1000), blocks.back());
+  EXPECT_TRUE(second->listed);
+  Block* block = heap_->PopFromNext(c);
+  ASSERT_NE(block, nullptr);
+  EXPECT_EQ(memory::RunAt(block), first);
+  EXPECT_FALSE(second->listed) << "full";
+  EXPECT_TRUE(AllIsValid());
+  Give(block);
+  EXPECT_EQ(heap_->Pop(c), block) << "malloc goes on with that slab";
+  EXPECT_TRUE(AllIsValid());
+}
+
 TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   std::set<Block*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.insert(Take(500));

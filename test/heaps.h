@@ -13,6 +13,7 @@ namespace aomalloc {
 inline Block* TakeFrom(Heap* heap, size_t size) {
   const SizeClass c = ClassOf(size);
   Block* block = heap->Pop(c);
+  if (block == nullptr) block = heap->PopFromNext(c);
   if (block == nullptr) block = heap->Refill(c);
   if (block == nullptr) block = heap->Grow(c);
   return block;

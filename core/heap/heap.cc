@@ -91,6 +91,29 @@ Block* Heap::TakeFrom(SizeClass size_class, FreeList* list, int count) {
                              : sampler_->Ration(size_class, list, count);
 }
 
+// Counts that the head of the class is full, and takes it off its list.
+void Heap::RetireHead(SizeClass size_class) {
+  filled_ = size_class;
+  if (full_[size_class] < kFullSlabs) ++full_[size_class];
+  Retire(head_[size_class]);
+}
+
+Block* Heap::PopFromNext(SizeClass size_class) {
+  const Run* head = head_[size_class];
+  Run* next = head->next;
+  if (next == nullptr || next->list.free == nullptr ||
+      head->list.free != nullptr || head->carved != head->capacity ||
+      head->purged_pages != 0 || serving_[size_class] != &head->list ||
+      inbox_.IsTaken() || HasRemote()) {
+    return nullptr;
+  }
+  probe::Refill(this, ClassSize(size_class));
+  Mending mending(&mending_);
+  foreign_.KeepMore(size_class);
+  RetireHead(size_class);
+  return slab::Pop(&next->list);
+}
+
 Block* Heap::Refill(SizeClass size_class) {
   probe::Refill(this, ClassSize(size_class));
   Mending mending(&mending_);
@@ -112,9 +135,7 @@ Block* Heap::Refill(SizeClass size_class) {
       AOMALLOC_CHECK(slab::IsValid(head));
       return TakeFrom(size_class, &head->list, slab::Free(head));
     }
-    filled_ = size_class;
-    if (full_[size_class] < kFullSlabs) ++full_[size_class];
-    Retire(head);
+    RetireHead(size_class);
   }
 }
 

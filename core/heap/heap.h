@@ -62,8 +62,12 @@ class alignas(64) Heap : public Owner {
   Block* Pop(SizeClass size_class) { return slab::Pop(serving_[size_class]); }
 
   // A block from another list of this heap, after draining the inbox. Null when
-  // there is none. To be called when Pop has returned null.
+  // there is none. To be called when Pop has returned null. PopFromNext does
+  // the same, by a shorter way, in the case that is most frequent where slabs
+  // are small: the head is full, the next slab is not, and nothing else is to
+  // be done. Otherwise it does nothing, and returns null.
   Block* Refill(SizeClass size_class);
+  Block* PopFromNext(SizeClass size_class);
 
   // The class that serves a request whose own class is `size_class`. While a
   // class has no slab, its first few requests are served by another class
@@ -185,6 +189,7 @@ class alignas(64) Heap : public Owner {
   void Link(Run* slab);
   void Unlink(Run* slab);
   void Retire(Run* slab);
+  void RetireHead(SizeClass size_class);
   void SetHead(SizeClass size_class, Run* slab);
   void MakeHead(SizeClass size_class, Run* slab);
   Block* PopForeign(SizeClass size_class);
