@@ -68,7 +68,7 @@ TEST_F(FaultTest, PlacesOfASlabThatWereNeverHandedOut) {
 }
 
 TEST_F(FaultTest, WhoseHeapItIs) {
-  auto* heap = new Heap(nullptr);
+  auto* heap = NewHeap();
   Block* block = TakeFrom(heap, 100);
   auto said = [=] { return SaidOfFree(reinterpret_cast<char*>(block) + 1); };
   Contains(said(), "in the heap of no thread)");
@@ -115,8 +115,8 @@ TEST_F(FaultTest, Sizes) {
 }
 
 TEST_F(FaultTest, WhatWasABatchOnceIsNoneForever) {
-  auto* heap = new Heap(nullptr);
-  auto* other = new Heap(nullptr);
+  auto* heap = NewHeap();
+  auto* other = NewHeap();
   Block* block = TakeFrom(heap, 100);
   other->FreeForeign(heap, memory::RunAt(block), block);
   other->SendForeign();
@@ -130,7 +130,7 @@ TEST_F(FaultTest, WhatWasABatchOnceIsNoneForever) {
 
 // When the heap is repaired, a block that was written to is no way to others.
 TEST_F(FaultTest, WrittenToBeforeARepair) {
-  auto* heap = new Heap(nullptr);
+  auto* heap = NewHeap();
   std::vector<Block*> blocks;
   for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
   auto* slab = memory::RunAt(blocks[0]);
@@ -173,7 +173,7 @@ TEST_F(FaultTest, TheLoadersMemory) {
 // What is on a list behind a block that was written to is lost, and nothing
 // else happens.
 TEST_F(FaultTest, WrittenToAfterFree) {
-  auto* heap = new Heap(nullptr);
+  auto* heap = NewHeap();
   std::vector<Block*> blocks;
   for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
   for (Block* block : blocks) {
@@ -189,8 +189,8 @@ TEST_F(FaultTest, WrittenToAfterFree) {
 
 TEST_F(FaultTest, WrittenToOnItsWayHome) {
   for (int which : {0, 1, 2}) {
-    auto* heap = new Heap(nullptr);
-    auto* other = new Heap(nullptr);
+    auto* heap = NewHeap();
+    auto* other = NewHeap();
     std::vector<Block*> blocks;
     for (int i = 0; i < 10; ++i) blocks.push_back(TakeFrom(heap, 100));
     for (Block* block : blocks) {
@@ -210,8 +210,8 @@ TEST_F(FaultTest, WrittenToOnItsWayHome) {
 // of a block that is listed nobody needs what it has.
 TEST_F(FaultTest, WrittenToBeforeItIsSent) {
   for (int which : {0, 1}) {
-    auto* heap = new Heap(nullptr);
-    auto* other = new Heap(nullptr);
+    auto* heap = NewHeap();
+    auto* other = NewHeap();
     std::vector<Block*> blocks;
     for (int i = 0; i < 10; ++i) {
       blocks.push_back(TakeFrom(heap, 100));
@@ -231,8 +231,8 @@ TEST_F(FaultTest, WrittenToBeforeItIsSent) {
 
 // From the free until it is handed out again, wherever it waits.
 TEST_F(FaultTest, WhatIsFreeIsSealed) {
-  auto* heap = new Heap(nullptr);
-  auto* other = new Heap(nullptr);
+  auto* heap = NewHeap();
+  auto* other = NewHeap();
   // More than a raid keeps.
   constexpr int kBlocks = 60;
   std::vector<Block*> blocks;
@@ -258,8 +258,8 @@ TEST_F(FaultTest, WhatIsFreeIsSealed) {
 }
 
 TEST_F(FaultTest, WrittenToWhileKept) {
-  auto* heap = new Heap(nullptr);
-  auto* other = new Heap(nullptr);
+  auto* heap = NewHeap();
+  auto* other = NewHeap();
   std::vector<Block*> blocks;
   for (int i = 0; i < 4; ++i) blocks.push_back(TakeFrom(heap, 1024));
   for (int i = 0; i < 100; ++i) TakeFrom(other, 1024);

@@ -22,8 +22,8 @@ class ForeignTest : public testing::TestWithParam<size_t> {
   }
   // Heaps never die.
   void Renew() {
-    owner_ = new Heap(nullptr);
-    other_ = new Heap(nullptr);
+    owner_ = NewHeap();
+    other_ = NewHeap();
   }
 
   std::vector<Block*> TakeMany(size_t size, size_t count) {
@@ -114,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, ForeignTest,
 TEST_F(ForeignTest, OwnersDoNotMix) {
   constexpr int kOwners = 20;  // more than an outbox has lanes
   Heap* owners[kOwners];
-  for (Heap*& heap : owners) heap = new Heap(nullptr);
+  for (Heap*& heap : owners) heap = NewHeap();
   Random random(5);
   std::vector<std::pair<Heap*, Block*>> held;
   for (int i = 0; i < 5000; ++i) {

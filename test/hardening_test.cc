@@ -123,8 +123,8 @@ TEST_F(HardeningTest, WritingToABlockOnItsWayHome) {
     SCOPED_TRACE(word);
     Says(
         [=] {
-          auto* heap = new Heap(nullptr);
-          auto* other = new Heap(nullptr);
+          auto* heap = NewHeap();
+          auto* other = NewHeap();
           std::vector<Block*> blocks;
           for (int i = 0; i < 8; ++i) blocks.push_back(TakeFrom(heap, 200));
           for (Block* block : blocks) FreeByOther(other, heap, block);
@@ -289,8 +289,8 @@ TEST_F(HardeningTest, ReadsAsZero) {
 // A block that listed others on their way home is wiped again when it is there,
 // also if somebody was abandoned while he listed or took one.
 TEST_F(HardeningTest, BlocksThatWentHomeAreWiped) {
-  auto* heap = new Heap(nullptr);
-  auto* other = new Heap(nullptr);
+  auto* heap = NewHeap();
+  auto* other = NewHeap();
   const auto use = [&] {
     std::vector<Block*> blocks;
     for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap, 200));

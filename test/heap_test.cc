@@ -22,7 +22,7 @@ class HeapTest : public testing::Test {
   void SetUp() override {
     memory::EnableMmap();
     // Heaps never die; each test has a new one.
-    heap_ = new Heap(nullptr);
+    heap_ = NewHeap();
   }
 
   Block* Take(size_t size) { return TakeFrom(heap_, size); }
@@ -237,7 +237,7 @@ TEST_F(HeapStepTest, AllocationAbandonedAnywhere) {
     int limit = 0;
     bool abandoned = true;
     while (abandoned) {
-      heap_ = new Heap(nullptr);
+      heap_ = NewHeap();
       TakeSome();
       for (int i = 0; i < start; ++i) Hold(Take(kSize), 77);
       Block* block = nullptr;
@@ -257,7 +257,7 @@ TEST_F(HeapStepTest, FreeAbandonedAnywhere) {
     int limit = 0;
     bool abandoned = true;
     while (abandoned) {
-      heap_ = new Heap(nullptr);
+      heap_ = NewHeap();
       TakeSome();
       for (size_t i = 0; i < freed_before; ++i) {
         Give(held_.front().first);
@@ -277,7 +277,7 @@ TEST_F(HeapStepTest, DrainAbandonedAnywhereLosesAtMostABlock) {
   int limit = 0;
   bool abandoned = true;
   while (abandoned) {
-    heap_ = new Heap(nullptr);
+    heap_ = NewHeap();
     TakeSome();
     while (held_.size() > 4) {  // a slab becomes empty, one is left
       GiveRemotely(held_.back().first);

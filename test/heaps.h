@@ -9,6 +9,12 @@
 
 namespace aomalloc {
 
+inline Heap* NewHeap() {
+  Heap* heap = new Heap;
+  heap->Prepare();
+  return heap;
+}
+
 // Allocates as an operation does.
 inline Block* TakeFrom(Heap* heap, size_t size) {
   const SizeClass c = ClassOf(size);

@@ -68,7 +68,7 @@ class InboxTest : public testing::Test {
     return blocks == kBatches + 0 + 1 + 2 + 3;
   }
 
-  Heap* heap_ = new Heap(nullptr);  // heaps never die
+  Heap* heap_ = NewHeap();  // heaps never die
   Block* batches_[kBatches];
   Block* listed_[kBatches][kListed];
   Block* more_ = TakeFrom(heap_, kSize);

@@ -290,8 +290,8 @@ TEST_F(ProfileTest, RationsOfOtherHeapsBlocks) {
 // What is left of such a ration goes home with the rest.
 TEST_F(ProfileTest, ARationOfOtherHeapsBlocksEnds) {
   Sample(size_t{1} << 40);
-  auto* heap = new Heap(nullptr);
-  auto* owner = new Heap(nullptr);
+  auto* heap = NewHeap();
+  auto* owner = NewHeap();
   ASSERT_NE(heap->sampler(), nullptr);
   for (int i = 0; i < 500; ++i) TakeFrom(heap, 1024);  // it needs such blocks
   for (int i = 0; i < 8; ++i) {

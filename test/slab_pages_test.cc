@@ -286,7 +286,7 @@ class PurgedHeapTest : public testing::Test {
  protected:
   void SetUp() override {
     memory::EnableMmap();
-    heap_ = new Heap(nullptr);
+    heap_ = NewHeap();
   }
 
   void Hold(size_t size, size_t count) {
@@ -457,7 +457,7 @@ TEST_F(PurgedHeapTest, PurgeAbandonedAnywhere) {
   int limit = 0;
   bool abandoned = true;
   while (abandoned) {
-    heap_ = new Heap(nullptr);
+    heap_ = NewHeap();
     held_.clear();
     Hold(3000, 60);
     Give(20);

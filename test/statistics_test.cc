@@ -131,8 +131,8 @@ TEST_F(StatisticsTest, WhatIsOnItsWayHomeIsNotLive) {
 }
 
 TEST_F(StatisticsTest, KeptBlocksOfAnotherAreNotLive) {
-  auto* owner = new Heap(nullptr);
-  auto* other = new Heap(nullptr);
+  auto* owner = NewHeap();
+  auto* other = NewHeap();
   for (int i = 0; i < 3; ++i) TakeFrom(other, 2048);
   other->Trim();
   std::vector<Block*> blocks;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <cstring>
 #include <list>
 #include <set>
 #include <thread>
@@ -48,13 +49,26 @@ void HeapsAreWholeAndListed(size_t without_memory) {
   }
   for (Heap* heap = thread::Registry(); heap != nullptr;
        heap = thread::Next(heap)) {
-    heaps.erase(heap);
+    EXPECT_EQ(heap->IsPrepared(), heaps.erase(heap) != 0);
   }
   EXPECT_TRUE(heaps.empty()) << heaps.size() << " are lost";
 }
 
 TEST(StaticThreadTest, HeapsAreWholeAndListed) {
   InChild([] { HeapsAreWholeAndListed(64); });
+}
+
+TEST(StaticThreadTest, HeapsMayLieInMemoryThatWasUsed) {
+  for (const bool mapped : {false, true}) {
+    InChild([=] {
+      if (mapped) memory::EnableMmap();
+      constexpr size_t kBytes = size_t{1536} << 10;  // too much to be kept
+      void* block = Allocate(kBytes);
+      memset(block, 0xff, kBytes);
+      FreeBlock(block);
+      HeapsAreWholeAndListed(64);
+    });
+  }
 }
 
 TEST(StaticThreadTest, MappedHeapsTakeNothingOfTheStaticHeap) {

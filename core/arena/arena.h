@@ -202,6 +202,14 @@ class Arena {
   size_t peak_used_units() const { return LoadRelaxed(&peak_used_); }
   size_t purges() const { return LoadRelaxed(&purges_); }
   size_t purged_units() const { return LoadRelaxed(&purged_); }
+  // For purge.h: counts returns after which there is too much, and says how
+  // many there were. It is here because a return has this cache line anyway. A
+  // hint.
+  size_t CountOccasion() {
+    const AO_t count = LoadRelaxed(&occasions_) + 1;
+    StoreRelaxed(&occasions_, count);
+    return count;
+  }
   // All units of a chunk that was unmapped are marked.
   bool InUse(size_t unit) const {
     return IsUnitThere(unit) &&
@@ -314,32 +322,31 @@ class Arena {
   FreeHints hints_;
   FreeRuns free_runs_;
 
-  AtomicWord peak_used_ = 0;  // for reports: the most units that were in use
-
-  // Below: what taking and returning runs writes, all on one cache line. What
-  // is above changes only when the arena grows, or when more is in use than
-  // ever.
+  // Below: what taking and returning runs writes, or reads each time, all on
+  // one cache line. What is above changes only when the arena grows.
 
   // Hint: units below it are in use.
   alignas(64) AtomicWord first_free_ = 0;
   // The same, of the units from kFirstUnit on.
   AtomicWord first_free_dense_ = 0;
-  // Hint: the system refused to purge units of the words from here on; 0: none.
-  AtomicWord purge_from_ = 0;
-  // Hint: where the next search for chunks to unmap begins, downwards; 0: at
-  // the end.
-  AtomicWord unmap_from_ = 0;
   // Two counts in one word, because they change together: the units in use, and
   // from this bit on the units that are free and dirty.
   static constexpr int kCountBits = 32;
   AtomicWord counts_ = 0;
-  AtomicWord spared_ = 0;  // see spared_units()
+  AtomicWord peak_used_ = 0;  // for reports: the most units that were in use
+  AtomicWord spared_ = 0;     // see spared_units()
   // Units of the dense runs that were ever taken while they were not worth huge
   // pages.
   AtomicWord dense_ = 0;
-  // The number of purges, for reports, and of units that were purged.
-  AtomicWord purges_ = 0;
-  AtomicWord purged_ = 0;
+  AtomicWord purged_ = 0;     // units
+  AtomicWord occasions_ = 0;  // see CountOccasion
+
+  // Hint: the system refused to purge units of the words from here on; 0: none.
+  alignas(64) AtomicWord purge_from_ = 0;
+  // Hint: where the next search for chunks to unmap begins, downwards; 0: at
+  // the end.
+  AtomicWord unmap_from_ = 0;
+  AtomicWord purges_ = 0;  // for reports: how many there were
 };
 
 }  // namespace aomalloc

@@ -57,6 +57,8 @@ size_t FreeRuns::FindRun(size_t from, size_t count, size_t alignment,
     const size_t start = FindStart(from, at_once, alignment, by_hints);
     const size_t end = LoadRelaxed(end_);
     if (start >= end || count > end - start) return kNone;
+    // The line of bits is not looked at once more: others may have it by now.
+    if (count == at_once) return start;
     const size_t stop = FreeUpTo(start + at_once, start + count);
     if (stop == start + count) return start;
     from = stop + 1;

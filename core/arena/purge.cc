@@ -29,15 +29,10 @@ constexpr size_t kIdleAddresses = size_t{64} << 20;
 constexpr size_t kLeastLooks = 16;
 
 // Reading the clock is a system call: only each so many calls of IfDue read it.
-constexpr AO_t kCallsAClock = 8;
+constexpr size_t kCallsAClock = 8;
 
 constexpr AO_t kNotTold = ~AO_t{0};
 
-// The calls of IfDue that found something to purge. Many threads write it, and
-// what else is there they only read.
-struct alignas(64) {
-  AtomicWord word;
-} calls;
 AtomicWord told_bytes = kNotTold;       // what Allow was called with
 AtomicWord learnt_bytes = kLeastBytes;  // the threshold
 AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
@@ -86,8 +81,7 @@ void PurgeIfDue(Arena* arena) {
   }
   const size_t allowed = Allowed(arena);
   if (dirty <= allowed) return;
-  const AO_t call = LoadRelaxed(&calls.word) + 1;
-  StoreRelaxed(&calls.word, call);
+  const size_t call = arena->CountOccasion();
   const size_t spared = allowed + arena->spared_units() * unit;
   if (dirty <= spared + LoadRelaxed(&learnt_bytes) &&
       call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {

@@ -43,10 +43,6 @@ class alignas(64) Heap : public Owner {
   // All zero, so that heaps in static storage take no memory until they are
   // used.
   constexpr Heap() = default;
-  explicit Heap(Heap* next) {
-    next_in_registry = next;
-    Prepare();
-  }
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 

@@ -7,49 +7,30 @@
 namespace aomalloc {
 namespace {
 
-// Memory that an idle thread keeps is of no use to others. So only some caches
-// may keep runs: the first kAlways that want to, and one more for each 256
-// units in use in the first mapped arena. RunCache*, or 0.
-constexpr size_t kAlways = 16;
-constexpr size_t kPlaces = 256;
+// The table: RunCache*, or 0. There may be kAlways places, and one more for
+// each 64 units in use in the first mapped arena.
+constexpr size_t kAlways = 64;
+constexpr size_t kPlaces = 512;
 AtomicWord places[kPlaces];
 
 // How many of the places may be taken now.
 size_t Places() {
   const Arena* arena = memory::MappedAt(0);
   if (arena == nullptr) return kAlways;
-  const size_t more = arena->used_units() / 16 / RunCache::kMaxUnits;
+  const size_t more = arena->used_units() / 16 / RunCache::kUnitsAPlace;
   return more < kPlaces - kAlways ? kAlways + more : kPlaces;
 }
 
-// Takes a place for a cache, for which `word` stands. Returns 1 + its index, or
-// 0 if there is none.
-uint32_t TakePlace(AO_t word) {
-  const size_t count = Places();
-  for (uint32_t i = 0; i < count; ++i) {
-    if (LoadRelaxed(&places[i]) == 0 && CasRelaxed(&places[i], 0, word)) {
-      return i + 1;
-    }
-  }
-  return 0;
-}
-
-uint32_t FindPlace(AO_t word) {
-  for (uint32_t i = 0; i < kPlaces; ++i) {
-    if (LoadRelaxed(&places[i]) == word) return i + 1;
-  }
-  return 0;
+void GiveBack(Run* run) {
+  tails::Forget(run);
+  memory::Return(run, /*dirty=*/true);
 }
 
 }  // namespace
 
 bool RunCache::Keep(Run* run) {
   if (run->units > kMaxUnits || ceiling::IsSet()) return false;
-  if (place_ == 0) {
-    place_ = TakePlace(AsWord());
-    if (place_ == 0) return false;
-  }
-  if (units_ + run->units > kMaxUnits) Flush();
+  if (units_ + run->units > Room() && !MakeRoom(run->units)) return false;
   Run** list = &kept_[run->units - 1];
   run->kind = RunKind::kFree;
   run->next = *list;
@@ -58,20 +39,89 @@ bool RunCache::Keep(Run* run) {
   return true;
 }
 
-void RunCache::Flush() {
-  for (size_t units = 1; units <= kMaxUnits; ++units) {
-    while (Run* run = Take(units)) {
-      tails::Forget(run);
-      memory::Return(run, /*dirty=*/true);
+// Takes one more place. False if there is none.
+bool RunCache::TakePlace() {
+  // The last quarter is for those that have none, and of the others only the
+  // first half for those that have many.
+  const size_t all = Places();
+  const size_t count = places_taken_ == 0             ? all
+                       : places_taken_ < kUsualPlaces ? all / 4 * 3
+                                                      : all / 2;
+  // Caches begin at different places, and find the same ones again.
+  const size_t first = AsWord() * 0x9E3779B97F4A7C15u >> 48;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t place = (first + i) % count;
+    if (LoadRelaxed(&places[place]) == 0 &&
+        CasRelaxed(&places[place], 0, AsWord())) {
+      places_[places_taken_] = static_cast<uint16_t>(place);
+      Commit(&places_taken_, static_cast<uint8_t>(places_taken_ + 1));
+      return true;
+    }
+  }
+  return false;
+}
+
+// Makes room for so many units: takes places, or gives back what is kept. False
+// if there are too few places.
+bool RunCache::MakeRoom(size_t units) {
+  size_t wanted = 0;
+  if (missed_ != 0) {
+    // More room than usual only where it is enough to keep all that goes and
+    // comes.
+    wanted = Room() + (missed_ < shed_ ? missed_ : shed_);
+    if (wanted > kMostUnits || memory::IsScarce()) wanted = 0;
+    missed_ = 0;
+    shed_ = 0;
+  }
+  while (Room() < wanted ||
+         (units_ + units > Room() && places_taken_ < kUsualPlaces)) {
+    if (!TakePlace()) break;
+  }
+  if (units > Room()) return false;
+  if (units_ + units > Room()) {
+    const size_t half = Room() / 2;
+    Shed(units <= half ? half : Room() - units);
+  }
+  return true;
+}
+
+// Gives back the oldest run of each length, in turn, until at most so many
+// units are kept.
+void RunCache::Shed(size_t most) {
+  bool found = true;
+  while (found && units_ > most) {
+    found = false;
+    for (size_t units = kMaxUnits; units > 0 && units_ > most; --units) {
+      Run** link = &kept_[units - 1];
+      Run* run = *link;
+      if (run == nullptr) continue;
+      while (run->next != nullptr) {
+        link = &run->next;
+        run = run->next;
+      }
+      found = true;
+      Commit<Run*>(link, nullptr);
+      units_ -= run->units;
+      if (shed_ <= kMostUnits) shed_ = static_cast<uint8_t>(shed_ + units);
+      GiveBack(run);
     }
   }
 }
 
 void RunCache::GiveUp() {
-  Flush();
-  if (place_ == 0) return;
-  CasRelaxed(&places[place_ - 1], AsWord(), 0);
-  Commit(&place_, uint32_t{0});
+  for (Run*& list : kept_) {
+    while (Run* run = list) {
+      Commit(&list, run->next);
+      GiveBack(run);
+    }
+  }
+  units_ = 0;
+  shed_ = 0;
+  missed_ = 0;
+  while (places_taken_ != 0) {
+    CasRelaxed(&places[places_[places_taken_ - 1]], AsWord(), 0);
+    Commit(&places_taken_, static_cast<uint8_t>(places_taken_ - 1));
+  }
 }
 
 void RunCache::Recount() {
@@ -79,7 +129,12 @@ void RunCache::Recount() {
   for (const Run* run : kept_) {
     for (; run != nullptr; run = run->next) units_ += run->units;
   }
-  place_ = FindPlace(AsWord());
+  places_taken_ = 0;
+  for (size_t i = 0; i < kPlaces && places_taken_ < kMostPlaces; ++i) {
+    if (LoadRelaxed(&places[i]) == AsWord()) {
+      places_[places_taken_++] = static_cast<uint16_t>(i);
+    }
+  }
 }
 
 }  // namespace aomalloc

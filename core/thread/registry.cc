@@ -218,8 +218,11 @@ Heap* AddHeaps(AO_t token) {
   grant.run->kind = RunKind::kOwn;
   const size_t count = memory::BytesOf(grant.run) / sizeof(Heap);
   auto* memory = reinterpret_cast<Heap*>(grant.address());
-  for (size_t i = count; i-- > 0;) {
-    new (&memory[i]) Heap(i + 1 < count ? &memory[i + 1] : nullptr);
+  // A heap is prepared by whoever claims it first, so that its cache lines need
+  // not come from here. Fresh memory is all zero, as a new heap is.
+  for (size_t i = 0; i < count; ++i) {
+    if (!grant.zeroed) new (&memory[i]) Heap();
+    if (i + 1 < count) memory[i].next_in_registry = &memory[i + 1];
   }
   Register(memory, &memory[count - 1], token);
   if (count > 1) NoteFree(&memory[1]);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -19,6 +20,8 @@ namespace transfers {
 namespace {
 
 constexpr int kUsualTurn = 50;
+// What the program's clock begins with.
+constexpr uint64_t kFirstSecond = 1'000'000'000;
 
 struct Thread {
   uint32_t cache;
@@ -140,6 +143,17 @@ void AnswerRobustList(uint64_t place) {
   *reinterpret_cast<uint64_t*>(place) = place;
 }
 
+// The program's clock goes by what it has done. By the system's, which goes on
+// while qemu and this plugin work, all that an allocator does after so many
+// milliseconds would come much too often.
+void AnswerClock(uint64_t place) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const uint64_t now = state->turns.nanoseconds();
+  auto* answer = reinterpret_cast<timespec*>(place);
+  answer->tv_sec = static_cast<time_t>(kFirstSecond + now / kSecond);
+  answer->tv_nsec = static_cast<long>(now % kSecond);
+}
+
 void OnCall(qemu_plugin_id_t, unsigned vcpu, int64_t number, uint64_t a,
             uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f,
             uint64_t, uint64_t) {
@@ -182,6 +196,7 @@ void OnReturn(qemu_plugin_id_t, unsigned vcpu, int64_t number, int64_t result) {
   const Thread& thread = At(vcpu);
   const auto place = static_cast<uint64_t>(result);
   if (result < 0 && result >= -4095) return;
+  if (number == SYS_clock_gettime) AnswerClock(thread.call[1]);
   if (number == SYS_mmap) OnMapped(thread, place);
   if (number == SYS_mremap) {
     state->counts.regions().AddMemory(place, thread.call[2], thread.block,

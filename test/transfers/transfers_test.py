@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, "test/transfers")
 
-from instrument import Instrument, Sum  # noqa: E402  pylint: disable=wrong-import-position
+from instrument import Failed, Instrument, Sum  # noqa: E402  pylint: disable=wrong-import-position
 
 ROUNDS = 200
 
@@ -45,6 +45,14 @@ def check_known(instrument):
         report = instrument.run(["test/transfers/known", case, str(ROUNDS)])
         found = report.line(variable)
         check(found == expected, f"{case}: {found}, expected {expected}")
+
+
+def check_clock(instrument):
+    try:
+        instrument.run(["test/transfers/known", "clock"])
+        check(True, "the clock goes by instructions")
+    except Failed as why:
+        check(False, f"the clock goes by instructions: {why}")
 
 
 def figures(instrument, command):
@@ -92,6 +100,7 @@ def main():
     instrument = Instrument(os.path.abspath("test/transfers/libtransfers.so"),
                             os.path.abspath("test/transfers/libannounce.so"))
     check_known(instrument)
+    check_clock(instrument)
     check_false_sharing(instrument)
     check_library(instrument)
     sys.exit(1 if failures else 0)

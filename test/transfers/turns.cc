@@ -15,6 +15,10 @@ void Turns::Give(int thread) {
   random_ ^= random_ >> 17;
   random_ ^= random_ << 5;
   left_ = 1 + static_cast<int>(random_ % (2 * mean_));
+  if (thread >= 0) {
+    picoseconds_.fetch_add(left_ * kPicosecondsEach / (queue_.size() + 1),
+                           std::memory_order_relaxed);
+  }
   holder_.store(thread, std::memory_order_release);
   if (thread >= 0) given_[thread].notify_one();
 }

@@ -6,11 +6,15 @@
 // when the call returns. When that is depends on the system. But nobody goes on
 // while a thread that is being created has not queued up for the first time:
 // else the others would be far ahead on a machine that is busy.
+//
+// The instructions also make a clock: on a machine that has a processor for
+// each thread, those of a turn take as long as all the others' turns together.
 #ifndef AOMALLOC_TEST_TRANSFERS_TURNS_H_
 #define AOMALLOC_TEST_TRANSFERS_TURNS_H_
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 
@@ -45,6 +49,11 @@ class Turns {
   void End();
   bool over() const { return over_.load(std::memory_order_acquire); }
 
+  // What the clock says. It stands still while all threads are left out.
+  uint64_t nanoseconds() const {
+    return picoseconds_.load(std::memory_order_relaxed) / 1000;
+  }
+
   // How often a thread was not given its turn in time, and took it. Then the
   // one that had it may have gone on: both are counted, in some order.
   int stolen() const { return stolen_; }
@@ -55,9 +64,12 @@ class Turns {
   void Give(int thread);
   void GiveToNext();
 
+  static constexpr uint64_t kPicosecondsEach = 500;
+
   const int mean_;
   std::atomic<int> holder_{-1};
   std::atomic<bool> over_{false};
+  std::atomic<uint64_t> picoseconds_{0};
   int left_ = 0;  // instructions; the holder's
   std::mutex mutex_;
   // Below: under the mutex.
