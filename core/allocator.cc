@@ -285,7 +285,8 @@ void* MoveSpan(Run* run, size_t size) {
   // less than one is copied.
   const bool breaks_huge =
       bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
-  const auto outcome = memory::IsMapped(to) && !breaks_huge
+  const bool pays = zeroed || bytes >= move::kLeastIntoUsed;
+  const auto outcome = memory::IsMapped(to) && !breaks_huge && pays
                            ? move::Pages(run, bytes, to, memory::BytesOf(to))
                            : move::Outcome::kRefused;
   if (outcome == move::Outcome::kLost) return nullptr;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <vector>
@@ -143,8 +144,9 @@ TEST_F(MoveTest, NoMoreThanSoManyBlocksAreMovedAtATime) {
     // So many that the heap does not keep the first one. (Trim would notice
     // that this is the child of a fork, where such a place counts for ever.)
     for (int i = 0; i < 9; ++i) FreeBlock(blocks[i]);
+    // To new memory.
     blocks[last] =
-        static_cast<char*>(Reallocate(blocks[last], 600 * kKiB, "test"));
+        static_cast<char*>(Reallocate(blocks[last], 8 * kMiB, "test"));
     EXPECT_NE(memory::RunAt(blocks[last])->moved_units, 0u);
   });
 }
@@ -288,6 +290,46 @@ TEST_F(MoveTest, SparseBlocksStaySparse) {
       }
     });
   }
+}
+
+long PageFaults() {
+  rusage usage{};
+  EXPECT_EQ(getrusage(RUSAGE_SELF, &usage), 0);
+  return usage.ru_minflt;
+}
+
+// Moved pages leave holes, and are replaced when the block is freed. Where the
+// new place has pages already, that costs more than to copy.
+TEST_F(MoveTest, WhatGrowsIntoMemoryThatWasUsedTakesNoPageFaults) {
+  InChild([] {
+    const auto round = [] {
+      Growing growing(640 * kKiB);
+      EXPECT_TRUE(growing.Grow(1280 * kKiB));
+      EXPECT_EQ(growing.run()->moved_units, 0u);
+    };
+    // Free memory that stays, with its pages.
+    purge::Allow(64 * kMiB);
+    void* used = Allocate(32 * kMiB);
+    Fill(used, 32 * kMiB, 1);
+    FreeBlock(used);
+    round();
+    const long before = PageFaults();
+    for (int i = 0; i < 50; ++i) round();
+    EXPECT_LT(PageFaults() - before, 50);
+  });
+}
+
+// As a large one is.
+TEST_F(MoveTest, ManyPagesAreMovedToMemoryThatWasUsed) {
+  InChild([] {
+    purge::Allow(64 * kMiB);
+    void* used = Allocate(32 * kMiB);
+    Fill(used, 32 * kMiB, 1);
+    FreeBlock(used);
+    Growing growing(4 * kMiB);
+    EXPECT_TRUE(growing.Grow(8 * kMiB));
+    EXPECT_NE(growing.run()->moved_units, 0u);
+  });
 }
 
 // There the kernel joins no new pages with old ones.

@@ -33,6 +33,11 @@ namespace aomalloc::move {
 // is 20 instead of 45, which is not worth a mapping.)
 constexpr size_t kLeastBytes = size_t{256} << 10;
 
+// Pages that were moved cost page faults later, both where they were and where
+// they are, and copying costs most of its time in those of new memory. So from
+// this size on only, pages are moved to memory that was used before.
+constexpr size_t kLeastIntoUsed = size_t{2} << 20;
+
 // With the runs between them, which are mappings too, these take a quarter of
 // the mappings that a process may have.
 constexpr size_t kMostMoved = 8192;
