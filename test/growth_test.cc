@@ -58,11 +58,25 @@ TEST(GrowthTest, ItHasNothingUntilItIsUsedAndThenByChunks) {
   EXPECT_EQ(TakeAndUse(test, kChunk - 1), test.table + 8 * kChunk + 1);
 }
 
-TEST(GrowthTest, ItGrowsByATenth) {
+TEST(GrowthTest, ItGrowsByA32ndAndLittle) {
   Growing test;
-  ASSERT_NE(test.arena->Take(1000 * kChunk / 2, 1).run, nullptr);
+  ASSERT_NE(test.arena->Take(128 * kChunk, 1).run, nullptr);
   ASSERT_NE(test.arena->Take(1, 1).run, nullptr);
-  EXPECT_EQ(test.arena->accessible_units(), 550 * kChunk);
+  EXPECT_EQ(test.arena->accessible_units(), 132 * kChunk);
+  ASSERT_NE(test.arena->Take(1000 * kChunk, 1).run, nullptr);
+  const size_t there = test.arena->accessible_units();
+  ASSERT_NE(test.arena->Take(9 * kChunk, 1).run, nullptr);
+  EXPECT_LE(test.arena->accessible_units(), there + 17 * kChunk);
+}
+
+// What is free at the end of memory is not left behind, wherever that is.
+TEST(GrowthTest, LargeRunsFollowOneAnother) {
+  Growing test;
+  constexpr size_t kLarge = 2241;  // units, 140 MiB
+  for (size_t i = 0; i < 20; ++i) {
+    ASSERT_EQ(test.arena->Take(kLarge, 1).run, test.table + i * kLarge);
+  }
+  EXPECT_LE(test.arena->accessible_units(), 20 * kLarge + 9 * kChunk);
 }
 
 TEST(GrowthTest, RunsAreAligned) {

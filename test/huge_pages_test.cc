@@ -128,6 +128,17 @@ TEST_F(HugePagesTest, HeapsOfWhatIsSparseStayOnSmallPages) {
   EXPECT_EQ(dense, kPage);
 }
 
+TEST_F(HugePagesTest, LargeSparseRunsFollowOneAnotherAndNoHugePages) {
+  constexpr size_t kLarge = kFirst + 8;  // below is no room for it
+  Begin();
+  ASSERT_EQ(test.IndexOf(Dense()), kFirst);
+  for (size_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(test.IndexOf(Sparse(kLarge)), kFirst + kChunk + i * kLarge);
+  }
+  EXPECT_EQ(ToldOfUnit(kFirst + kChunk), Told::kNothing);
+  EXPECT_EQ(ToldOfUnit(kFirst + kChunk + 3 * kLarge - 1), Told::kNothing);
+}
+
 TEST_F(HugePagesTest, SparseRunsLeaveHugePagesToOthers) {
   Begin();
   ASSERT_EQ(test.IndexOf(Dense()), kFirst);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -26,6 +27,17 @@ size_t Addresses() {
   FILE* file = fopen("/proc/self/statm", "re");
   size_t pages = 0;
   if (file == nullptr || fscanf(file, "%zu", &pages) != 1) ADD_FAILURE();
+  if (file != nullptr) fclose(file);
+  return pages * os::PageSize();
+}
+
+// Of these, private ones that may be written.
+size_t Writable() {
+  FILE* file = fopen("/proc/self/statm", "re");
+  size_t pages = 0;
+  if (file == nullptr || fscanf(file, "%*u %*u %*u %*u %*u %zu", &pages) != 1) {
+    ADD_FAILURE();
+  }
   if (file != nullptr) fclose(file);
   return pages * os::PageSize();
 }
@@ -102,8 +114,21 @@ TEST(ShrinkTest, ARunGrowsWhereAChunkWasGivenBack) {
   Growing test;
   const std::vector<::aomalloc::Run*> runs = Peak(test, 2, {0});
   test.arena->UnmapExcess(kChunk);
-  EXPECT_FALSE(test.arena->Extend(runs[0], kChunk + 1)) << "it is not there";
-  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk);
+  ASSERT_TRUE(test.arena->Extend(runs[0], kChunk + 1));
+  EXPECT_EQ(runs[0]->base[kChunk * kUnit], 0);
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
+  EXPECT_EQ(TakeAndUse(test, 1), test.table + kChunk + 1);
+}
+
+TEST(ShrinkTest, ARunDoesNotGrowBeyondAHole) {
+  Growing test;
+  const std::vector<::aomalloc::Run*> runs = Peak(test, 3, {0, 2});
+  test.arena->UnmapExcess(2 * kChunk);
+  EXPECT_FALSE(test.arena->Extend(runs[0], 2 * kChunk + 1));
+  EXPECT_EQ(test.arena->accessible_units(), 2 * kChunk);
+  EXPECT_EQ(runs[0]->units, kChunk);
+  EXPECT_EQ(runs[2]->base[0], 1);
+  EXPECT_TRUE(test.arena->Extend(runs[0], 2 * kChunk));
 }
 
 TEST(ShrinkTest, WhatAProgramHasMappedThereStays) {
@@ -155,6 +180,71 @@ TEST(ShrinkTest, AddressesFallAfterAPeak) {
     EXPECT_LE(Addresses() - before, 70 * kMiB);
     EXPECT_TRUE(HeapsAreValid());
   });
+}
+
+// Limits what the process may have to so many bytes more.
+void Limit(bool addresses, size_t more) {
+  const size_t bytes = (addresses ? Addresses() : Writable()) + more;
+  const rlimit limit{bytes, bytes};
+  ASSERT_EQ(setrlimit(addresses ? RLIMIT_AS : RLIMIT_DATA, &limit), 0);
+}
+
+// What is free is there for other mappings, and for larger blocks.
+TEST(ShrinkTest, WhoHasMetALimitKeepsLittle) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  for (const bool addresses : {true, false}) {
+    InChild([addresses] {
+      memory::EnableMmap();
+      Free(Allocate(100), "test");
+      Limit(addresses, 200 * kMiB);
+      for (int round = 0; round < 3; ++round) {
+        std::vector<void*> blocks;
+        void* block;
+        while ((block = Allocate(8 * kMiB)) != nullptr) blocks.push_back(block);
+        EXPECT_EQ(errno, ENOMEM);
+        EXPECT_GE(blocks.size(), 23u);
+        for (size_t i = 0; i < blocks.size(); i += 2) Free(blocks[i], "test");
+        void* other = mmap(nullptr, 80 * kMiB, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        EXPECT_NE(other, MAP_FAILED);
+        EXPECT_EQ(Allocate(80 * kMiB), nullptr);
+        munmap(other, 80 * kMiB);
+        block = Allocate(80 * kMiB);
+        EXPECT_NE(block, nullptr);
+        for (size_t i = 1; i < blocks.size(); i += 2) Free(blocks[i], "test");
+        Free(block, "test");
+      }
+      EXPECT_TRUE(HeapsAreValid());
+    });
+  }
+}
+
+// Not before the first request that is refused.
+TEST(ShrinkTest, ALargeBlockGetsTheAddressesOfFreeOnes) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  for (const bool addresses : {true, false}) {
+    InChild([addresses] {
+      memory::EnableMmap();
+      Free(Allocate(100), "test");
+      Limit(addresses, 100 * kMiB);
+      std::vector<char*> blocks;
+      for (int i = 0; i < 10; ++i) {
+        blocks.push_back(static_cast<char*>(Allocate(8 * kMiB)));
+        ASSERT_NE(blocks.back(), nullptr);
+        blocks.back()[0] = 1;
+      }
+      const size_t before = Addresses();
+      for (size_t i = 0; i < 10; i += 2) Free(blocks[i], "test");
+      EXPECT_EQ(Addresses(), before) << "it has met no limit yet";
+      EXPECT_EQ(Allocate(80 * kMiB), nullptr);
+      char* block = static_cast<char*>(Allocate(48 * kMiB));
+      ASSERT_NE(block, nullptr);
+      block[0] = 1;
+      block[48 * kMiB - 1] = 1;
+      for (size_t i = 1; i < 10; i += 2) EXPECT_EQ(blocks[i][0], 1);
+      EXPECT_TRUE(HeapsAreValid());
+    });
+  }
 }
 
 constexpr int kOrders = 5;

@@ -20,12 +20,13 @@ size_t Arena::NextInaccessible(size_t unit) const {
   return unit < end ? unit : end;
 }
 
-// True if all units of [start, end) are mapped.
-bool Arena::AreThere(size_t start, size_t end) const {
-  for (size_t word = start / kWordBits; word < WordsUpTo(end); ++word) {
-    if (!IsThere(word)) return false;
+// The first unit of [start, end) that is not mapped, or `end`. In the first
+// chunk, units that are not mapped yet count as mapped, as they are marked.
+size_t Arena::EndOfThere(size_t start, size_t end) const {
+  while (start < end && IsThere(start / kWordBits)) {
+    start = (start | (kWordBits - 1)) + 1;
   }
-  return true;
+  return start < end ? start : end;
 }
 
 // Marks the units if all are free.
@@ -120,7 +121,8 @@ void Arena::MarkNew(const Growth::Piece& piece, size_t start, size_t end) {
   }
 }
 
-// Maps and marks the units from `start`, where memory ends, to `end`.
+// Maps and marks the units from `start`, where a chunk that is not mapped
+// begins, to `end`.
 bool Arena::GrowAt(size_t start, size_t end, bool huge) {
   const Growth::Piece piece = growth_->MapAt(start, end - start, Step(), huge);
   if (piece.start == piece.end) return false;
@@ -264,10 +266,10 @@ bool Arena::Extend(Run* run, size_t count) {
   const size_t end = start + more;
   while (end > this->end() && GrowFirst(1)) {
   }
-  const size_t there = this->end();
-  if (growth_ == nullptr && end > there) return false;
-  const size_t middle = end < there ? end : there;
-  if (!AreThere(start, middle) || !Mark(start, middle - start)) return false;
+  if (growth_ == nullptr && end > this->end()) return false;
+  // Behind that there is a hole, or no memory yet.
+  const size_t middle = EndOfThere(start, end);
+  if (!Mark(start, middle - start)) return false;
   if (middle != end && !GrowAt(middle, end, IsWorthHugePages(more))) {
     Unmark(start, middle - start);
     return false;

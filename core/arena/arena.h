@@ -174,6 +174,9 @@ class Arena {
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
+  bool HasMetLimit() const {
+    return growth_ != nullptr && growth_->HasMetLimit();
+  }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
   // Where the free units begin that those below `there` end with; `there` if
   // there are none.
@@ -254,7 +257,7 @@ class Arena {
   bool IsUnitThere(size_t unit) const {
     return growth_ == nullptr || growth_->IsUnitMapped(unit);
   }
-  bool AreThere(size_t start, size_t end) const;
+  size_t EndOfThere(size_t start, size_t end) const;
   bool IsWorthHugePages(size_t count) const;
   bool IsTooGood(size_t start) const;
   bool Mark(size_t start, size_t count);
@@ -267,13 +270,15 @@ class Arena {
   void NoteFree(size_t start, size_t count);
   void Unmark(size_t start, size_t count);
   void BecameFree(size_t start, size_t count);
-  // How much to grow by: a tenth, to keep system calls rare.
+  // How much to grow by. More would keep system calls rarer, but a chunk is
+  // filled in a hundred times as long as it takes to map one.
   size_t Step() const {
-    constexpr size_t kMost = 4096;  // units, 256 MiB
-    const size_t tenth = accessible_units() / 10;
-    return tenth < kMost ? tenth : kMost;
+    constexpr size_t kMost = 512;  // units, 32 MiB
+    const size_t share = accessible_units() / 32;
+    return share < kMost ? share : kMost;
   }
   bool GrowFirst(size_t count);
+  bool IsFor(size_t lowest, size_t tail, size_t there) const;
   size_t Grow(size_t count, size_t alignment, size_t lowest);
   bool GrowAt(size_t start, size_t end, bool huge);
   void MarkNew(const Growth::Piece& piece, size_t start, size_t end);

@@ -3,6 +3,13 @@
 
 namespace aomalloc {
 
+// True if a run that is to lie from `lowest` on may begin with the free units
+// of [tail, there), and go on behind them.
+bool Arena::IsFor(size_t lowest, size_t tail, size_t there) const {
+  return lowest != 0 ? tail >= lowest
+                     : growth_->huge_pages()->MayBeSparse(tail, there);
+}
+
 // Maps memory for `count` units, from `lowest` on, and marks them; kNone when
 // there is none.
 size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
@@ -10,8 +17,7 @@ size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   // Where memory ends, so that what is free there does not lie idle.
   const size_t there = end();
   const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
-  const bool is_here = HugePages::AreInOneArea(lowest, tail);
-  if (is_here && tail < there && count > there - tail &&
+  if (tail < there && count > there - tail && IsFor(lowest, tail, there) &&
       Mark(tail, there - tail)) {
     if (GrowAt(there, tail + count, lowest != 0)) return tail;
     Unmark(tail, there - tail);

@@ -229,11 +229,16 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted,
   }
 }
 
+void Growth::NoteRefusal() {
+  if (!HasMetLimit() && os::IsLimited()) StoreRelaxed(&met_limit_, 1);
+}
+
 os::Filled Growth::Fill(const Piece& piece, bool huge) {
   char* start = base_ + (piece.start << unit_shift_);
   const size_t bytes = (piece.end - piece.start) << unit_shift_;
   // The memory first: where that is refused, no table is needed for it.
   const os::Filled filled = os::FillHole(start, bytes);
+  if (filled == os::Filled::kRefused) NoteRefusal();
   if (filled != os::Filled::kDone) return filled;
   if (!ExtendTable(piece.end)) {
     os::Unmap(start, bytes);

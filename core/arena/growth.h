@@ -130,6 +130,10 @@ class Growth {
   Unmapped Unmap(const Piece& piece);
   void LetGo(const Piece& piece);
 
+  // True if the system has ever refused memory in a process that is limited:
+  // what this arena has free, others may lack.
+  bool HasMetLimit() const { return LoadRelaxed(&met_limit_) != 0; }
+
   // True if the system has refused to unmap something again and again.
   bool CannotUnmap() const { return LoadRelaxed(&unmap_failures_) > 10; }
 
@@ -161,6 +165,7 @@ class Growth {
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
   os::Filled Fill(const Piece& piece, bool huge);
+  void NoteRefusal();
 
   char* const base_;
   const int unit_shift_;
@@ -174,6 +179,7 @@ class Growth {
   AtomicWord from_ = 0;            // hint: the chunks below it are claimed
   AtomicWord table_failures_ = 0;  // how often something was in its way
   AtomicWord unmap_failures_ = 0;
+  AtomicWord met_limit_ = 0;
   Bitmap claimed_;
   Bitmap mapped_;
   HugePages* const huge_pages_;

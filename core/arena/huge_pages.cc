@@ -39,6 +39,12 @@ bool HugePages::AreTooGoodFor(size_t unit) const {
   return Is(Choice::kAuto) && IsHuge(unit);
 }
 
+bool HugePages::MayBeSparse(size_t start, size_t end) const {
+  if (!Is(Choice::kAuto)) return true;
+  const size_t behind = (end + kUnits - 1) / kUnits;
+  return asked_.NextSet(start / kUnits, behind) == behind;
+}
+
 void HugePages::AskForPiece(void* start, size_t bytes) {
   if (!MayAsk()) return;
   if (Is(Choice::kNever)) os::KeepPagesSmall(start, bytes);

@@ -50,9 +50,6 @@ class HugePages {
 
   // Where huge pages begin. Below it are 128 MiB of addresses.
   static constexpr size_t kFirstUnit = 2048;
-  static bool AreInOneArea(size_t unit, size_t other) {
-    return (unit < kFirstUnit) == (other < kFirstUnit);
-  }
 
   // True if `count` units, all of which are likely to be used, should be in
   // huge pages, in an arena that has `used` units in use, and has given `dense`
@@ -66,6 +63,10 @@ class HugePages {
 
   // True if a sparse run should not be at `unit`, if there is another place.
   bool AreTooGoodFor(size_t unit) const;
+
+  // True if it was asked for no huge page in [start, end). Then what is mapped
+  // behind has small pages as well.
+  bool MayBeSparse(size_t start, size_t end) const;
 
   // The first unit behind the page of `unit`; and the first one behind it that
   // is in no huge page, or `end`.

@@ -39,6 +39,8 @@ constexpr size_t kSmallestPiece = size_t{1} << 20;
 // them: it grows by 4 MiB at least.
 constexpr size_t kLeastForPrimary = size_t{48} << 20;
 
+constexpr size_t kChunkBytes = Growth::kChunkUnits * kMappedUnitBytes;
+
 AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;
 AtomicWord when_exhausted;  // void (*)(); null after its call
@@ -115,6 +117,7 @@ bool AddArena(int slot, size_t bytes) {
 }
 
 Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
+  bool made_room = false;
   while (true) {
     int slot = 0;
     for (; slot < kMaxMapped; ++slot) {
@@ -127,6 +130,11 @@ Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
         if (arena->grows()) PlacePrimary(arena);
         return {taken.run, arena, taken.zeroed};
       }
+    }
+    // What fits into a chunk would have been found in a free one.
+    if (!made_room && slot > 0 && bytes + alignment > kChunkBytes) {
+      made_room = true;
+      if (purge::MakeRoom(MappedAt(0))) continue;
     }
     size_t room = bytes;
     if (alignment > kMappedUnitBytes) room += alignment;

@@ -24,6 +24,10 @@ constexpr AO_t kMemoryMs = 1000;
 // Addresses that may stay: so many times those in use, and so many bytes.
 constexpr size_t kMostAddresses = 2;
 constexpr size_t kIdleAddresses = size_t{64} << 20;
+// Where a process has met its limit: one part in so many of what is in use, and
+// so many bytes, a chunk.
+constexpr size_t kSpareFraction = 16;
+constexpr size_t kSpareAddresses = size_t{4} << 20;
 
 // At how many chunks to look at least, when some memory has become free.
 constexpr size_t kLeastLooks = 16;
@@ -45,10 +49,20 @@ size_t Allowed(const Arena* arena) {
 }
 
 size_t AllowedAddresses(const Arena* arena) {
+  if (arena->HasMetLimit()) {
+    return arena->used_units() + arena->used_units() / kSpareFraction +
+           kSpareAddresses / arena->unit_bytes();
+  }
   const AO_t told = LoadRelaxed(&told_bytes);
   const bool is_more = told != kNotTold && told > kIdleAddresses;
   return kMostAddresses * arena->used_units() +
          (is_more ? told : kIdleAddresses) / arena->unit_bytes();
+}
+
+// The threshold. Where a process has met its limit, what is dirty should not
+// keep addresses back.
+size_t Threshold(const Arena* arena) {
+  return arena->HasMetLimit() ? kLeastBytes : LoadRelaxed(&learnt_bytes);
 }
 
 // How long what exceeds the above stays.
@@ -83,8 +97,8 @@ void PurgeIfDue(Arena* arena) {
   if (dirty <= allowed) return;
   const size_t call = arena->CountOccasion();
   const size_t spared = allowed + arena->spared_units() * unit;
-  if (dirty <= spared + LoadRelaxed(&learnt_bytes) &&
-      call % kCallsAClock != 0 && LoadRelaxed(&due_ms) != 0) {
+  if (dirty <= spared + Threshold(arena) && call % kCallsAClock != 0 &&
+      LoadRelaxed(&due_ms) != 0) {
     return;
   }
   const AO_t now = os::CoarseMilliseconds();
@@ -92,7 +106,7 @@ void PurgeIfDue(Arena* arena) {
       LoadRelaxed(&learnt_bytes) != kLeastBytes) {
     StoreRelaxed(&learnt_bytes, kLeastBytes);
   }
-  const bool eager = dirty > spared + LoadRelaxed(&learnt_bytes);
+  const bool eager = dirty > spared + Threshold(arena);
   if (eager) {
     AddRelaxed(&eager_bytes, dirty - spared);
   } else {
@@ -121,6 +135,14 @@ void Allow(size_t bytes) { StoreRelaxed(&told_bytes, bytes); }
 bool IsTold() { return LoadRelaxed(&told_bytes) != kNotTold; }
 
 void Addresses(Arena* arena) { arena->UnmapExcess(AllowedAddresses(arena)); }
+
+bool MakeRoom(Arena* arena) {
+  if (!arena->HasMetLimit()) return false;
+  const size_t there = arena->accessible_units();
+  arena->PurgeExcess(0, Arena::Effort::kBreak);
+  arena->UnmapExcess(0);
+  return arena->accessible_units() < there;
+}
 
 void IfDue(Arena* arena, size_t units) {
   const size_t purged = arena->purged_units();

@@ -18,7 +18,10 @@
 // until a purge is due more than a second after one that left them.
 //
 // Addresses of free memory go back as soon as it is purged, as far as an arena
-// has more than twice as many as are in use, and 64 MiB.
+// has more than twice as many as are in use, and 64 MiB. In a process that has
+// met its limit (RLIMIT_AS, RLIMIT_DATA) other mappings may lack them: from
+// then on a 16th of what is in use and 4 MiB stay, and the threshold is its
+// least.
 //
 // Who touches what: any thread and handler may call anything here at any time.
 // All words are hints, and nothing depends on their order. Two threads at once,
@@ -45,6 +48,12 @@ void IfDue(Arena* arena, size_t units);
 
 // Gives addresses back, if there are too many, wherever they are.
 void Addresses(Arena* arena);
+
+// To be called when the system has refused memory for a run that is larger than
+// a chunk. If the process has met its limit, purges all free memory, and gives
+// all free chunks back. True if there were some: the run may get their
+// addresses elsewhere.
+bool MakeRoom(Arena* arena);
 
 // From now on up to `bytes` of each arena stay free and dirty, and what exceeds
 // them is purged at once. The rules above do not hold any more.

@@ -60,6 +60,22 @@ import ctypes, decimal, lzma, sqlite3, ssl
 mmap.mmap(-1, 1 << 20)
 print(len(bytearray(100 << 20)))'
 
+# What it frees is there for threads, mappings and larger blocks.
+run_both python-limits-itself-and-frees python3 -c '
+import mmap, resource, threading
+resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))
+blocks = []
+try:
+    while True:
+        blocks.append(bytearray(8 << 20))
+except MemoryError:
+    pass
+del blocks[::2]
+thread = threading.Thread(target=lambda: print("a thread"))
+thread.start()
+thread.join()
+print(len(mmap.mmap(-1, 10 << 20)), len(bytearray(20 << 20)))'
+
 # hold TAKES: without the library and with it, which TAKES so many blocks itself.
 hold() {
   run "hold.without" limited "$helpers/hold" 100000
