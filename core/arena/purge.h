@@ -62,11 +62,15 @@ bool IsTooMuch(const Arena* arena, size_t bytes);
 // memory was returned.
 inline bool IsPending() { return LoadRelaxed(&due_ms) != 0; }
 
+// True if IfDue purged memory, and none was taken since that the system has to
+// provide.
+inline bool HasPurged() { return LoadRelaxed(&purged_ms) != 0; }
+
 // TookFresh is to be called when memory is taken that the system has to
 // provide. It calls Regret after a purge.
 void Regret();
 inline void TookFresh() {
-  if (Unlikely(LoadRelaxed(&purged_ms) != 0)) Regret();
+  if (Unlikely(HasPurged())) Regret();
 }
 
 }  // namespace aomalloc::purge
