@@ -11,6 +11,9 @@
 // the threshold then becomes twice its value, or twice what was purged at once
 // if that is more. One second after the last regret it falls back.
 //
+// After a peak, when more was purged at once than is in use, less may stay,
+// until fresh memory is taken.
+//
 // While purges are regretted, a second and not a tenth goes by before the next.
 //
 // Huge pages of which some units are in use are broken to be purged, and stay

@@ -54,8 +54,8 @@ void AddCredit(AO_t more) {
   StoreRelaxed(&credit, sum < kMostCredit ? sum : kMostCredit);
 }
 
-// A heap that becomes larger than ever takes page faults anyway, and its blocks
-// are not those that were just freed.
+// A heap that is larger than ever takes page faults anyway, and grows by blocks
+// that stay.
 void AddCreditIfGrown(const Arena* arena) {
   const size_t most = arena->peak_used_units();
   if (most <= LoadRelaxed(&most_units)) return;
