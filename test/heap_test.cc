@@ -177,11 +177,11 @@ TEST_F(HeapTest, DamageIsSeen) {
     slab->listed = false;
     EXPECT_FALSE(heap_->IsValid());
     slab->listed = true;
-    ++slab->beyond;
-    --slab->list.used;
+    slab->beyond += 2;
+    slab->list.used -= 2;
     EXPECT_FALSE(heap_->IsValid());
-    --slab->beyond;
-    ++slab->list.used;
+    slab->beyond -= 2;
+    slab->list.used += 2;
     EXPECT_TRUE(heap_->IsValid());
   }
 }

@@ -35,6 +35,22 @@ class PurgeTest : public testing::Test {
   }
 };
 
+// After a peak little stays: its memory may not be wanted for long. (The first
+// test: nothing is learnt yet.)
+TEST_F(PurgeTest, LessStaysAfterAPeak) {
+  InChild([] {
+    constexpr size_t kPart = size_t{1} << 20;
+    constexpr size_t kInUse = 40 * kPart;
+    ASSERT_NE(Take(kInUse).run, nullptr);
+    std::vector<Descriptor*> peak(200);
+    for (Descriptor*& run : peak) run = Take(kPart).run;
+    for (Descriptor* run : peak) memory::Return(run, /*dirty=*/true);
+    // A fortieth, and twice 512 KiB.
+    EXPECT_LE(memory::MappedAt(0)->dirty_units() * kUnit,
+              kInUse / 40 + kPart + kUnit);
+  });
+}
+
 TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   constexpr size_t kBytes = size_t{20} << 20;  // several words of bits
   const memory::Grant taken = Take(kBytes);

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/arena/purge.h"
+#include "core/base/os.h"
 #include "core/report/statistics.h"
 #include "core/thread/thread.h"
 #include "test/heaps.h"
@@ -422,6 +424,53 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsTheHeapGrows) {
   GiveAllBack();
 }
 
+// As if free memory had just been purged, since there was much of it.
+void NotePurge() { StoreRelaxed(&purge::purged_ms, 1); }
+
+// When much was given back, heads go as well, with their last block.
+TEST_F(PurgedHeapTest, HeadsGoBackAsMemoryFalls) {
+  constexpr size_t kSize = 30000;  // two in a slab
+  std::vector<Block*> blocks;
+  Hold(1000, 10);
+  Block* const freed = TakeFrom(heap_, 2000);
+  for (int i = 0; i < 600; ++i) blocks.push_back(TakeFrom(heap_, kSize));
+  Give(freed);
+  ASSERT_EQ(SlabsOf(heap_).size(), 302u);
+  NotePurge();
+  for (Block* block : blocks) Give(block);
+  EXPECT_TRUE(AllIsValid());
+  EXPECT_EQ(SlabsOf(heap_).size(), 1u);
+  for (auto [block, size] : held_) Give(block);
+  held_.clear();
+  EXPECT_TRUE(SlabsOf(heap_).empty());
+  EXPECT_FALSE(heap_->KeepsRuns());
+  EXPECT_TRUE(heap_->IsValid());
+}
+
+// Idle slabs lose their free pages, unless that was in vain the last time.
+TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsMemoryFalls) {
+  constexpr size_t kSize = 30000;
+  const size_t begun = os::CoarseMilliseconds();
+  Hold(1000, 4 * kMiB / 1024);
+  size_t left_out[2];
+  for (size_t& count : left_out) {
+    std::vector<Block*> blocks;
+    for (int i = 0; i < 1400; ++i) blocks.push_back(TakeFrom(heap_, kSize));
+    Give(50);
+    NotePurge();
+    for (Block* block : blocks) Give(block);
+    EXPECT_TRUE(AllIsValid());
+    EXPECT_TRUE(HeldIsIntact());
+    count = LeftOutBlocks();
+    Hold(1000, FreeBlocks());
+  }
+  EXPECT_GT(left_out[0], 1000u);
+  if (os::CoarseMilliseconds() - begun < 900) {
+    EXPECT_EQ(left_out[1], 0u);
+  }
+  GiveAllBack();
+}
+
 TEST_F(PurgedHeapTest, IsValidAfterEveryOperation) {
   Random random(11);
   for (int step = 0; step < 6000; ++step) {
@@ -450,6 +499,33 @@ TEST_F(PurgedHeapTest, IsValidAfterEveryOperation) {
 }
 
 #if defined(__x86_64__)
+
+// What the last free before heads are looked at may lose: a slab.
+TEST_F(PurgedHeapTest, FallAbandonedAnywhere) {
+  constexpr size_t kSize = 30000;
+  int limit = 0;
+  bool abandoned = true;
+  while (abandoned) {
+    heap_ = new Heap(nullptr);
+    held_.clear();
+    std::vector<Block*> blocks;
+    for (size_t size : {1000, 2000, 3000}) Give(TakeFrom(heap_, size));
+    Hold(4000, 1);
+    for (int i = 0; i < 2 * 128; ++i) blocks.push_back(TakeFrom(heap_, kSize));
+    NotePurge();
+    for (size_t i = 1; i < blocks.size(); ++i) Give(blocks[i]);
+    abandoned = Stepper::Abandon([&] { Give(blocks[0]); },
+                                 limit += Stepper::kStride * 23);
+    SCOPED_TRACE(testing::Message() << "after " << limit << " instructions");
+    heap_->Repair();
+    ASSERT_TRUE(AllIsValid());
+    ASSERT_TRUE(HeldIsIntact());
+    for (auto [block, size] : held_) Give(block);
+    heap_->Trim();
+    ASSERT_TRUE(AllIsValid());
+    ASSERT_LE(SlabsOf(heap_).size(), 1u);
+  }
+}
 
 // Of each slab whose pages were being purged the free blocks may be lost, but
 // nothing else.

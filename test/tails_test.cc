@@ -364,6 +364,15 @@ TEST_F(TailsTest, ArePurgedAsLongAsTheirBlocksLiveLong) {
   });
 }
 
+// What is larger than ever takes page faults anyway.
+TEST_F(TailsTest, ArePurgedAsTheHeapGrows) {
+  Try([] {
+    for (size_t i = 0; i < 4 * kMostCredit; ++i) DirtySpan();
+    EXPECT_LE(tails::DirtyBytes(),
+              tails::kIdleBytes + memory::UsedBytes() / tails::kIdleFraction);
+  });
+}
+
 // However many there are.
 TEST_F(TailsTest, OfBlocksThatShrinkAreAnEighthAtMost) {
   Try([] {

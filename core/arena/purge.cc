@@ -9,6 +9,9 @@ namespace {
 // what is in use. What exceeds that is purged after so many milliseconds.
 constexpr size_t kIdleBytes = size_t{512} << 10;
 constexpr size_t kIdleFraction = 10;
+// The same after a peak, and what was then purged at least.
+constexpr size_t kIdleFractionAfterPeak = 40;
+constexpr size_t kPeakBytes = size_t{16} << 20;
 constexpr AO_t kDelayMs = 100;
 
 // The threshold: its least value, with which it begins, and its greatest.
@@ -43,9 +46,19 @@ AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
 AtomicWord spared_ms;    // when a purge that was due first spared pages; or 0
 AtomicWord eager_bytes;  // purged at once since the last call of Regret
 
+// True if much was purged at once, and more than is in use, and nothing fresh
+// was taken since.
+bool IsAfterPeak(const Arena* arena) {
+  const size_t bytes = LoadRelaxed(&eager_bytes);
+  return bytes > kPeakBytes &&
+         bytes / arena->unit_bytes() > arena->used_units();
+}
+
 // What may stay of an arena, apart from the threshold.
 size_t Allowed(const Arena* arena) {
-  return kIdleBytes + arena->used_units() / kIdleFraction * arena->unit_bytes();
+  const size_t fraction =
+      IsAfterPeak(arena) ? kIdleFractionAfterPeak : kIdleFraction;
+  return kIdleBytes + arena->used_units() / fraction * arena->unit_bytes();
 }
 
 size_t AllowedAddresses(const Arena* arena) {
@@ -72,7 +85,7 @@ AO_t Delay(AO_t now) {
 
 // Bytes of free memory that a purge should leave in huge pages of which some is
 // in use, beyond those allowed. None if that was left a while ago.
-size_t Spare(bool eager, AO_t now) {
+size_t Spare(const Arena* arena, bool eager, AO_t now) {
   if (!eager) {
     const AO_t since = LoadRelaxed(&spared_ms);
     const bool is_long = since != 0 && now - since > kMemoryMs;
@@ -80,7 +93,7 @@ size_t Spare(bool eager, AO_t now) {
     if (is_long) return 0;
   }
   const size_t learnt = LoadRelaxed(&learnt_bytes);
-  return learnt > kLeastSpare ? learnt : kLeastSpare;
+  return learnt > kLeastSpare || IsAfterPeak(arena) ? learnt : kLeastSpare;
 }
 
 void PurgeIfDue(Arena* arena) {
@@ -116,7 +129,7 @@ void PurgeIfDue(Arena* arena) {
     if (due == 0) CasRelaxed(&due_ms, 0, now + Delay(now));
     if (due == 0 || now < due || !CasRelaxed(&due_ms, due, 0)) return;
   }
-  const size_t spare = Spare(eager, now);
+  const size_t spare = Spare(arena, eager, now);
   StoreRelaxed(&purged_ms, now);
   arena->PurgeExcess(allowed / unit, Arena::Effort::kEasy, spare / unit);
   // What was spared goes later, also if no more memory is returned.

@@ -11,6 +11,9 @@
 // the threshold then becomes twice its value, or twice what was purged at once
 // if that is more. One second after the last regret it falls back.
 //
+// After a peak, when more was purged at once than is in use, less may stay,
+// until fresh memory is taken.
+//
 // While purges are regretted, a second and not a tenth goes by before the next.
 //
 // Huge pages of which some units are in use are broken to be purged, and stay
@@ -71,11 +74,15 @@ bool IsTooMuch(const Arena* arena, size_t bytes);
 // memory was returned.
 inline bool IsPending() { return LoadRelaxed(&due_ms) != 0; }
 
+// True if IfDue purged memory, and none was taken since that the system has to
+// provide.
+inline bool HasPurged() { return LoadRelaxed(&purged_ms) != 0; }
+
 // TookFresh is to be called when memory is taken that the system has to
 // provide. It calls Regret after a purge.
 void Regret();
 inline void TookFresh() {
-  if (Unlikely(LoadRelaxed(&purged_ms) != 0)) Regret();
+  if (Unlikely(HasPurged())) Regret();
 }
 
 }  // namespace aomalloc::purge

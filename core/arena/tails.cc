@@ -25,6 +25,7 @@ AtomicWord dirty_pages;
 AtomicWord credit = kMostCredit;  // purges that may be made
 AtomicWord calls;                 // of Pays, without credit
 AtomicWord credit_ms;             // when there was last some for time; or 0
+AtomicWord most_units;            // in use when there was last some for growth
 
 size_t WholePages(size_t size) { return RoundUp(size, kPage); }
 
@@ -51,6 +52,15 @@ uint32_t Now() { return static_cast<uint32_t>(os::CoarseMilliseconds()) | 1; }
 void AddCredit(AO_t more) {
   const AO_t sum = LoadRelaxed(&credit) + more;
   StoreRelaxed(&credit, sum < kMostCredit ? sum : kMostCredit);
+}
+
+// A heap that is larger than ever takes page faults anyway, and grows by blocks
+// that stay.
+void AddCreditIfGrown(const Arena* arena) {
+  const size_t most = arena->peak_used_units();
+  if (most <= LoadRelaxed(&most_units)) return;
+  StoreRelaxed(&most_units, most);
+  AddCredit(kGain);
 }
 
 // True if a purge pays, as far as one can know.
@@ -122,6 +132,7 @@ void SetUp(const memory::Grant& grant, size_t size) {
   if constexpr (hardening::kOn) return;
   const size_t bytes = WholePages(size);
   grant.run->purged_ms = 0;
+  AddCreditIfGrown(grant.arena);
   Set(grant.run, bytes, TouchedAtFirst(grant.arena, grant.run, bytes));
   Settle(grant.run);
 }

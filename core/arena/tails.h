@@ -11,12 +11,14 @@
 //     part in kIdleFraction of what is in use;
 //   - such purges pay. The next span there may take a page fault for each page
 //     that was purged. So each purge takes some credit, and a span that lived
-//     for a tenth of a second gives back more than its own. A program whose
-//     spans live shorter has what time gives: one purge in a millisecond. A
-//     span that was made shorter needs no credit if tails are an eighth of what
-//     is in use.
+//     for a tenth of a second gives back more than its own. So does one with
+//     which more is in use than ever was: a heap that grows takes page faults
+//     anyway. A program whose spans live shorter has what time gives: one purge
+//     in a millisecond. A span that was made shorter needs no credit if tails
+//     are an eighth of what is in use.
 //
-// Only the operation that has the span looks at its tail. A tail in a huge page
+// Only the operation that has the span looks at its tail, so malloc_trim does
+// not purge it: the span may grow into it at any time. A tail in a huge page
 // stays, and so does each if the user says what may stay (purge::IsTold).
 //
 // `span_bytes` of the descriptor is both: the bytes that may be used, which are

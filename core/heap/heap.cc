@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/arena/memory.h"
+#include "core/arena/purge.h"
 #include "core/arena/tails.h"
 #include "core/base/check.h"
 #include "core/base/os.h"
@@ -158,7 +159,11 @@ void Heap::OnZero(Run* slab) {
   if (slab->listed) Unlink(slab);
   // It is below 0 if an operation that had to come here was abandoned.
   const int in_use = slab::InUse(slab);
-  if (in_use <= 0) return Discard(slab);
+  if (in_use <= 0) {
+    Discard(slab);
+    if (++fallen_ >= kFall && purge::HasPurged()) OnFall();
+    return;
+  }
   slab::Split(slab, in_use, in_use);
   Link(slab);
   AOMALLOC_CHECK(slab::IsValid(slab));
@@ -227,6 +232,7 @@ bool Heap::IsLikelyFilled(SizeClass size_class) const {
 }
 
 Run* Heap::TakeSlab(SizeClass size_class) {
+  fallen_ = 0;
   const size_t least = slab::LeastStaticBytes(size_class);
   // If a block is larger than a page, the first few slabs are short.
   const bool is_short =
@@ -282,7 +288,7 @@ void Heap::Discard(Run* slab) {
   slab->carved = 0;
   slab->carved_steps = 0;
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
-  if (runs(memory::IsMapped(slab)).Keep(slab)) {
+  if (fallen_ < kFall && runs(memory::IsMapped(slab)).Keep(slab)) {
     return memory::PurgeIfPending(slab);
   }
   memory::Return(slab, /*dirty=*/true);
@@ -456,7 +462,11 @@ bool Heap::IsValid() const {
       }
     }
     if (head_[i] == &no_slab_) continue;
-    if (head_[i]->beyond != -1 || head_[i]->prev != nullptr) return false;
+    // 0: it is to go with its last block (OnFall).
+    const int beyond = head_[i]->beyond;
+    if ((beyond != -1 && beyond != 0) || head_[i]->prev != nullptr) {
+      return false;
+    }
     for (const Run* slab = head_[i]; slab != nullptr; slab = slab->next) {
       if (!slab::IsValid(slab) || slab->size_class != i || !slab->listed ||
           OwnerOf(slab) != this ||

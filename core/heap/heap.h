@@ -200,6 +200,8 @@ class alignas(64) Heap : public Owner {
   bool Readmit(SizeClass size_class);
   bool PurgeSlab(Run* slab, bool insists);
   bool PurgeList(Run* first);
+  void NoteReadmitted();
+  void OnFall();
   Run* NextToLookAt();
   void PurgeIdle();
 
@@ -208,6 +210,8 @@ class alignas(64) Heap : public Owner {
   static Run no_slab_;
 
   static constexpr uint8_t kFew = 4;
+  // If a heap gives back so many slabs, and takes none, memory falls: 8 MiB.
+  static constexpr uint32_t kFall = 128;
   static constexpr AO_t kSeveral = 1;
 
   // Not on the cache line of the inbox, which other threads write.
@@ -234,6 +238,14 @@ class alignas(64) Heap : public Owner {
   Run* look_at_ = nullptr;
   SizeClass look_in_ = 0;
   uint32_t grown_ = 0;
+  // Of OnFall: how many slabs the heap has given back since it last took one;
+  // how many it must be for pages to be purged, if more than kDeepFall; how
+  // many it was when that was last done, or 0 if none of these is in use again;
+  // and when that was.
+  uint32_t fallen_ = 0;
+  uint32_t deep_ = 0;
+  uint32_t purged_at_ = 0;
+  AO_t purged_ms_ = 0;
   // For reports.
   size_t drained_[kNumClasses] = {};
   size_t raided_bytes_ = 0;

@@ -1,6 +1,7 @@
 // Heaps: how free pages inside of their slabs are purged.
 #include "core/arena/memory.h"
 #include "core/arena/purge.h"
+#include "core/base/os.h"
 #include "core/base/os_memory.h"
 #include "core/heap/heap.h"
 #include "core/heap/mending.h"
@@ -21,6 +22,12 @@ constexpr uint16_t kInVain = 0x8000;
 // A slab lies idle if as many blocks are in use as when the heap last looked,
 // and it has taken so many slabs of fresh memory since.
 constexpr uint32_t kPatience = 32;
+// While memory falls, the heads are looked at each time that so many slabs were
+// given back, and pages are purged from so many on: 32 MiB.
+constexpr uint32_t kFallStep = 32;
+constexpr uint32_t kDeepFall = 512;
+// Pages that are wanted again within so many milliseconds were purged in vain.
+constexpr AO_t kSoonMs = 1000;
 // Fewer pages are not worth the system call.
 constexpr size_t kFewestPages = 4;
 
@@ -41,6 +48,7 @@ void Heap::SetAside(Run* slab) {
 bool Heap::Readmit(SizeClass size_class) {
   Run* slab = aside_[size_class];
   if (slab == nullptr) return false;
+  NoteReadmitted();
   Unlink(slab);
   Link(slab);
   return true;
@@ -129,6 +137,45 @@ void Heap::PurgeIdle() {
       if (!PurgeSlab(slab, /*insists=*/false)) slab->seen_in_use |= kInVain;
     }
   }
+}
+
+// Malloc allocates again from pages that were purged. If that was in a fall a
+// moment ago, it takes twice as deep a one next time.
+void Heap::NoteReadmitted() {
+  if (purged_at_ == 0) return;
+  const bool soon = os::CoarseMilliseconds() - purged_ms_ < kSoonMs;
+  deep_ = soon ? 2 * purged_at_ : 0;
+  purged_at_ = 0;
+}
+
+// To be called each time that a heap has given back a slab, from kFall on, if
+// free memory was purged meanwhile: the program frees a peak, and may go
+// silent. Pages of idle slabs are purged, as when the heap grows. Heads that
+// are empty go back too, and the others with the last of their blocks.
+void Heap::OnFall() {
+  const bool is_deep = fallen_ >= kDeepFall && fallen_ >= deep_;
+  if (is_deep) {
+    ++grown_;
+    // Twice as many as for a slab of fresh memory: no page fault is due here.
+    PurgeIdle();
+    PurgeIdle();
+  }
+  if (fallen_ % kFallStep != 0) return;
+  if (is_deep) {
+    purged_at_ = fallen_;
+    purged_ms_ = os::CoarseMilliseconds();
+  }
+  for (Run* head : head_) {
+    if (head == &no_slab_) continue;
+    const int in_use = slab::InUse(head);
+    if (in_use > 0) {
+      slab::Split(head, in_use, in_use);
+    } else {
+      Unlink(head);
+      Discard(head);
+    }
+  }
+  mapped_runs_.GiveUp();
 }
 
 }  // namespace aomalloc

@@ -14,7 +14,8 @@
 // about the slab:
 //
 //   head of its list  `beyond` is -1, so `used` never gets to 0: malloc
-//                     allocates from this slab
+//                     allocates from this slab; or 0, as of one that is listed,
+//                     if much memory was given back (Heap::OnFall)
 //   listed            `beyond` is 0; `used` is 0 when the slab is empty and is
 //                     to be given back
 //   retired           the slab was full and is not listed; `used` is the number

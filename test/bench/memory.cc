@@ -114,6 +114,81 @@ double AfterPhases(double share, bool trims) {
   return static_cast<double>(Resident() - before) / live;
 }
 
+// 32 MiB of blocks, one at random replaced time and again, 12 times all of
+// them, while their sizes become half as large again. The most that is resident
+// for each byte that is live.
+double Drift(double share) {
+  constexpr int kTurns = 12;
+  constexpr size_t kSize = 200;
+  constexpr int kLooks = 16 * kTurns;
+  Random random(29);
+  const size_t most = (size_t{32} << 20) * share;
+  auto** blocks = NewTable<Block*>(most / (kSize / 2));
+  const size_t before = Resident();
+  const size_t bytes = most * (kTurns + 1);  // to be allocated
+  size_t count = 0;
+  size_t live = 0;
+  size_t done = 0;
+  double worst = 0;
+  for (int look = 1; look <= kLooks; ++look) {
+    for (const size_t until = bytes / kLooks * look; done < until;) {
+      const size_t mean = kSize + kSize / 2 * (done >> 10) / (bytes >> 10);
+      const size_t size = mean / 2 + random.Below(mean);
+      while (live + size > most) {
+        Block** freed = &blocks[random.Below(count)];
+        live -= (*freed)->size;
+        Block::Delete(*freed);
+        *freed = blocks[--count];
+      }
+      blocks[count++] = NewFilled(size);
+      live += size;
+      done += size;
+    }
+    if (look < kLooks / kTurns) continue;
+    worst = std::max(worst, static_cast<double>(Resident() - before) / live);
+  }
+  return worst;
+}
+
+// 8,000 strings that grow by turns, some 400 bytes at a time, from nothing to
+// 34 to 40 KB. The most that is resident for each byte that is live at the end.
+double Strings(double share) {
+  struct String {
+    char* bytes;
+    size_t length;
+    size_t end;
+  };
+  Random random(31);
+  const size_t count = 8000 * share;
+  auto* strings = NewTable<String>(count);
+  const size_t before = Resident();
+  size_t total = 0;
+  for (size_t n = 0; n < count; ++n) {
+    strings[n].end = 34000 + random.Below(6000);
+    total += strings[n].end;
+  }
+  size_t most = 0;
+  size_t live = 0;
+  size_t looks = 0;
+  for (size_t growing = count; growing != 0;) {
+    String* string = &strings[random.Below(growing)];
+    const size_t left = string->end - string->length;
+    const size_t more = std::min(left, 200 + random.Below(400));
+    string->bytes =
+        static_cast<char*>(realloc(string->bytes, string->length + more));
+    if (string->bytes == nullptr) Die("out of memory");
+    memset(string->bytes + string->length, 1, more);
+    string->length += more;
+    live += more;
+    if (more == left) std::swap(*string, strings[--growing]);
+    if (live >= total / 64 * looks || growing == 0) {
+      ++looks;
+      most = std::max(most, Resident() - before);
+    }
+  }
+  return static_cast<double>(most) / live;
+}
+
 // Threads that each hold a block of 40 sizes and do nothing more.
 double IdleThreads(double share) {
   const int threads = 1000 * share;
@@ -154,6 +229,8 @@ const MemoryRow kRows[] = {
      [](double share) { return AfterPeak(share, true, true); }},
     {"phases", [](double share) { return AfterPhases(share, false); }},
     {"phases-trim", [](double share) { return AfterPhases(share, true); }},
+    {"drift", Drift},
+    {"strings", Strings},
     {"idle-threads", IdleThreads},
 };
 

@@ -147,6 +147,10 @@ MEMORY = {
               "What is resident at the worst moment.",
     "phases-trim": "The same, but what survives does so for two phases. What is resident at the "
                    "end, after malloc_trim.",
+    "drift": "32 MiB of blocks, one at random replaced time and again, while their sizes become "
+             "half as large again. What is resident at the worst moment.",
+    "strings": "8,000 strings grow by turns, from nothing to 34 to 40 KB. What is resident at the "
+               "worst moment, for each byte at the end.",
     "idle-threads": "1,000 threads hold a block of each of 40 sizes and do nothing more.",
 }
 
