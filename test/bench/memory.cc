@@ -134,7 +134,7 @@ double Drift(double share) {
     for (const size_t until = bytes / kLooks * look; done < until;) {
       const size_t mean = kSize + kSize / 2 * (done >> 10) / (bytes >> 10);
       const size_t size = mean / 2 + random.Below(mean);
-      while (live + size > most) {
+      while (count != 0 && live + size > most) {
         Block** freed = &blocks[random.Below(count)];
         live -= (*freed)->size;
         Block::Delete(*freed);
