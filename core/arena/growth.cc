@@ -229,8 +229,9 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted,
   }
 }
 
-void Growth::NoteRefusal() {
-  if (!HasMetLimit() && os::IsLimited()) StoreRelaxed(&met_limit_, 1);
+// A request that is far too large says nothing of what others may have.
+void Growth::NoteRefusal(size_t units) {
+  if (units <= 2 * mapped_units() + kChunkUnits) StoreRelaxed(&met_limit_, 1);
 }
 
 os::Filled Growth::Fill(const Piece& piece, bool huge) {
@@ -238,7 +239,7 @@ os::Filled Growth::Fill(const Piece& piece, bool huge) {
   const size_t bytes = (piece.end - piece.start) << unit_shift_;
   // The memory first: where that is refused, no table is needed for it.
   const os::Filled filled = os::FillHole(start, bytes);
-  if (filled == os::Filled::kRefused) NoteRefusal();
+  if (filled == os::Filled::kRefused) NoteRefusal(piece.end - piece.start);
   if (filled != os::Filled::kDone) return filled;
   if (!ExtendTable(piece.end)) {
     os::Unmap(start, bytes);

@@ -130,8 +130,9 @@ class Growth {
   Unmapped Unmap(const Piece& piece);
   void LetGo(const Piece& piece);
 
-  // True if the system has ever refused memory in a process that is limited:
-  // what this arena has free, others may lack.
+  // True if the system has ever refused memory that this arena asked for,
+  // unless that was more than twice what it had: what it has free, others may
+  // lack.
   bool HasMetLimit() const { return LoadRelaxed(&met_limit_) != 0; }
 
   // True if the system has refused to unmap something again and again.
@@ -165,7 +166,7 @@ class Growth {
   bool ExtendTable(size_t end);
   void Show(const Piece& piece);
   os::Filled Fill(const Piece& piece, bool huge);
-  void NoteRefusal();
+  void NoteRefusal(size_t units);
 
   char* const base_;
   const int unit_shift_;

@@ -22,8 +22,8 @@
 //
 // Addresses of free memory go back as soon as it is purged, as far as an arena
 // has more than twice as many as are in use, and 64 MiB. In a process that has
-// met its limit (RLIMIT_AS, RLIMIT_DATA) other mappings may lack them: from
-// then on a 16th of what is in use and 4 MiB stay, and the threshold is its
+// met its limit (RLIMIT_AS, say) other mappings may lack them: from then on, a
+// 16th of what is in use and 4 MiB stay, and the threshold is its
 // least.
 //
 // Who touches what: any thread and handler may call anything here at any time.

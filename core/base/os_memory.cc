@@ -64,13 +64,6 @@ bool Protect(void* start, size_t bytes, long access) {
                  access) == 0;
 }
 
-size_t LimitOf(long resource) {
-  static_assert(RLIM_INFINITY == SIZE_MAX);
-  rlimit limit{RLIM_INFINITY, 0};
-  Syscall(SYS_prlimit64, 0, resource, 0, AsLong(&limit));
-  return limit.rlim_cur;
-}
-
 void* MapAligned(size_t bytes, size_t alignment, long access) {
   const size_t padded = bytes + alignment - PageSize();
   if (padded < bytes) return nullptr;
@@ -210,10 +203,11 @@ bool UseHugePages(void* start, size_t bytes) {
   return Advise(start, bytes, MADV_HUGEPAGE) == 0;
 }
 
-size_t AddressSpaceLimit() { return LimitOf(RLIMIT_AS); }
-
-bool IsLimited() {
-  return LimitOf(RLIMIT_AS) != SIZE_MAX || LimitOf(RLIMIT_DATA) != SIZE_MAX;
+size_t AddressSpaceLimit() {
+  static_assert(RLIM_INFINITY == SIZE_MAX);
+  rlimit limit{RLIM_INFINITY, 0};
+  Syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, AsLong(&limit));
+  return limit.rlim_cur;
 }
 
 bool ClearInForkChild(void* start, size_t bytes) {

@@ -119,10 +119,6 @@ bool UseHugePages(void* start, size_t bytes);
 // there is no limit, or if the system refuses to answer.
 size_t AddressSpaceLimit();
 
-// True if there is such a limit, or one of the process's own memory
-// (RLIMIT_DATA).
-bool IsLimited();
-
 // From now on the kernel clears these pages in the child of a fork. It needs
 // Linux 4.14. If it fails, the kernel may or may not clear them.
 bool ClearInForkChild(void* start, size_t bytes);
