@@ -52,7 +52,7 @@ TEST_F(PurgeTest, LessStaysAfterAPeak) {
 }
 
 TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
-  constexpr size_t kBytes = size_t{20} << 20;  // several words of bits
+  constexpr size_t kBytes = size_t{12} << 20;  // several words of bits
   const memory::Grant taken = Take(kBytes);
   ASSERT_NE(taken.run, nullptr);
   EXPECT_TRUE(taken.zeroed);

@@ -160,7 +160,7 @@ TEST(ShrinkTest, WhereTheSystemRefusesAllStays) {
   }
 }
 
-// The rule for the process: twice what is in use, and 64 MiB.
+// The rule for the process: twice what is in use, and 16 MiB.
 TEST(ShrinkTest, AddressesFallAfterAPeak) {
   InChild([] {
     memory::EnableMmap();
@@ -172,12 +172,12 @@ TEST(ShrinkTest, AddressesFallAfterAPeak) {
     for (size_t i = 0; i < 40000; ++i) blocks.push_back(Allocate(2000));
     EXPECT_GT(Addresses() - before, 270 * kMiB);
     for (void* block : blocks) Free(block, "test");
-    EXPECT_LE(Addresses() - before, 70 * kMiB);
+    EXPECT_LE(Addresses() - before, 22 * kMiB);
     // One block, and that of nothing.
     void* large = Allocate(1000 * kMiB);
     EXPECT_GT(Addresses() - before, 1000 * kMiB);
     Free(large, "test");
-    EXPECT_LE(Addresses() - before, 70 * kMiB);
+    EXPECT_LE(Addresses() - before, 22 * kMiB);
     EXPECT_TRUE(HeapsAreValid());
   });
 }

@@ -26,7 +26,7 @@ constexpr AO_t kMemoryMs = 1000;
 
 // Addresses that may stay: so many times those in use, and so many bytes.
 constexpr size_t kMostAddresses = 2;
-constexpr size_t kIdleAddresses = size_t{64} << 20;
+constexpr size_t kIdleAddresses = size_t{16} << 20;
 // Where a process has met its limit: one part in so many of what is in use, and
 // so many bytes, a chunk.
 constexpr size_t kSpareFraction = 16;

@@ -21,7 +21,7 @@
 // until a purge is due more than a second after one that left them.
 //
 // Addresses of free memory go back as soon as it is purged, as far as an arena
-// has more than twice as many as are in use, and 64 MiB. In a process that has
+// has more than twice as many as are in use, and 16 MiB. In a process that has
 // met its limit (RLIMIT_AS, say) other mappings may lack them: from then on, a
 // 16th of what is in use and 4 MiB stay, and the threshold is its
 // least.
