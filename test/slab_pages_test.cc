@@ -506,7 +506,7 @@ TEST_F(PurgedHeapTest, FallAbandonedAnywhere) {
   int limit = 0;
   bool abandoned = true;
   while (abandoned) {
-    heap_ = new Heap(nullptr);
+    heap_ = NewHeap();
     held_.clear();
     std::vector<Block*> blocks;
     for (size_t size : {1000, 2000, 3000}) Give(TakeFrom(heap_, size));
