@@ -105,7 +105,8 @@ Block* Heap::PopFromNext(SizeClass size_class) {
   if (next == nullptr || next->list.free == nullptr ||
       head->list.free != nullptr || head->carved != head->capacity ||
       head->purged_pages != 0 || serving_[size_class] != &head->list ||
-      inbox_.IsTaken() || HasRemote()) {
+      foreign_.Kept(size_class)->free != nullptr || inbox_.IsTaken() ||
+      HasRemote()) {
     return nullptr;
   }
   probe::Refill(this, ClassSize(size_class));
