@@ -133,6 +133,23 @@ TEST_F(ForeignTest, OwnersDoNotMix) {
   }
 }
 
+// They come before the heap's own slabs, be there one with free blocks behind
+// the head.
+TEST_F(ForeignTest, KeptBlocksComeBeforeTheNextSlab) {
+  constexpr size_t kSize = 1024;
+  std::vector<Block*> own{TakeFrom(other_, kSize)};
+  const size_t capacity = memory::RunAt(own[0])->capacity;
+  while (own.size() < 2 * capacity) own.push_back(TakeFrom(other_, kSize));
+  for (size_t i = 0; i < capacity / 2; ++i) {
+    other_->Free(memory::RunAt(own[i]), own[i]);
+  }
+  Block* block = TakeMany(kSize, 1)[0];
+  FreeByOther(block);
+  ASSERT_FALSE(owner_->HasRemote()) << "it is not kept";
+  EXPECT_EQ(TakeFrom(other_, kSize), block);
+  EXPECT_TRUE(AllIsValid());
+}
+
 TEST_F(ForeignTest, DamageIsSeen) {
   constexpr size_t kSize = 1024;
   TakeFrom(other_, kSize);

@@ -404,6 +404,28 @@ TEST_F(PurgedHeapTest, AHeadInUseIsCarvedAgain) {
   GiveAllBack();
 }
 
+// As if free memory had just been purged, since there was much of it.
+void NotePurge() { StoreRelaxed(&purge::purged_ms, 1); }
+
+// Also after memory has fallen, when the head is to go with its last block.
+TEST_F(PurgedHeapTest, AHeadIsCarvedAgainAfterAFall) {
+  Hold(500, 10);
+  while (slab::Carve(memory::RunAt(held_.back().first))) {
+  }
+  EXPECT_TRUE(heap_->PurgePages());
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap_, 30000));
+  NotePurge();
+  for (Block* block : blocks) Give(block);
+  Descriptor* head = memory::RunAt(held_.back().first);
+  ASSERT_EQ(head->beyond, 0);
+  ASSERT_NE(head->purged_pages, 0);
+  for (int i = 0; i < 1000; ++i) Give(TakeFrom(heap_, 500));
+  EXPECT_EQ(head->purged_pages, 0);
+  EXPECT_TRUE(AllIsValid());
+  GiveAllBack();
+}
+
 // While the heap grows elsewhere, idle slabs lose their free pages.
 TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsTheHeapGrows) {
   Hold(1000, 8 * kMiB / 1024);
@@ -423,9 +445,6 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsTheHeapGrows) {
   EXPECT_TRUE(HeldIsIntact());
   GiveAllBack();
 }
-
-// As if free memory had just been purged, since there was much of it.
-void NotePurge() { StoreRelaxed(&purge::purged_ms, 1); }
 
 // When much was given back, heads go as well, with their last block.
 TEST_F(PurgedHeapTest, HeadsGoBackAsMemoryFalls) {
@@ -471,6 +490,24 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsMemoryFalls) {
   GiveAllBack();
 }
 
+// Though malloc takes a slab again each time that a head has gone.
+TEST_F(PurgedHeapTest, AFallGoesOnBesideBlocksThatComeAndGo) {
+  constexpr size_t kSize = 30000;
+  Hold(1000, 4 * kMiB / 1024);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 4000; ++i) blocks.push_back(TakeFrom(heap_, kSize));
+  Give(50);
+  NotePurge();
+  for (Block* block : blocks) {
+    Give(block);
+    for (size_t size : {2000, 3000}) Give(TakeFrom(heap_, size));
+  }
+  EXPECT_TRUE(AllIsValid());
+  EXPECT_TRUE(HeldIsIntact());
+  EXPECT_GT(LeftOutBlocks(), 1000u);
+  GiveAllBack();
+}
+
 TEST_F(PurgedHeapTest, IsValidAfterEveryOperation) {
   Random random(11);
   for (int step = 0; step < 6000; ++step) {
@@ -506,7 +543,7 @@ TEST_F(PurgedHeapTest, FallAbandonedAnywhere) {
   int limit = 0;
   bool abandoned = true;
   while (abandoned) {
-    heap_ = new Heap(nullptr);
+    heap_ = NewHeap();
     held_.clear();
     std::vector<Block*> blocks;
     for (size_t size : {1000, 2000, 3000}) Give(TakeFrom(heap_, size));

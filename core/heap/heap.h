@@ -96,7 +96,9 @@ class alignas(64) Heap : public Owner {
 
   // The same, for a free that was not done on the fast path.
   void FreeSlowly(Run* slab, Block* block) {
-    if (Unlikely(slab->carved_steps == 0)) slab::NoteFree(slab);
+    if (Unlikely(slab->carved_steps == 0) && slab == head_[slab->size_class]) {
+      slab::NoteFree(slab);
+    }
     Free(slab, block);
   }
 
@@ -191,7 +193,7 @@ class alignas(64) Heap : public Owner {
   Block* PopForeign(SizeClass size_class);
   bool IsLikelyFilled(SizeClass size_class) const;
   Run* TakeSlab(SizeClass size_class);
-  void Discard(Run* slab);
+  void Discard(Run* slab, bool keeps = true);
   void DrainTaken();
   void OnMissedZero();
   void RebuildLists();

@@ -48,9 +48,9 @@ bool RunCache::TakePlace() {
                        : places_taken_ < kUsualPlaces ? all / 4 * 3
                                                       : all / 2;
   // Caches begin at different places, and find the same ones again.
-  const size_t first = AsWord() * 0x9E3779B97F4A7C15u >> 48;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t place = (first + i) % count;
+  size_t place = (AsWord() * 0x9E3779B97F4A7C15u >> 48) % count;
+  for (size_t i = 0; i < count; ++i, ++place) {
+    if (place == count) place = 0;
     if (LoadRelaxed(&places[place]) == 0 &&
         CasRelaxed(&places[place], 0, AsWord())) {
       places_[places_taken_] = static_cast<uint16_t>(place);

@@ -387,6 +387,8 @@ const Scenario kScenarios[] = {
    {"FreeSlow", "slab8NoteFree", "slab9CarvePage"}, {}, 0},
   {"malloc_purges_idle", kMapped, kRare, nullptr, GrowBesideIdle, MallocSlabsOfFour, KeepSlabsOfFour,
    {"Heap9PurgeIdle", "slab8LeaveOut", "os5Purge"}, {}, size_t{11} * 65536},
+  {"free_falls", kMapped, kRare, nullptr, FreeMostOfPeak, Free, nullptr,
+   {"Heap6OnZero", "Heap6OnFall", "RunCache6GiveUp"}, {}, 0},
   {"malloc_stats", kMapped | kOursOnly | kForCalls, 64, nullptr, FreeMuch, Stats, nullptr,
    {"os8Resident"}, {}, 0},
   {"mallinfo2", kBoth, 64, nullptr, FreeMuch, Info, nullptr,

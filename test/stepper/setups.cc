@@ -340,6 +340,19 @@ void GrowBesideIdle() {
   constexpr int kSlabs = 32;
   for (int i = 0; i < 4 * kSlabs; ++i) Take(kFourth);
 }
+// With one more slab that is given back much has gone. There are heads with and
+// without a block in use.
+void FreeMostOfPeak() {
+  constexpr int kSlabs = 129;  // of two blocks each; the last one is the head
+  static void* peak[2 * kSlabs];
+  Warm(64), Warm(3000), Take(kRare);
+  peak[0] = malloc(kSent);
+  void* last = Take(kSent);
+  for (int i = 2; i < 2 * kSlabs; ++i) peak[i] = malloc(kSent);
+  free(peak[0]);
+  for (int i = 2; i < 2 * kSlabs; ++i) free(peak[i]);
+  Hold(last, kSent);
+}
 
 namespace {
 void* TakeAndIdle(void* taken) {

@@ -52,6 +52,7 @@ void TakeMovedSpan();
 void TakeMovedAndGrownSpan();
 void TakeVast();
 void FillSlabsOfPages();
+void FreeMostOfPeak();
 void FreeSome();
 void FreeAndPurge();
 void TakeOfLibc();
