@@ -219,6 +219,29 @@ TEST(ShrinkTest, WhoHasMetALimitKeepsLittle) {
   }
 }
 
+// Where it is not near that limit any more, it learns what it wants again.
+TEST(ShrinkTest, WhoHasComeBackFromALimitPurgesNoMoreThanOthers) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    Limit(/*addresses=*/true, 400 * kMiB);
+    std::vector<void*> blocks;
+    void* block;
+    while ((block = Allocate(2 * kMiB)) != nullptr) blocks.push_back(block);
+    const Arena* arena = memory::MappedAt(0);
+    ASSERT_TRUE(arena->HasMetLimit());
+    for (void* other : blocks) Free(other, "test");
+    size_t purged = 0;
+    for (int round = 0; round < 20; ++round) {
+      if (round == 5) purged = arena->purged_units();
+      for (int i = 0; i < 15; ++i) blocks[i] = Allocate(2 * kMiB);
+      for (int i = 0; i < 15; ++i) Free(blocks[i], "test");
+    }
+    EXPECT_LE((arena->purged_units() - purged) * kUnit, 60 * kMiB);
+  });
+}
+
 // Not before the first request that is refused.
 TEST(ShrinkTest, ALargeBlockGetsTheAddressesOfFreeOnes) {
   constexpr size_t kMiB = size_t{1} << 20;

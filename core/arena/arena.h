@@ -174,9 +174,10 @@ class Arena {
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
-  bool HasMetLimit() const {
-    return growth_ != nullptr && growth_->HasMetLimit();
+  size_t limit_met() const {
+    return growth_ == nullptr ? 0 : growth_->limit_met();
   }
+  bool HasMetLimit() const { return limit_met() != 0; }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
   // Where the free units begin that those below `there` end with; `there` if
   // there are none.
