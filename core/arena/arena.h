@@ -310,6 +310,10 @@ class Arena {
   };
   size_t BytesInUse(size_t page) const;
   void PurgeUnits(size_t word, AO_t bits, Sweep* sweep);
+  // Purges what is dirty of a run that begins with units that were used and
+  // goes on with new ones: then all of it is zero, and calloc does not touch
+  // it. The caller has marked the units.
+  void Clean(size_t start, size_t end);
   void LetGo(size_t word, AO_t bits);
   void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);
   void PurgeFreeOfHuge(size_t word, AO_t used, AO_t page, Sweep* sweep);
