@@ -73,10 +73,11 @@ size_t AllowedAddresses(const Arena* arena) {
 }
 
 // The threshold. Near a limit that was met, what is dirty should not keep
-// addresses back.
+// addresses back. An arena that has more by now has another limit.
 size_t Threshold(const Arena* arena) {
   const size_t limit = arena->limit_met();
-  const bool is_near = limit != 0 && arena->accessible_units() > limit / 2;
+  const size_t there = arena->accessible_units();
+  const bool is_near = there > limit / 2 && there <= limit;
   return is_near ? kLeastBytes : LoadRelaxed(&learnt_bytes);
 }
 
