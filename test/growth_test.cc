@@ -79,6 +79,30 @@ TEST(GrowthTest, LargeRunsFollowOneAnother) {
   EXPECT_LE(test.arena->accessible_units(), 20 * kLarge + 9 * kChunk);
 }
 
+// Then calloc need not write to all of it.
+TEST(GrowthTest, ALargeRunThatBeginsWithUsedMemoryIsZero) {
+  Growing test;
+  ASSERT_EQ(test.IndexOf(TakeAndUse(test, 7)), 0u);
+  test.arena->Return(TakeAndUse(test, kChunk), /*dirty=*/true);
+  ASSERT_EQ(test.arena->dirty_units(), kChunk);
+  const Arena::Taken taken = test.arena->Take(10 * kChunk, 1);
+  ASSERT_EQ(test.IndexOf(taken.run), 7u);
+  EXPECT_TRUE(taken.zeroed);
+  EXPECT_EQ(taken.run->base[0], 0);
+  EXPECT_EQ(test.arena->dirty_units(), 0u);
+}
+
+// Of one that is mostly used memory, that is kept.
+TEST(GrowthTest, ALargeRunKeepsWhatIsMostOfIt) {
+  Growing test;
+  ASSERT_EQ(test.IndexOf(TakeAndUse(test, 7)), 0u);
+  test.arena->Return(TakeAndUse(test, 9 * kChunk), /*dirty=*/true);
+  const Arena::Taken taken = test.arena->Take(10 * kChunk, 1);
+  ASSERT_EQ(test.IndexOf(taken.run), 7u);
+  EXPECT_FALSE(taken.zeroed);
+  EXPECT_EQ(test.arena->purged_units(), 0u);
+}
+
 TEST(GrowthTest, RunsAreAligned) {
   Growing test;
   for (size_t alignment = kUnit; alignment <= kUnit << 10; alignment *= 2) {

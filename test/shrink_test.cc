@@ -219,6 +219,46 @@ TEST(ShrinkTest, WhoHasMetALimitKeepsLittle) {
   }
 }
 
+// How many bytes are purged while blocks of 30 MiB come and go, after this has
+// been learnt.
+size_t PurgedWhileBlocksComeAndGo() {
+  const Arena* arena = memory::MappedAt(0);
+  std::vector<void*> blocks(15);
+  size_t purged = 0;
+  for (int round = 0; round < 20; ++round) {
+    if (round == 5) purged = arena->purged_units();
+    for (void*& block : blocks) block = Allocate(size_t{2} << 20);
+    for (void* block : blocks) Free(block, "test");
+  }
+  return (arena->purged_units() - purged) * kUnit;
+}
+
+// Where it is not near that limit any more, or has another one, it learns what
+// it wants again.
+TEST(ShrinkTest, WhoHasComeBackFromALimitPurgesNoMoreThanOthers) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  for (const bool raised : {false, true}) {
+    InChild([raised] {
+      memory::EnableMmap();
+      Free(Allocate(100), "test");
+      rlimit limit{Addresses() + (raised ? 50 : 400) * kMiB, RLIM_INFINITY};
+      ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+      std::vector<void*> blocks;
+      void* block;
+      while ((block = Allocate(2 * kMiB)) != nullptr) blocks.push_back(block);
+      ASSERT_TRUE(memory::MappedAt(0)->HasMetLimit());
+      if (raised) {
+        limit.rlim_cur = RLIM_INFINITY;
+        ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+        ASSERT_NE(Allocate(20 * kMiB), nullptr);
+      } else {
+        for (void* other : blocks) Free(other, "test");
+      }
+      EXPECT_LE(PurgedWhileBlocksComeAndGo(), 60 * kMiB);
+    });
+  }
+}
+
 // Not before the first request that is refused.
 TEST(ShrinkTest, ALargeBlockGetsTheAddressesOfFreeOnes) {
   constexpr size_t kMiB = size_t{1} << 20;

@@ -174,9 +174,10 @@ class Arena {
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
-  bool HasMetLimit() const {
-    return growth_ != nullptr && growth_->HasMetLimit();
+  size_t limit_met() const {
+    return growth_ == nullptr ? 0 : growth_->limit_met();
   }
+  bool HasMetLimit() const { return limit_met() != 0; }
   size_t unit_bytes() const { return size_t{1} << unit_shift_; }
   // Where the free units begin that those below `there` end with; `there` if
   // there are none.
@@ -309,6 +310,10 @@ class Arena {
   };
   size_t BytesInUse(size_t page) const;
   void PurgeUnits(size_t word, AO_t bits, Sweep* sweep);
+  // Purges what is dirty of a run that begins with units that were used and
+  // goes on with new ones: then all of it is zero, and calloc does not touch
+  // it. The caller has marked the units.
+  void Clean(size_t start, size_t end);
   void LetGo(size_t word, AO_t bits);
   void PurgeFree(size_t word, AO_t used, AO_t bits, Sweep* sweep);
   void PurgeFreeOfHuge(size_t word, AO_t used, AO_t page, Sweep* sweep);

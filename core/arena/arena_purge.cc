@@ -44,6 +44,15 @@ void Arena::PurgeUnits(size_t word, AO_t bits, Sweep* sweep) {
   if (purged != bits) ++sweep->refusals;
 }
 
+void Arena::Clean(size_t start, size_t end) {
+  Sweep sweep;
+  for (size_t word = start / kWordBits; word < Bitmap::WordsUpTo(end); ++word) {
+    const AO_t dirty =
+        LoadRelaxed(&dirty_[word]) & Bitmap::MaskIn(word, start, end);
+    if (dirty != 0) PurgeUnits(word, dirty, &sweep);
+  }
+}
+
 // Lets go of units of a word that were purged.
 void Arena::LetGo(size_t word, AO_t bits) {
   // Release: as in Unmark. The next user comes after the purge, and sees the

@@ -19,7 +19,10 @@ size_t Arena::Grow(size_t count, size_t alignment, size_t lowest) {
   const size_t tail = free_runs_.AlignedUnit(FreeTail(there), alignment);
   if (tail < there && count > there - tail && IsFor(lowest, tail, there) &&
       Mark(tail, there - tail)) {
-    if (GrowAt(there, tail + count, lowest != 0)) return tail;
+    if (GrowAt(there, tail + count, lowest != 0)) {
+      if (lowest == 0 && there - tail <= count / 2) Clean(tail, there);
+      return tail;
+    }
     Unmark(tail, there - tail);
   }
   // Chunks are aligned like the arena, up to their size.

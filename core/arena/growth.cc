@@ -231,7 +231,10 @@ Growth::Piece Growth::MapAt(size_t start, size_t least, size_t wanted,
 
 // A request that is far too large says nothing of what others may have.
 void Growth::NoteRefusal(size_t units) {
-  if (units <= 2 * mapped_units() + kChunkUnits) StoreRelaxed(&met_limit_, 1);
+  const size_t mapped = mapped_units();
+  if (units <= 2 * mapped + kChunkUnits) {
+    StoreRelaxed(&limit_met_, mapped + units);
+  }
 }
 
 os::Filled Growth::Fill(const Piece& piece, bool huge) {

@@ -130,10 +130,10 @@ class Growth {
   Unmapped Unmap(const Piece& piece);
   void LetGo(const Piece& piece);
 
-  // True if the system has ever refused memory that this arena asked for,
-  // unless that was more than twice what it had: what it has free, others may
-  // lack.
-  bool HasMetLimit() const { return LoadRelaxed(&met_limit_) != 0; }
+  // How many units this arena would have had when the system last refused to
+  // let it grow, unless it asked for more than twice what it had: what it has
+  // free, others may lack. 0 if the system never did.
+  size_t limit_met() const { return LoadRelaxed(&limit_met_); }
 
   // True if the system has refused to unmap something again and again.
   bool CannotUnmap() const { return LoadRelaxed(&unmap_failures_) > 10; }
@@ -180,7 +180,7 @@ class Growth {
   AtomicWord from_ = 0;            // hint: the chunks below it are claimed
   AtomicWord table_failures_ = 0;  // how often something was in its way
   AtomicWord unmap_failures_ = 0;
-  AtomicWord met_limit_ = 0;
+  AtomicWord limit_met_ = 0;  // see limit_met()
   Bitmap claimed_;
   Bitmap mapped_;
   HugePages* const huge_pages_;

@@ -72,10 +72,13 @@ size_t AllowedAddresses(const Arena* arena) {
          (is_more ? told : kIdleAddresses) / arena->unit_bytes();
 }
 
-// The threshold. Where a process has met its limit, what is dirty should not
-// keep addresses back.
+// The threshold. Near a limit that was met, what is dirty should not keep
+// addresses back. An arena that has more by now has another limit.
 size_t Threshold(const Arena* arena) {
-  return arena->HasMetLimit() ? kLeastBytes : LoadRelaxed(&learnt_bytes);
+  const size_t limit = arena->limit_met();
+  const size_t there = arena->accessible_units();
+  const bool is_near = there > limit / 2 && there <= limit;
+  return is_near ? kLeastBytes : LoadRelaxed(&learnt_bytes);
 }
 
 // How long what exceeds the above stays.
