@@ -471,6 +471,24 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsMemoryFalls) {
   GiveAllBack();
 }
 
+// Though malloc takes a slab again each time that a head has gone.
+TEST_F(PurgedHeapTest, AFallGoesOnBesideBlocksThatComeAndGo) {
+  constexpr size_t kSize = 30000;
+  Hold(1000, 4 * kMiB / 1024);
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 4000; ++i) blocks.push_back(TakeFrom(heap_, kSize));
+  Give(50);
+  NotePurge();
+  for (Block* block : blocks) {
+    Give(block);
+    for (size_t size : {2000, 3000}) Give(TakeFrom(heap_, size));
+  }
+  EXPECT_TRUE(AllIsValid());
+  EXPECT_TRUE(HeldIsIntact());
+  EXPECT_GT(LeftOutBlocks(), 1000u);
+  GiveAllBack();
+}
+
 TEST_F(PurgedHeapTest, IsValidAfterEveryOperation) {
   Random random(11);
   for (int step = 0; step < 6000; ++step) {

@@ -161,7 +161,7 @@ void Heap::OnZero(Run* slab) {
   // It is below 0 if an operation that had to come here was abandoned.
   const int in_use = slab::InUse(slab);
   if (in_use <= 0) {
-    Discard(slab);
+    Discard(slab, /*keeps=*/fallen_ < kFall);
     if (++fallen_ >= kFall && purge::HasPurged()) OnFall();
     return;
   }
@@ -233,7 +233,6 @@ bool Heap::IsLikelyFilled(SizeClass size_class) const {
 }
 
 Run* Heap::TakeSlab(SizeClass size_class) {
-  fallen_ = 0;
   const size_t least = slab::LeastStaticBytes(size_class);
   // If a block is larger than a page, the first few slabs are short.
   const bool is_short =
@@ -242,6 +241,8 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   Run* slab = memory::MmapEnabled()
                   ? mapped_runs_.Take(1)
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
+  // In a fall only runs of heads are kept: to take one again is no growth.
+  if (slab == nullptr || fallen_ < kFall) fallen_ = 0;
   if (slab != nullptr) {
     tails::Forget(slab);
   } else {
@@ -278,8 +279,8 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   return slab;
 }
 
-// Gives back a slab that is empty and on no list.
-void Heap::Discard(Run* slab) {
+// Gives back a slab that is empty and on no list. `keeps`: its run may be kept.
+void Heap::Discard(Run* slab, bool keeps) {
   AOMALLOC_CHECK(!slab->listed && slab::InUse(slab) <= 0);
   drained_[slab->size_class] += slab->drained;
   // Commits: Repair does not find the slab any more. Release: what the heap has
@@ -289,7 +290,7 @@ void Heap::Discard(Run* slab) {
   slab->carved = 0;
   slab->carved_steps = 0;
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
-  if (fallen_ < kFall && runs(memory::IsMapped(slab)).Keep(slab)) {
+  if (keeps && runs(memory::IsMapped(slab)).Keep(slab)) {
     return memory::PurgeIfPending(slab);
   }
   memory::Return(slab, /*dirty=*/true);

@@ -191,7 +191,7 @@ class alignas(64) Heap : public Owner {
   Block* PopForeign(SizeClass size_class);
   bool IsLikelyFilled(SizeClass size_class) const;
   Run* TakeSlab(SizeClass size_class);
-  void Discard(Run* slab);
+  void Discard(Run* slab, bool keeps = true);
   void DrainTaken();
   void OnMissedZero();
   void RebuildLists();

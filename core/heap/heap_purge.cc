@@ -165,6 +165,9 @@ void Heap::OnFall() {
     purged_at_ = fallen_;
     purged_ms_ = os::CoarseMilliseconds();
   }
+  // What is kept goes back, and the runs of heads are kept until the next time:
+  // a class in which blocks come and go takes one again.
+  mapped_runs_.GiveUp();
   for (Run* head : head_) {
     if (head == &no_slab_) continue;
     const int in_use = slab::InUse(head);
@@ -175,7 +178,6 @@ void Heap::OnFall() {
       Discard(head);
     }
   }
-  mapped_runs_.GiveUp();
 }
 
 }  // namespace aomalloc
