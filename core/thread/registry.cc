@@ -206,8 +206,8 @@ Heap* AddHeaps(AO_t token) {
     return heap;
   }
   // In the static heap, some that share units, or one alone if there is no
-  // room.
-  constexpr size_t kTogether = 8;
+  // room. Seven fill eight units.
+  constexpr size_t kTogether = 7;
   static_assert(kTogether * sizeof(Heap) <= memory::kMappedUnitBytes);
   memory::Grant grant;
   for (const size_t least : {kTogether, size_t{1}}) {
