@@ -166,7 +166,7 @@ TEST_F(AllocatorTest, ASlabThatIsNotOursAnyMoreIsLeftAlone) {
   auto* slab = memory::RunAt(block);
   Owner* owner = OwnerOf(slab);
   FreeBlock(block);
-  Heap theirs(nullptr);
+  Heap theirs;
   OnZeroSlow(slab);
   for (Owner* other :
        {static_cast<Owner*>(nullptr), static_cast<Owner*>(&theirs)}) {
