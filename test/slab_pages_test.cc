@@ -471,6 +471,24 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsMemoryFalls) {
   GiveAllBack();
 }
 
+// A head with purged pages stays one, and is carved again.
+TEST_F(PurgedHeapTest, AHeadIsCarvedAgainAfterAFall) {
+  Hold(500, 10);
+  Descriptor* head = memory::RunAt(held_.back().first);
+  while (slab::Carve(head)) {
+  }
+  EXPECT_TRUE(heap_->PurgePages());
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap_, 30000));
+  NotePurge();
+  for (Block* block : blocks) Give(block);
+  ASSERT_NE(head->purged_pages, 0);
+  for (int i = 0; i < 1000; ++i) Give(TakeFrom(heap_, 500));
+  EXPECT_EQ(head->purged_pages, 0);
+  EXPECT_TRUE(AllIsValid());
+  GiveAllBack();
+}
+
 // Though malloc takes a slab again each time that a head has gone.
 TEST_F(PurgedHeapTest, AFallGoesOnBesideBlocksThatComeAndGo) {
   constexpr size_t kSize = 30000;
