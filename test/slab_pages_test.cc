@@ -404,28 +404,6 @@ TEST_F(PurgedHeapTest, AHeadInUseIsCarvedAgain) {
   GiveAllBack();
 }
 
-// As if free memory had just been purged, since there was much of it.
-void NotePurge() { StoreRelaxed(&purge::purged_ms, 1); }
-
-// Also after memory has fallen, when the head is to go with its last block.
-TEST_F(PurgedHeapTest, AHeadIsCarvedAgainAfterAFall) {
-  Hold(500, 10);
-  while (slab::Carve(memory::RunAt(held_.back().first))) {
-  }
-  EXPECT_TRUE(heap_->PurgePages());
-  std::vector<Block*> blocks;
-  for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap_, 30000));
-  NotePurge();
-  for (Block* block : blocks) Give(block);
-  Descriptor* head = memory::RunAt(held_.back().first);
-  ASSERT_EQ(head->beyond, 0);
-  ASSERT_NE(head->purged_pages, 0);
-  for (int i = 0; i < 1000; ++i) Give(TakeFrom(heap_, 500));
-  EXPECT_EQ(head->purged_pages, 0);
-  EXPECT_TRUE(AllIsValid());
-  GiveAllBack();
-}
-
 // While the heap grows elsewhere, idle slabs lose their free pages.
 TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsTheHeapGrows) {
   Hold(1000, 8 * kMiB / 1024);
@@ -445,6 +423,9 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsTheHeapGrows) {
   EXPECT_TRUE(HeldIsIntact());
   GiveAllBack();
 }
+
+// As if free memory had just been purged, since there was much of it.
+void NotePurge() { StoreRelaxed(&purge::purged_ms, 1); }
 
 // When much was given back, heads go as well, with their last block.
 TEST_F(PurgedHeapTest, HeadsGoBackAsMemoryFalls) {
@@ -487,6 +468,24 @@ TEST_F(PurgedHeapTest, WhatLiesIdleIsPurgedAsMemoryFalls) {
   if (os::CoarseMilliseconds() - begun < 900) {
     EXPECT_EQ(left_out[1], 0u);
   }
+  GiveAllBack();
+}
+
+// A head with purged pages stays one, and is carved again.
+TEST_F(PurgedHeapTest, AHeadIsCarvedAgainAfterAFall) {
+  Hold(500, 10);
+  Descriptor* head = memory::RunAt(held_.back().first);
+  while (slab::Carve(head)) {
+  }
+  EXPECT_TRUE(heap_->PurgePages());
+  std::vector<Block*> blocks;
+  for (int i = 0; i < 300; ++i) blocks.push_back(TakeFrom(heap_, 30000));
+  NotePurge();
+  for (Block* block : blocks) Give(block);
+  ASSERT_NE(head->purged_pages, 0);
+  for (int i = 0; i < 1000; ++i) Give(TakeFrom(heap_, 500));
+  EXPECT_EQ(head->purged_pages, 0);
+  EXPECT_TRUE(AllIsValid());
   GiveAllBack();
 }
 

@@ -172,6 +172,8 @@ void Heap::OnFall() {
     if (head == &no_slab_) continue;
     const int in_use = slab::InUse(head);
     if (in_use > 0) {
+      // Or its frees would stay slow (slab::NoteFree).
+      if (head->purged_pages != 0) continue;
       slab::Split(head, in_use, in_use);
     } else {
       Unlink(head);
