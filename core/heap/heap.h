@@ -96,9 +96,7 @@ class alignas(64) Heap : public Owner {
 
   // The same, for a free that was not done on the fast path.
   void FreeSlowly(Run* slab, Block* block) {
-    if (Unlikely(slab->carved_steps == 0) && slab == head_[slab->size_class]) {
-      slab::NoteFree(slab);
-    }
+    if (Unlikely(slab->carved_steps == 0)) slab::NoteFree(slab);
     Free(slab, block);
   }
 

@@ -143,6 +143,7 @@ bool CarvePage(Run* slab) {
 }
 
 void NoteFree(Run* slab) {
+  if (slab->beyond != -1) return;  // malloc does not allocate from it
   if (++slab->checked < kManyFrees) return;
   slab->checked = 0;
   while (CarvePage(slab)) {

@@ -58,9 +58,9 @@ void LeaveOut(Run* slab, Pages pages);
 // Carves the blocks of a purged page. False if there is none.
 bool CarvePage(Run* slab);
 
-// To be called before a free in a head with purged pages. If there were many
-// such frees, all its pages are carved again: it is in use in earnest, and
-// frees shall be fast.
+// To be called before a free in a slab with purged pages. If the slab is the
+// head and there were many such frees, all its pages are carved again: it is in
+// use in earnest, and frees shall be fast.
 void NoteFree(Run* slab);
 
 }  // namespace aomalloc::slab
