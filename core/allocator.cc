@@ -145,8 +145,10 @@ void HandOut(Block* block, size_t size) {
 }
 
 // A block from the slab behind the one that malloc has used up, or null if that
-// takes more than to change from one to the other.
+// takes more than to change from one to the other. (The hardened build comes
+// here for each block.)
 Block* TryNext(size_t size) {
+  if constexpr (hardening::kOn) return nullptr;
   Heap* heap = thread::current;
   if (heap == nullptr || Unlikely(profile::IsOn())) return nullptr;
   const ClaimFrame frame;
@@ -154,9 +156,8 @@ Block* TryNext(size_t size) {
     frame.Erase();
     return nullptr;
   }
-  Block* block = heap->PopFromNext(ClassOf(size + hardening::kCanaryBytes));
+  Block* block = heap->PopFromNext(ClassOf(size));
   heap->claim.Release();
-  if (block != nullptr) HandOut(block, size);
   return block;
 }
 

@@ -15,9 +15,9 @@
 // The frame of an abandoned claim may stay as it was for long, so that it looks
 // like an interrupted one's (claim.h). If the current heap is found with the
 // same claim again and again, it rests: another heap becomes the current one.
-// Each slow path looks at the resting heap, which becomes the current one again
-// when it can be claimed. (So it does, too, after a handler that was long at
-// work.)
+// Each call of ClaimHeap looks at the resting heap, which becomes the current
+// one again when it can be claimed. (So it does, too, after a handler that was
+// long at work.)
 //
 // When a thread ends, its heaps are released with all that they contain, and a
 // later thread acquires them. Operations may still follow: in handlers that
