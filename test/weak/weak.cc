@@ -30,13 +30,10 @@ constexpr char kFirst[] = "no case has an arena that begins with a part";
 // One visitor has come and gone, the next one has put its tag there, and the
 // holder of the heap reads an old state of the latter's place.
 constexpr char kThird[] = "for what an earlier visitor did; beyond the bound";
-// A chunk was unmapped and mapped again, and a third thread saw it before that.
-constexpr char kAgain[] = "for who saw the chunk before; beyond the bound";
 // Hints make no difference to what is found, only to how soon.
 constexpr char kModelled[] = "not searched: see test/models/hints.pml";
 constexpr Kept kKept[] = {
     {"core/arena/memory.cc", "StaticRest", "LoadAcquire", kAcquire, kEarly},
-    {"core/arena/arena.cc", "MarkNew", "ClearBitsRelease", kRelease, kAgain},
     {"core/arena/growth.h", "IsUnitMapped", "LoadAcquire", kAcquire, kFirst},
     {"core/arena/free_hints.h", "Raise", "LoadAcquire", kAcquire, kModelled},
     {"core/arena/free_hints.cc", "RaiseFrom", "LoadAcquire", kAcquire,
