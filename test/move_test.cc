@@ -307,11 +307,14 @@ TEST_F(MoveTest, WhatGrowsIntoMemoryThatWasUsedTakesNoPageFaults) {
       EXPECT_TRUE(growing.Grow(1280 * kKiB));
       EXPECT_EQ(growing.run()->moved_units, 0u);
     };
-    // Free memory that stays, with its pages.
+    // Free memory that stays, with its pages: all the lowest that fits.
     purge::Allow(64 * kMiB);
-    void* used = Allocate(32 * kMiB);
-    Fill(used, 32 * kMiB, 1);
-    FreeBlock(used);
+    std::vector<void*> used;
+    for (int i = 0; i < 20; ++i) {
+      used.push_back(Allocate(1280 * kKiB));
+      Fill(used.back(), 1280 * kKiB, 1);
+    }
+    for (void* block : used) FreeBlock(block);
     round();
     const long before = PageFaults();
     for (int i = 0; i < 50; ++i) round();
@@ -384,6 +387,7 @@ TEST_F(MoveTest, ATailThatIsNotRenewedStaysDirty) {
     ASSERT_TRUE(growing.Grow(4 * kMiB));
     Arena* arena = memory::ArenaOf(growing.block);
     purge::Allow(64 * kMiB);
+    FreeBlock(Allocate(16 * kMiB));  // there is room when mmap is refused
     Refuse(SYS_mmap, EPERM);
     const size_t dirty = arena->dirty_units();
     growing.size = 2 * kMiB;
