@@ -178,8 +178,9 @@ class Table {
       printf("    %s\n", failure.c_str());
     }
     fflush(stdout);
-    if (noticed != nullptr && reason != nullptr)
+    if (noticed != nullptr && reason != nullptr) {
       printf("    BUT: %s\n", reason);
+    }
     return (noticed == nullptr) == (reason != nullptr);
   }
 
