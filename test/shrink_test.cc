@@ -189,34 +189,42 @@ void Limit(bool addresses, size_t more) {
   ASSERT_EQ(setrlimit(addresses ? RLIMIT_AS : RLIMIT_DATA, &limit), 0);
 }
 
+// Calls `f` in a child that may have so many bytes more, of either kind.
+template <typename F>
+void UnderEachLimit(size_t more, const F& f) {
+  for (const bool addresses : {true, false}) {
+    InChild([&] {
+      memory::EnableMmap();
+      Free(Allocate(100), "test");
+      Limit(addresses, more);
+      f();
+    });
+  }
+}
+
 // What is free is there for other mappings, and for larger blocks.
 TEST(ShrinkTest, WhoHasMetALimitKeepsLittle) {
   constexpr size_t kMiB = size_t{1} << 20;
-  for (const bool addresses : {true, false}) {
-    InChild([addresses] {
-      memory::EnableMmap();
-      Free(Allocate(100), "test");
-      Limit(addresses, 200 * kMiB);
-      for (int round = 0; round < 3; ++round) {
-        std::vector<void*> blocks;
-        void* block;
-        while ((block = Allocate(8 * kMiB)) != nullptr) blocks.push_back(block);
-        EXPECT_EQ(errno, ENOMEM);
-        EXPECT_GE(blocks.size(), 23u);
-        for (size_t i = 0; i < blocks.size(); i += 2) Free(blocks[i], "test");
-        void* other = mmap(nullptr, 80 * kMiB, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        EXPECT_NE(other, MAP_FAILED);
-        EXPECT_EQ(Allocate(80 * kMiB), nullptr);
-        munmap(other, 80 * kMiB);
-        block = Allocate(80 * kMiB);
-        EXPECT_NE(block, nullptr);
-        for (size_t i = 1; i < blocks.size(); i += 2) Free(blocks[i], "test");
-        Free(block, "test");
-      }
-      EXPECT_TRUE(HeapsAreValid());
-    });
-  }
+  UnderEachLimit(200 * kMiB, [] {
+    for (int round = 0; round < 3; ++round) {
+      std::vector<void*> blocks;
+      void* block;
+      while ((block = Allocate(8 * kMiB)) != nullptr) blocks.push_back(block);
+      EXPECT_EQ(errno, ENOMEM);
+      EXPECT_GE(blocks.size(), 23u);
+      for (size_t i = 0; i < blocks.size(); i += 2) Free(blocks[i], "test");
+      void* other = mmap(nullptr, 80 * kMiB, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      EXPECT_NE(other, MAP_FAILED);
+      EXPECT_EQ(Allocate(80 * kMiB), nullptr);
+      munmap(other, 80 * kMiB);
+      block = Allocate(80 * kMiB);
+      EXPECT_NE(block, nullptr);
+      for (size_t i = 1; i < blocks.size(); i += 2) Free(blocks[i], "test");
+      Free(block, "test");
+    }
+    EXPECT_TRUE(HeapsAreValid());
+  });
 }
 
 // How many bytes are purged while blocks of 30 MiB come and go, after this has
@@ -262,29 +270,24 @@ TEST(ShrinkTest, WhoHasComeBackFromALimitPurgesNoMoreThanOthers) {
 // Not before the first request that is refused.
 TEST(ShrinkTest, ALargeBlockGetsTheAddressesOfFreeOnes) {
   constexpr size_t kMiB = size_t{1} << 20;
-  for (const bool addresses : {true, false}) {
-    InChild([addresses] {
-      memory::EnableMmap();
-      Free(Allocate(100), "test");
-      Limit(addresses, 100 * kMiB);
-      std::vector<char*> blocks;
-      for (int i = 0; i < 10; ++i) {
-        blocks.push_back(static_cast<char*>(Allocate(8 * kMiB)));
-        ASSERT_NE(blocks.back(), nullptr);
-        blocks.back()[0] = 1;
-      }
-      const size_t before = Addresses();
-      for (size_t i = 0; i < 10; i += 2) Free(blocks[i], "test");
-      EXPECT_EQ(Addresses(), before) << "it has met no limit yet";
-      EXPECT_EQ(Allocate(80 * kMiB), nullptr);
-      char* block = static_cast<char*>(Allocate(48 * kMiB));
-      ASSERT_NE(block, nullptr);
-      block[0] = 1;
-      block[48 * kMiB - 1] = 1;
-      for (size_t i = 1; i < 10; i += 2) EXPECT_EQ(blocks[i][0], 1);
-      EXPECT_TRUE(HeapsAreValid());
-    });
-  }
+  UnderEachLimit(100 * kMiB, [] {
+    std::vector<char*> blocks;
+    for (int i = 0; i < 10; ++i) {
+      blocks.push_back(static_cast<char*>(Allocate(8 * kMiB)));
+      ASSERT_NE(blocks.back(), nullptr);
+      blocks.back()[0] = 1;
+    }
+    const size_t before = Addresses();
+    for (size_t i = 0; i < 10; i += 2) Free(blocks[i], "test");
+    EXPECT_EQ(Addresses(), before) << "it has met no limit yet";
+    EXPECT_EQ(Allocate(80 * kMiB), nullptr);
+    char* block = static_cast<char*>(Allocate(48 * kMiB));
+    ASSERT_NE(block, nullptr);
+    block[0] = 1;
+    block[48 * kMiB - 1] = 1;
+    for (size_t i = 1; i < 10; i += 2) EXPECT_EQ(blocks[i][0], 1);
+    EXPECT_TRUE(HeapsAreValid());
+  });
 }
 
 constexpr int kOrders = 5;

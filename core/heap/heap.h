@@ -210,7 +210,8 @@ class alignas(64) Heap : public Owner {
   static Run no_slab_;
 
   static constexpr uint8_t kFew = 4;
-  // If a heap gives back so many slabs, and takes none, memory falls: 8 MiB.
+  // If a heap gives back so many slabs, and takes none but those of heads that
+  // it gave back, memory falls: 8 MiB.
   static constexpr uint32_t kFall = 128;
   static constexpr AO_t kSeveral = 1;
 
