@@ -2,14 +2,9 @@
 #include "core/thread/remote_claim.h"
 
 #include <gtest/gtest.h>
-#include <linux/membarrier.h>
 #include <signal.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 #include "core/allocator.h"
-#include "core/base/barrier.h"
 #include "core/thread/visits.h"
 #include "test/child.h"
 #include "test/heaps.h"
@@ -18,80 +13,16 @@
 #include "test/step.h"
 #include "test/testing.h"
 #include "test/vanish.h"
+#include "test/visitor.h"
 
 namespace aomalloc {
 namespace {
 
-void FreeBlock(void* ptr) { Free(ptr, "test"); }
-
-// A thread that visits heaps, and stays there until it is told to leave.
-class Visitor {
- public:
-  bool Enter(Heap* heap) {
-    bool entered = false;
-    thread_.Do([&] {
-      from_ = thread::ClaimHeap(frame_);
-      entered = remote_claim::Begin(from_, heap);
-      if (!entered) thread::Unclaim(from_, frame_);
-    });
-    return entered;
-  }
-  void Leave() {
-    thread_.Do([&] {
-      remote_claim::End(from_);
-      thread::Unclaim(from_, frame_);
-    });
-  }
-  Heap* from() const { return from_; }
-  const ClaimFrame& frame() const { return frame_; }
-  Sleeper* thread() { return &thread_; }
-
- private:
-  Sleeper thread_;
-  ClaimFrame frame_;  // not on its stack, for nobody to overwrite it
-  Heap* from_ = nullptr;
-};
-
-// A thread with a heap, in which a block is live.
-class Owner {
- public:
-  Owner() {
-    thread_.Do([&] {
-      TakeSlowPaths();
-      block_ = Allocate(1000);
-      heap_ = thread::current;
-    });
-  }
-  // True if it can use its heap, which is valid.
-  bool HasItsHeap() {
-    bool has = false;
-    thread_.Do([&] {
-      FreeBlock(Allocate(3000));
-      FreeBlock(Allocate(50));
-      has = thread::current == heap_ && HeapsAreValid();
-    });
-    return has;
-  }
-  void Do(std::function<void()> what) { thread_.Do(std::move(what)); }
-  Heap* heap() const { return heap_; }
-  void*& block() { return block_; }
-
- private:
-  Sleeper thread_;
-  Heap* heap_ = nullptr;
-  void* block_ = nullptr;
-};
-
-// Leaves something in the heap of `owner` for a visitor to do.
-void SendTo(Owner* owner, Sleeper* sender) {
-  void* block = nullptr;
-  owner->Do([&] { block = Allocate(20000); });
-  sender->Do([&] { FreeBlock(block); });
-}
+using RemoteClaimTest = VisitTest;
 
 // Gives the holder a block of its heap in place of the one that it has: that
 // may be of another heap, as may the blocks that it has kept.
-void TakeOwn(Owner* owner) {
+void TakeOwn(Visited* owner) {
   std::vector<void*> others = {owner->block()};
   while (OwnerOf(memory::RunAt(owner->block() = Allocate(1000))) !=
          owner->heap()) {
@@ -100,34 +31,8 @@ void TakeOwn(Owner* owner) {
   for (void* block : others) FreeBlock(block);
 }
 
-// True where a program plays the processor.
-bool IsEmulated() {
-  bool is_emulated = false;
-#if defined(__x86_64__)
-  unsigned most, b, c, d;
-  __cpuid(0x40000000, most, b, c, d);
-  is_emulated = memcmp(&b, "TCGT", sizeof(b)) == 0;
-#endif
-  return is_emulated;
-}
-
-class RemoteClaimTest : public testing::Test {
- protected:
-  void SetUp() override {
-    memory::EnableMmap();
-    FreeBlock(Allocate(1));
-    if (IsEmulated()) GTEST_SKIP() << "an emulator may split instructions";
-  }
-  void TearDown() override { EXPECT_TRUE(HeapsAreValid()); }
-};
-
-TEST(BarrierTest, ThereIsOneUnlessInstructionsAreTranslated) {
-  memory::EnableMmap();
-  EXPECT_EQ(barrier::PassAll(), !IsEmulated());
-}
-
 TEST_F(RemoteClaimTest, TheHolderUsesAnotherHeapMeanwhile) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   for (int i = 0; i < 3; ++i) {
     owner.Do([&] { TakeOwn(&owner); });
@@ -149,7 +54,7 @@ TEST_F(RemoteClaimTest, TheHolderUsesAnotherHeapMeanwhile) {
 }
 
 TEST_F(RemoteClaimTest, OneVisitorAtATimeAndOneAfterAnother) {
-  Owner owner;
+  Visited owner;
   Visitor first;
   Visitor second;
   ASSERT_TRUE(first.Enter(owner.heap()));
@@ -162,7 +67,7 @@ TEST_F(RemoteClaimTest, OneVisitorAtATimeAndOneAfterAnother) {
 }
 
 TEST_F(RemoteClaimTest, NoTwoVisitsHaveTheSameTag) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   AO_t last = 0;
   for (int i = 0; i < 100; ++i) {
@@ -193,7 +98,7 @@ TEST_F(RemoteClaimTest, NoPlaceForMoreVisitors) {
 }
 
 TEST_F(RemoteClaimTest, AHeapThatIsInUseIsLeftAlone) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   owner.Do([&] {
     const ClaimFrame frame;
@@ -210,7 +115,7 @@ TEST_F(RemoteClaimTest, AHeapThatIsInUseIsLeftAlone) {
 // The holder is stopped after each instruction of a free and a malloc, and a
 // visitor comes. If it gets the heap, the holder must not touch it any more.
 TEST_F(RemoteClaimTest, TheHolderIsStoppedAnywhere) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   int entered = 0;
   int refused = 0;
@@ -262,7 +167,7 @@ void OverwriteStack() {
 // A visitor is torn off after each instruction: its thread's next operations
 // end the visit.
 TEST_F(RemoteClaimTest, TheVisitorIsTornOffAnywhere) {
-  Owner owner;
+  Visited owner;
   Visitor next;
   Sleeper visitor;
   visitor.Do([] { FreeBlock(Allocate(1)); });
@@ -293,7 +198,7 @@ TEST_F(RemoteClaimTest, TheVisitorIsTornOffAnywhere) {
 }
 
 // Has the thread allocate until it has asked for a visitor that vanished.
-void LookForVisitor(Owner* owner) {
+void LookForVisitor(Visited* owner) {
   owner->Do([] {
     for (int i = 0; i < 40; ++i) FreeBlock(Allocate(40000));
     TakeSlowPaths();
@@ -303,7 +208,7 @@ void LookForVisitor(Owner* owner) {
 // A visitor vanishes: the thread whose heap it has visited ends the visit.
 TEST_F(RemoteClaimTest, TheVisitorVanishesAnywhere) {
   InChild([] {
-    Owner owner;
+    Visited owner;
     TakeSlowPaths();
     int under_way = 0;
     bool vanished = true;
@@ -377,7 +282,7 @@ TEST_F(RemoteClaimTest, TheHolderVanishesWithASumInTheWord) {
 // The last block of a slab is freed, and before the slab is given back a
 // visitor comes. It is given back later.
 TEST_F(RemoteClaimTest, AnEmptySlabIsNotForgotten) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   owner.Do([] {  // the first few blocks are of other slabs
     for (int i = 0; i < 8; ++i) FreeBlock(Allocate(30000));
@@ -425,7 +330,7 @@ TEST_F(RemoteClaimTest, AnEmptySlabIsNotForgotten) {
 #endif
 
 TEST_F(RemoteClaimTest, TheHolderEndsMeanwhile) {
-  auto* owner = new Owner;
+  auto* owner = new Visited;
   Heap* heap = owner->heap();
   Visitor visitor;
   ASSERT_TRUE(visitor.Enter(heap));
@@ -443,7 +348,7 @@ TEST_F(RemoteClaimTest, TheHolderEndsMeanwhile) {
 
 // In the child the visitor is gone, and the holder.
 TEST_F(RemoteClaimTest, AForkDuringAVisit) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   ASSERT_TRUE(visitor.Enter(owner.heap()));
   InChild([&] {
@@ -456,7 +361,7 @@ TEST_F(RemoteClaimTest, AForkDuringAVisit) {
     EXPECT_EQ(owner.heap()->claim.Peek(), 0u);
     EXPECT_TRUE(owner.heap()->IsValid());
     // The kernel makes barriers for the child, too.
-    Owner another;
+    Visited another;
     Visitor other;
     EXPECT_TRUE(other.Enter(another.heap()));
     other.Leave();
@@ -469,7 +374,7 @@ TEST_F(RemoteClaimTest, AForkDuringAVisit) {
 // The forking thread holds the heap that is visited. In the child the visitor
 // is gone.
 TEST_F(RemoteClaimTest, TheHolderForksDuringAVisit) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   ASSERT_TRUE(visitor.Enter(owner.heap()));
   owner.Do([&] {
@@ -489,7 +394,7 @@ TEST_F(RemoteClaimTest, TheHolderForksDuringAVisit) {
 
 // The visitor forks. In the child it goes on, and the holder is gone.
 TEST_F(RemoteClaimTest, TheVisitorForksDuringAVisit) {
-  Owner owner;
+  Visited owner;
   Visitor visitor;
   SendTo(&owner, visitor.thread());
   ASSERT_TRUE(visitor.Enter(owner.heap()));
@@ -514,7 +419,7 @@ TEST_F(RemoteClaimTest, TheVisitorForksDuringAVisit) {
 TEST_F(RemoteClaimTest, AThreadWhoseIdIsNotKnownVisitsNobody) {
   for (const bool is_known : {true, false}) {
     InChild([=] {
-      Owner owner;
+      Visited owner;
       Sleeper other;
       SendTo(&owner, &other);
       std::thread([&] {
@@ -529,7 +434,7 @@ TEST_F(RemoteClaimTest, AThreadWhoseIdIsNotKnownVisitsNobody) {
 
 // Where nothing can be done, nobody asks again before as much has come.
 TEST_F(RemoteClaimTest, AVisitIsDueOnceForSoManyBytes) {
-  Owner owner;
+  Visited owner;
   Sleeper other;
   constexpr size_t kBytes = 20480;  // of the class of 20000
   static_assert(ClassSize(ClassOf(20000)) == kBytes);
@@ -542,85 +447,6 @@ TEST_F(RemoteClaimTest, AVisitIsDueOnceForSoManyBytes) {
   EXPECT_FALSE(heap->IsVisitDue(kBytes));
   SendTo(&owner, &other);
   EXPECT_TRUE(heap->IsVisitDue(kBytes));
-}
-
-TEST_F(RemoteClaimTest, NoVisitsWithoutABarrier) {
-  for (const int error : {0, EPERM, ENOSYS, EINVAL}) {
-    InChild([=] {
-      Refuse(SYS_membarrier, static_cast<unsigned>(error));
-      Owner owner;
-      Visitor visitor;
-      EXPECT_FALSE(visitor.Enter(owner.heap())) << error;
-      EXPECT_TRUE(owner.HasItsHeap());
-      SendTo(&owner, visitor.thread());
-      Trim();
-      EXPECT_TRUE(owner.heap()->HasRemote());
-    });
-  }
-}
-
-// Such a filter lets the other commands through, and what it swallows seems to
-// succeed.
-TEST_F(RemoteClaimTest, NoVisitsIfOnlyTheBarrierIsSwallowed) {
-  InChild([] {
-    Owner owner;
-    Visitor visitor;
-    ASSERT_TRUE(visitor.Enter(owner.heap()));
-    visitor.Leave();
-    std::thread([&] {  // a filter is one of a thread
-      RefuseIf(SYS_membarrier, 0, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0);
-      ASSERT_GT(syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0), 0);
-      ASSERT_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0),
-                0);
-      EXPECT_FALSE(barrier::PassAll());
-      TakeSlowPaths();
-      SendTo(&owner, visitor.thread());
-      Trim();
-      EXPECT_TRUE(owner.heap()->HasRemote());
-    })
-        .join();
-    EXPECT_TRUE(owner.HasItsHeap());
-    // Others have a barrier still.
-    EXPECT_TRUE(visitor.Enter(owner.heap()));
-    visitor.Leave();
-    EXPECT_TRUE(owner.HasItsHeap());
-  });
-}
-
-// One that kills does not notice a program for whose threads nothing waits.
-TEST_F(RemoteClaimTest, NoBarrierWithoutSomethingToDo) {
-  InChild([] {
-    RefuseIf(SYS_membarrier, 0, 0, 0, SECCOMP_RET_KILL_PROCESS);
-    Owner owner;
-    Sleeper other;
-    SendTo(&owner, &other);
-    std::vector<void*> blocks;
-    for (size_t i = 0; i < 2000; ++i) blocks.push_back(Allocate(i));
-    for (void* block : blocks) FreeBlock(block);
-    owner.Do([] { thread::current->Drain(); });
-    Trim();
-  });
-}
-
-// A sandbox that traps calls has a handler for SIGSYS. It must not see one.
-TEST_F(RemoteClaimTest, NoBarrierInASandboxThatTrapsCalls) {
-  InChild([] {
-    static volatile int trapped = 0;
-    signal(SIGSYS, [](int) { trapped = trapped + 1; });
-    Trap(SYS_membarrier);
-    Owner owner;
-    Visitor visitor;
-    EXPECT_FALSE(visitor.Enter(owner.heap()));
-    EXPECT_TRUE(owner.HasItsHeap());
-    EXPECT_EQ(trapped, 0);
-  });
-  InChild([] {
-    Refuse(SYS_rt_sigaction, 0);
-    Trap(SYS_membarrier);
-    Owner owner;
-    Visitor visitor;
-    EXPECT_FALSE(visitor.Enter(owner.heap())) << "sigaction did not answer";
-  });
 }
 
 }  // namespace
