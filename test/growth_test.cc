@@ -210,7 +210,7 @@ TEST(GrowthTest, TheBitmapsOfThePrimaryGrowWithIt) {
   for (const size_t occupied : {size_t{0}, kUsedBits, kDirtyBits}) {
     InChild([occupied] {
       constexpr size_t kOfPage = size_t{4096} * 8;
-      Arena* primary = memory::MakePrimary();
+      Arena* primary = memory::MakeGrowing(memory::kPrimaryBytes, 0);
       ASSERT_NE(primary, nullptr);
       char* page = reinterpret_cast<char*>(primary) + occupied + 4096;
       if (occupied != 0) {
@@ -280,8 +280,9 @@ TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
   for (const int bits : {47, 42, 39}) {
     const uintptr_t there = (uintptr_t{1} << bits) - 4096;
     uintptr_t above = there;
-    for (unsigned i = 0; i < memory::kPrimaryPlaces; ++i) {
-      const uintptr_t place = memory::PrimaryPlaceBelow(there, i);
+    for (unsigned i = 0; i < memory::kPlaces; ++i) {
+      const uintptr_t place =
+          memory::PlaceBelow(there, i, memory::kPrimaryBytes);
       EXPECT_EQ(place % memory::kMappedUnitBytes, 0u);
       EXPECT_LT(place, bits == 47 ? above : there) << bits;
       EXPECT_GT(place, there / 8);
@@ -289,6 +290,20 @@ TEST(GrowthTest, ThePrimaryHasRoomWhereverMappingsAre) {
         EXPECT_GT(there - place, memory::kPrimaryBytes);
       }
       above = place;
+    }
+  }
+}
+
+// One that is added where others have no room.
+TEST(GrowthTest, ArenasThatGrowDoNotMeet) {
+  const uintptr_t there = (uintptr_t{1} << 47) - 4096;
+  uintptr_t above = there;
+  for (unsigned count = 0; count < 5; ++count) {
+    const size_t room = memory::kPrimaryBytes << count;
+    for (unsigned i = memory::kPlaces; i-- > 0;) {
+      const uintptr_t place = memory::PlaceBelow(there, count + i, room);
+      EXPECT_LT(place, above - room - room / 512);
+      if (i == 0) above = place;
     }
   }
 }

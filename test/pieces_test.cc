@@ -1,7 +1,8 @@
 // The allocator where the primary arena cannot be had: mapped memory comes in
-// pieces, and no base leads to them.
+// pieces, and no base leads to them. Also where it comes late, or has no room.
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <vector>
@@ -93,6 +94,83 @@ void ExpectToBeLimited(bool at_start) {
 TEST(PiecesTest, AProgramThatIsLimited) {
   ExpectToBeLimited(/*at_start=*/true);
   ExpectToBeLimited(/*at_start=*/false);
+}
+
+// There are pieces while the limit is small. What is mapped later goes back.
+TEST(PiecesTest, ThePrimaryComesWhenALimitIsRaised) {
+  InChild([] {
+    rlimit limit{47 * kMiB, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    memory::EnableMmap();
+    std::vector<void*> blocks;
+    void* block;
+    while ((block = Allocate(kMiB)) != nullptr) blocks.push_back(block);
+    ASSERT_NE(memory::MappedAt(0), nullptr);
+    EXPECT_EQ(memory::Primary(), nullptr);
+    limit.rlim_cur = RLIM_INFINITY;
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    const size_t before = AddressSpace();
+    for (int i = 0; i < 500; ++i) blocks.push_back(Allocate(kMiB));
+    ASSERT_NE(blocks.back(), nullptr);
+    EXPECT_EQ(memory::ArenaOf(blocks.back()), memory::Primary());
+    EXPECT_TRUE(memory::InPrimary(blocks.back()));
+    EXPECT_GT(AddressSpace(), before + 500 * kMiB);
+    for (void* b : blocks) FreeBlock(b);
+    EXPECT_LE(AddressSpace(), before + 20 * kMiB);
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+TEST(PiecesTest, AnotherArenaGrowsWhereThePrimaryHasNoRoom) {
+  InChild([] {
+    memory::EnableMmap();
+    ASSERT_NE(Allocate(100), nullptr);
+    Arena* primary = memory::Primary();
+    ASSERT_NE(primary, nullptr);
+    constexpr size_t kChunk = Growth::kChunkUnits * memory::kMappedUnitBytes;
+    char* behind = primary->base() + kChunk;
+    ASSERT_EQ(
+        mmap(behind, memory::kPrimaryBytes - kChunk, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+             -1, 0),
+        behind);
+    const size_t before = AddressSpace();
+    std::vector<void*> blocks;
+    for (int i = 0; i < 500; ++i) {
+      blocks.push_back(Allocate(kMiB));
+      ASSERT_NE(blocks.back(), nullptr);
+      Fill(blocks.back(), kMiB, static_cast<uint8_t>(i));
+    }
+    Arena* other = memory::MappedAt(1);
+    ASSERT_NE(other, nullptr);
+    EXPECT_TRUE(other->grows());
+    EXPECT_EQ(memory::MappedAt(2), nullptr);
+    EXPECT_EQ(memory::Primary(), primary);
+    EXPECT_EQ(memory::ArenaOf(blocks.back()), other);
+    EXPECT_FALSE(memory::InPrimary(blocks.back()));
+    for (int i = 0; i < 500; ++i) {
+      ASSERT_TRUE(IsFilled(blocks[i], kMiB, static_cast<uint8_t>(i)));
+      FreeBlock(blocks[i]);
+    }
+    EXPECT_LE(AddressSpace(), before + 30 * kMiB);
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+// It is too large for the primary, and the system has not so much memory.
+TEST(PiecesTest, NoArenaIsMadeForWhatCannotBeHad) {
+  InChild([] {
+    memory::EnableMmap();
+    ASSERT_NE(Allocate(100), nullptr);
+    const rlimit limit{kLimit, kLimit};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    const size_t before = AddressSpace();
+    for (const size_t gib : {300, 3000}) {
+      EXPECT_EQ(Allocate(gib << 30), nullptr);
+    }
+    EXPECT_EQ(memory::MappedAt(1), nullptr);
+    EXPECT_EQ(AddressSpace(), before);
+  });
 }
 
 // Not by way of the list for frees by others.

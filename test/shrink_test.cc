@@ -259,6 +259,7 @@ TEST(ShrinkTest, WhoHasComeBackFromALimitPurgesNoMoreThanOthers) {
         limit.rlim_cur = RLIM_INFINITY;
         ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
         ASSERT_NE(Allocate(20 * kMiB), nullptr);
+        EXPECT_FALSE(memory::MappedAt(0)->HasMetLimit());
       } else {
         for (void* other : blocks) Free(other, "test");
       }

@@ -174,6 +174,11 @@ class Arena {
   // The first unit from `unit` on that cannot be accessed.
   size_t NextInaccessible(size_t unit) const;
   bool grows() const { return growth_ != nullptr; }
+  // True if it could grow by so many units, if the system has memory, as far as
+  // one look can tell.
+  bool HasRoom(size_t count) const {
+    return growth_ != nullptr && growth_->HasRoom(count);
+  }
   size_t limit_met() const {
     return growth_ == nullptr ? 0 : growth_->limit_met();
   }

@@ -118,6 +118,11 @@ size_t Growth::FindUnclaimed(size_t from, size_t count) const {
   }
 }
 
+bool Growth::HasRoom(size_t units) const {
+  return LoadRelaxed(&table_failures_) <= kMostFailures &&
+         FindUnclaimed(0, ChunksFor(units)) != kNone;
+}
+
 // Claims chunks, one of which was found to be in use by somebody else, for
 // ever.
 void Growth::PassBy(size_t first, size_t count) {
@@ -259,6 +264,10 @@ void Growth::Show(const Piece& piece) {
   AddRelaxed(&mapped_units_, piece.end - piece.start);
   mapped_.Set(piece.start / kChunkUnits,
               (piece.end - piece.start) / kChunkUnits);
+  // What was refused is granted by now: there is another limit, or none.
+  if (limit_met() != 0 && mapped_units() >= limit_met()) {
+    StoreRelaxed(&limit_met_, 0);
+  }
 }
 
 void Growth::Publish(const Piece& piece) {

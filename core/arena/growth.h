@@ -117,6 +117,9 @@ class Growth {
   // huge, its are, too.
   Piece MapAt(size_t start, size_t least, size_t wanted, bool huge);
 
+  // True if there is room for `units`, as far as one look can tell.
+  bool HasRoom(size_t units) const;
+
   // Lets everybody see a piece.
   void Publish(const Piece& piece);
 
@@ -132,7 +135,8 @@ class Growth {
 
   // How many units this arena would have had when the system last refused to
   // let it grow, unless it asked for more than twice what it had: what it has
-  // free, others may lack. 0 if the system never did.
+  // free, others may lack. 0 if the system never did, or has granted as much
+  // since.
   size_t limit_met() const { return LoadRelaxed(&limit_met_); }
 
   // True if the system has refused to unmap something again and again.

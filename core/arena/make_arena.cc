@@ -57,57 +57,81 @@ struct Whole {
   }
 };
 
-// What of the primary arena is always mapped. Behind it is room for the arena's
-// bitmaps and the table, of which there is as much as is needed. (A page has at
-// most kPage bytes.)
-constexpr size_t kPrimaryUnits = kPrimaryBytes / kMappedUnitBytes;
-static_assert(kPrimaryUnits % Growth::kLargeTableUnits == 0);
-constexpr size_t kChunkWords =
-    RoundUp(kPrimaryUnits / Growth::kChunkUnits, 64) / 64;
-static_assert(Growth::kChunkUnits * kMappedUnitBytes == 2 * kHuge);
-constexpr size_t kHugeWords =
-    RoundUp(kPrimaryUnits / HugePages::kUnits, 64) / 64;
-struct alignas(64) Primary {
+// What of an arena that grows is always mapped, with the words of its hints and
+// of the bits of its chunks and huge pages behind it. Then there is room for
+// the arena's bitmaps and the table, of which there is as much as is needed. (A
+// page has at most kPage bytes.)
+struct alignas(64) Growing {
   Arena arena;
   Growth growth;
   HugePages huge_pages;
-  AtomicWord hints[Arena::HintsFor(kPrimaryUnits)];
-  AtomicWord claimed[kChunkWords];
-  AtomicWord mapped[kChunkWords];
-  AtomicWord asked[kHugeWords];
-  AtomicWord huge[kHugeWords];
 };
 constexpr size_t kPage = 65536;
-constexpr size_t kPrimaryHeader = RoundUp(sizeof(Primary), kPage);
-constexpr Layout kPrimary(kPrimaryHeader, kPrimaryUnits, kMappedUnitBytes);
-static_assert(kPrimary.bitmap_bytes % kPage == 0);
-size_t PrimaryHeaderBytes() { return RoundUp(sizeof(Primary), os::PageSize()); }
+static_assert(Growth::kChunkUnits * kMappedUnitBytes == 2 * kHuge);
 
-// Makes the primary at `start`. Null if there is no room there. Sets `*filled`
-// to what the system has said.
-Arena* MakePrimaryAt(char* start, os::Filled* filled) {
-  *filled = os::FillHole(start, PrimaryHeaderBytes());
+struct GrowingLayout {
+  size_t units;
+  size_t hint_words;
+  size_t chunk_words;
+  size_t huge_words;
+  size_t header_bytes;
+  Layout rest;
+
+  constexpr explicit GrowingLayout(size_t data_bytes)
+      : units(data_bytes / kMappedUnitBytes),
+        hint_words(Arena::HintsFor(units)),
+        chunk_words(RoundUp(units / Growth::kChunkUnits, 64) / 64),
+        huge_words(RoundUp(units / HugePages::kUnits, 64) / 64),
+        header_bytes(sizeof(Growing) +
+                     (hint_words + 2 * (chunk_words + huge_words)) *
+                         sizeof(AO_t)),
+        rest(RoundUp(header_bytes, kPage), units, kMappedUnitBytes) {}
+
+  size_t MappedBytes() const { return RoundUp(header_bytes, os::PageSize()); }
+  // The addresses of two.
+  size_t Room() const { return 2 * (rest.base + units * kMappedUnitBytes); }
+};
+constexpr GrowingLayout kPrimary(kPrimaryBytes);
+static_assert(kPrimary.units % Growth::kLargeTableUnits == 0);
+static_assert(kPrimary.rest.bitmap_bytes % kPage == 0);
+
+// Makes the arena at `start`. Null if there is no room there. Sets `*filled` to
+// what the system has said.
+Arena* MakeGrowingAt(char* start, const GrowingLayout& layout,
+                     os::Filled* filled) {
+  *filled = os::FillHole(start, layout.MappedBytes());
   if (*filled != os::Filled::kDone) return nullptr;
-  os::Name(start, PrimaryHeaderBytes(), os::kDescriptorsName);
-  auto* primary = reinterpret_cast<Primary*>(start);
-  auto* used = reinterpret_cast<AtomicWord*>(start + kPrimaryHeader);
-  auto* dirty = used + kPrimary.bitmap_bytes / sizeof(AO_t);
-  auto* table = reinterpret_cast<Run*>(start + kPrimary.table);
-  char* base = start + kPrimary.base;
-  new (&primary->huge_pages) HugePages(base, primary->asked, primary->huge);
-  auto* growth = new (&primary->growth)
-      Growth(base, kMappedUnitShift, table, kPrimaryUnits, primary->claimed,
-             primary->mapped, &primary->huge_pages);
+  os::Name(start, layout.MappedBytes(), os::kDescriptorsName);
+  auto* growing = reinterpret_cast<Growing*>(start);
+  auto* hints = reinterpret_cast<AtomicWord*>(start + sizeof(Growing));
+  AtomicWord* claimed = hints + layout.hint_words;
+  AtomicWord* mapped = claimed + layout.chunk_words;
+  AtomicWord* asked = mapped + layout.chunk_words;
+  AtomicWord* huge = asked + layout.huge_words;
+  auto* used = reinterpret_cast<AtomicWord*>(
+      start + RoundUp(layout.header_bytes, kPage));
+  auto* dirty = used + layout.rest.bitmap_bytes / sizeof(AO_t);
+  auto* table = reinterpret_cast<Run*>(start + layout.rest.table);
+  char* base = start + layout.rest.base;
+  new (&growing->huge_pages) HugePages(base, asked, huge);
+  auto* growth =
+      new (&growing->growth) Growth(base, kMappedUnitShift, table, layout.units,
+                                    claimed, mapped, &growing->huge_pages);
   *filled = growth->Begin(used, dirty);
   if (*filled != os::Filled::kDone) {
-    os::Unmap(start, PrimaryHeaderBytes());
+    os::Unmap(start, layout.MappedBytes());
     return nullptr;
   }
-  Arena* arena =
-      new (&primary->arena) Arena(base, kPrimaryUnits, kMappedUnitShift, table,
-                                  used, dirty, primary->hints, growth);
+  Arena* arena = new (&growing->arena) Arena(
+      base, layout.units, kMappedUnitShift, table, used, dirty, hints, growth);
   arena->Begin();
   return arena;
+}
+
+// True if there are addresses enough below `there` for arenas of that kind, at
+// each of the places.
+bool IsWide(uintptr_t there, const GrowingLayout& layout) {
+  return layout.Room() < there / 2 / kPlaces;
 }
 
 // An address of the system's own mappings; 0 if it maps nothing.
@@ -145,31 +169,33 @@ void UnmakePiece(Arena* piece) {
   os::Unmap(start, static_cast<size_t>(end - start));
 }
 
-uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i) {
-  const uintptr_t room = 2 * (kPrimary.base + kPrimaryBytes);
+uintptr_t PlaceBelow(uintptr_t there, unsigned i, size_t data_bytes) {
+  const GrowingLayout layout(data_bytes);
   // Where addresses have 39 bits there is not so much room.
-  const bool is_wide = room < there / 2 / kPrimaryPlaces;
-  const uintptr_t distance = is_wide ? room * (i + 1) : there / (i + 2);
-  return ((there - distance) & ~(kHuge - 1)) - kPrimary.base % kHuge;
+  const uintptr_t distance =
+      IsWide(there, layout) ? layout.Room() * (i + 1) : there / (i + 2);
+  return ((there - distance) & ~(kHuge - 1)) - layout.rest.base % kHuge;
 }
 
-Arena* MakePrimary() {
+Arena* MakeGrowing(size_t data_bytes, unsigned first_place) {
   const uintptr_t there = WhereMappingsAre();
+  const GrowingLayout layout(data_bytes);
   if (there == 0) return nullptr;
-  Arena* primary = nullptr;
+  if (data_bytes > kPrimaryBytes && !IsWide(there, layout)) return nullptr;
+  Arena* arena = nullptr;
   os::Filled filled = os::Filled::kOccupied;
-  for (unsigned i = 0; i < kPrimaryPlaces && filled == os::Filled::kOccupied;
-       ++i) {
-    primary = MakePrimaryAt(
-        reinterpret_cast<char*>(PrimaryPlaceBelow(there, i)), &filled);
+  for (unsigned i = 0; i < kPlaces && filled == os::Filled::kOccupied; ++i) {
+    arena = MakeGrowingAt(
+        reinterpret_cast<char*>(PlaceBelow(there, first_place + i, data_bytes)),
+        layout, &filled);
   }
-  return primary;
+  return arena;
 }
 
-void UnmakePrimary(Arena* arena) {
-  auto* primary = reinterpret_cast<Primary*>(arena);
-  primary->growth.End();
-  os::Unmap(primary, PrimaryHeaderBytes());
+void UnmakeGrowing(Arena* arena, size_t data_bytes) {
+  auto* growing = reinterpret_cast<Growing*>(arena);
+  growing->growth.End();
+  os::Unmap(growing, GrowingLayout(data_bytes).MappedBytes());
 }
 
 }  // namespace aomalloc::memory

@@ -2,8 +2,8 @@
 // where in it.
 //
 // Any thread and handler may call anything here. Stopped in the middle, a
-// thread leaves an arena that nobody knows of; of the primary's, no more than a
-// few MiB of addresses, unless it was just looking for a place.
+// thread leaves an arena that nobody knows of: of one that grows, no more than
+// a few MiB of addresses, unless it was just looking for a place.
 #ifndef AOMALLOC_CORE_ARENA_MAKE_ARENA_H_
 #define AOMALLOC_CORE_ARENA_MAKE_ARENA_H_
 
@@ -31,21 +31,22 @@ Arena* MakePiece(size_t data_bytes);
 // Makes an arena of so many units of a static heap, likewise.
 Arena* MakeStaticRest(size_t units);
 
-// Makes the arena that grows where it is, up to kPrimaryBytes. It begins with
-// 512 KiB of memory, if the system grants it, and less for itself. Null if
-// there is no place for it.
-Arena* MakePrimary();
+// Makes an arena that grows where it is, up to `data_bytes`, a power of two and
+// kPrimaryBytes at least. It begins with 512 KiB of memory, if the system
+// grants it, and less for itself. Null if there is no place for it, from
+// `first_place` on.
+Arena* MakeGrowing(size_t data_bytes, unsigned first_place);
 
-// Where the primary may begin, given where the system's own mappings are: the
-// i-th place to try, as far below them as it may grow twice, or in the middle
-// of what there is. Their ends come nearer as both grow; the primary passes by
+// Where it may begin, given where the system's own mappings are: the i-th place
+// to try, as far below them as it may grow twice, and so on, or in the middle
+// of what there is. Their ends come nearer as both grow; the arena passes by
 // what is in its way.
-constexpr unsigned kPrimaryPlaces = 4;
-uintptr_t PrimaryPlaceBelow(uintptr_t there, unsigned i);
+constexpr unsigned kPlaces = 4;
+uintptr_t PlaceBelow(uintptr_t there, unsigned i, size_t data_bytes);
 
 // Frees an arena that was not published.
 void UnmakePiece(Arena* piece);
-void UnmakePrimary(Arena* primary);
+void UnmakeGrowing(Arena* arena, size_t data_bytes);
 
 }  // namespace aomalloc::memory
 

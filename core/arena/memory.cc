@@ -35,9 +35,12 @@ namespace {
 // system refuses so much.
 constexpr size_t kSmallestPiece = size_t{1} << 20;
 
-// Where a program may have fewer addresses, the primary would take too many of
-// them: it grows by 4 MiB at least.
-constexpr size_t kLeastForPrimary = size_t{48} << 20;
+// Where a program may have fewer addresses, an arena that grows would take too
+// many of them: it grows by 4 MiB at least.
+constexpr size_t kLeastForGrowing = size_t{48} << 20;
+
+// The most that one has room for.
+constexpr size_t kMostRoom = size_t{4} << 40;
 
 constexpr size_t kChunkBytes = Growth::kChunkUnits * kMappedUnitBytes;
 
@@ -68,24 +71,45 @@ void SetPlace(const Arena* arena, Place* place) {
 
 void PlacePrimary(const Arena* primary) { SetPlace(primary, &primary_place); }
 
+// True if the system has so much memory, as far as one can know.
+bool IsToBeHad(size_t bytes) {
+  void* memory = os::Map(bytes, kMappedUnitBytes);
+  if (memory != nullptr) os::Unmap(memory, bytes);
+  return memory != nullptr;
+}
+
+// AddArena, if it is to be one that grows: if no other one has room, whatever
+// the system has. Each has room for twice as much as the one before.
+bool AddGrowing(int slot, size_t bytes) {
+  if (os::AddressSpaceLimit() < kLeastForGrowing) return false;
+  unsigned count = 0;
+  for (int i = 0; i < slot; ++i) {
+    const Arena* arena = MappedAt(i);
+    if (!arena->grows()) continue;
+    if (arena->HasRoom(arena->UnitsFor(bytes))) return false;
+    ++count;
+  }
+  size_t room = kPrimaryBytes << count;
+  while (room < kMostRoom && room / 2 < bytes) room *= 2;
+  if (room > kMostRoom || room / 2 < bytes) return false;
+  if (room != kPrimaryBytes && !IsToBeHad(bytes)) return false;
+  Arena* arena = MakeGrowing(room, /*first_place=*/count);
+  if (arena == nullptr) return false;
+  // Release: as below.
+  if (!CasRelease(&mapped_arenas[slot], 0, reinterpret_cast<AO_t>(arena))) {
+    UnmakeGrowing(arena, room);
+  } else if (count == 0) {
+    PlacePrimary(arena);
+  }
+  return true;
+}
+
 // Adds an arena that can hold `bytes`, in `slot`, which was free. False if
 // there is no room. If another thread has used the slot meanwhile, that counts
 // as success: it has added an arena.
 bool AddArena(int slot, size_t bytes) {
   if (slot >= kMaxMapped) return false;
-  if (slot == 0 && bytes <= kPrimaryBytes &&
-      os::AddressSpaceLimit() >= kLeastForPrimary) {
-    Arena* primary = MakePrimary();
-    if (primary != nullptr) {
-      // Release: as below.
-      if (CasRelease(&mapped_arenas[0], 0, reinterpret_cast<AO_t>(primary))) {
-        PlacePrimary(primary);
-      } else {
-        UnmakePrimary(primary);
-      }
-      return true;
-    }
-  }
+  if (AddGrowing(slot, bytes)) return true;
   size_t accessible = 0;
   for (int i = 0; i < slot; ++i) {
     accessible += MappedAt(i)->accessible_units() * kMappedUnitBytes;
@@ -127,14 +151,15 @@ Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
           arena->Take(arena->UnitsFor(bytes), alignment, dense);
       if (taken.run != nullptr) {
         if (taken.zeroed) purge::TookFresh();
-        if (arena->grows()) PlacePrimary(arena);
+        if (arena == Primary()) PlacePrimary(arena);
         return {taken.run, arena, taken.zeroed};
       }
     }
     // What fits into a chunk would have been found in a free one.
-    if (!made_room && slot > 0 && bytes + alignment > kChunkBytes) {
+    if (!made_room && bytes + alignment > kChunkBytes) {
       made_room = true;
-      if (purge::MakeRoom(MappedAt(0))) continue;
+      Arena* primary = Primary();
+      if (primary != nullptr && purge::MakeRoom(primary)) continue;
     }
     size_t room = bytes;
     if (alignment > kMappedUnitBytes) room += alignment;
@@ -314,7 +339,7 @@ bool Extend(Run* run, size_t bytes) {
   const size_t more = (units - run->units) * arena->unit_bytes();
   if (!Reserve(more)) return false;
   if (arena->Extend(run, units)) {
-    if (arena->grows()) PlacePrimary(arena);
+    if (arena == Primary()) PlacePrimary(arena);
     return true;
   }
   ceiling::Release(more);
@@ -380,6 +405,14 @@ bool Trim(size_t keep) {
 Arena* MappedAt(int index) {
   if (index >= kMaxMapped) return nullptr;
   return reinterpret_cast<Arena*>(LoadAcquire(&mapped_arenas[index]));
+}
+
+Arena* Primary() {
+  Arena* arena;
+  for (int i = 0; (arena = MappedAt(i)) != nullptr; ++i) {
+    if (arena->grows()) return arena;
+  }
+  return nullptr;
 }
 
 Arena* ArenaAt(int index) {

@@ -4,9 +4,10 @@
 // Without mmap there is the static heap: an array, which is there from the
 // first call on, and the rest, which is mapped when the library is loaded, if
 // there is to be more than the array. With mmap there is also the primary,
-// which grows where it is (growth.h). Where address space is limited or the
-// primary has no room, pieces are added: smaller arenas. Arenas are never
-// removed.
+// which grows where it is, and gives addresses back (growth.h). If it has no
+// room, another such arena is added. Where address space is limited, or none
+// can be had, pieces are added: smaller arenas, which give no addresses back.
+// Arenas are never removed.
 //
 // Who touches what: any thread and handler may call anything here at any time,
 // except SetStaticHeap and SetLimit. A run belongs to the operation that has
@@ -235,9 +236,12 @@ extern AtomicWord mapped_arenas[kMaxMapped]  // Arena*, filled from the front
 // heap, if there is one, then mapped memory. Null behind the last.
 Arena* ArenaAt(int index);
 
-// The mapped arena with this index; the primary is the first. Null behind the
-// last.
+// The mapped arena with this index. Null behind the last.
 Arena* MappedAt(int index);
+
+// The primary: the first mapped arena that grows. Null if there is none yet.
+// Once there is one, it stays the same.
+Arena* Primary();
 
 }  // namespace aomalloc::memory
 

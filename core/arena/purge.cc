@@ -73,11 +73,10 @@ size_t AllowedAddresses(const Arena* arena) {
 }
 
 // The threshold. Near a limit that was met, what is dirty should not keep
-// addresses back. An arena that has more by now has another limit.
+// addresses back.
 size_t Threshold(const Arena* arena) {
   const size_t limit = arena->limit_met();
-  const size_t there = arena->accessible_units();
-  const bool is_near = there > limit / 2 && there <= limit;
+  const bool is_near = limit != 0 && arena->accessible_units() > limit / 2;
   return is_near ? kLeastBytes : LoadRelaxed(&learnt_bytes);
 }
 

@@ -24,8 +24,8 @@
 // has more than twice as many as are in use, and 16 MiB. In a process that has
 // met its limit (RLIMIT_AS, say) other mappings may lack them: from then on, a
 // 16th of what is in use and 4 MiB stay, and the threshold is its least while
-// the arena has more than half as many as when it met the limit. (If it has
-// more than then, the limit is another one by now.)
+// the arena has more than half as many as when it met the limit. That ends when
+// it has as many as it was refused: the limit is another one by now.
 //
 // Who touches what: any thread and handler may call anything here at any time.
 // All words are hints, and nothing depends on their order. Two threads at once,

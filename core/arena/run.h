@@ -8,10 +8,11 @@
 //   arena        a range of addresses that is cut into units, with a bit for
 //                each unit that says whether it is in use. The static heap is
 //                one; each mapping that units come from is another [region]
-//   primary      the arena that grows where it is, chunk by chunk
-//   chunk        64 units of the primary, which are mapped together
+//   primary      the first arena that grows where it is, chunk by chunk. There
+//                is another one where it has no room
+//   chunk        64 units of an arena that grows, which are mapped together
 //   piece        a small arena that is mapped as a whole, where address space
-//                is limited or the primary has no room
+//                is limited or none that grows can be had
 //   run          neighbouring units that are taken and returned together
 //                [tcmalloc: span]
 //   mark         to set the bits of units in `used`, which takes them

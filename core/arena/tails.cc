@@ -41,7 +41,7 @@ void Uncount(const Run* span) {
 // True if the tails of all spans are more than one part in `fraction` of what
 // is in use, and a little, with `pages` more.
 bool AreMore(size_t fraction, size_t pages) {
-  const Arena* arena = memory::MappedAt(0);
+  const Arena* arena = memory::Primary();
   const size_t used =
       arena == nullptr ? 0 : arena->used_units() * arena->unit_bytes();
   return DirtyBytes() + pages * kPage > kIdleBytes + used / fraction;

@@ -8,14 +8,14 @@ namespace aomalloc {
 namespace {
 
 // The table: RunCache*, or 0. There may be kAlways places, and one more for
-// each 64 units in use in the first mapped arena.
+// each 64 units in use in the primary.
 constexpr size_t kAlways = 64;
 constexpr size_t kPlaces = 512;
 AtomicWord places[kPlaces];
 
 // How many of the places may be taken now.
 size_t Places() {
-  const Arena* arena = memory::MappedAt(0);
+  const Arena* arena = memory::Primary();
   if (arena == nullptr) return kAlways;
   const size_t more = arena->used_units() / 16 / RunCache::kUnitsAPlace;
   return more < kPlaces - kAlways ? kAlways + more : kPlaces;

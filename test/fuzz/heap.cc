@@ -25,14 +25,14 @@ constexpr size_t kCeiling = 12 * kMiB;
 constexpr size_t kAddressSpace = 48 * kMiB;  // beyond what is there already
 
 // Mapped memory comes in pieces then: something is where the primary arena
-// would begin.
+// would begin, also when there is less room than at first.
 void LimitAddressSpace() {
-  constexpr size_t kAround = 16 * kMiB;
+  constexpr size_t kAround = 2 * kAddressSpace;
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   void* there = mmap(nullptr, kAround, PROT_NONE, kFlags, -1, 0);
-  for (unsigned i = 0; i < arenas::kPrimaryPlaces; ++i) {
-    const uintptr_t place =
-        arenas::PrimaryPlaceBelow(reinterpret_cast<uintptr_t>(there), i);
+  for (unsigned i = 0; i < arenas::kPlaces; ++i) {
+    const uintptr_t place = arenas::PlaceBelow(
+        reinterpret_cast<uintptr_t>(there), i, arenas::kPrimaryBytes);
     mmap(reinterpret_cast<void*>(place - kAround), 2 * kAround, PROT_NONE,
          kFlags | MAP_FIXED_NOREPLACE, -1, 0);
   }

@@ -237,6 +237,37 @@ void LimitToWhatThereIs() {
   setrlimit(RLIMIT_AS, &limit);
 }
 
+// In the process that the trials are forked from: mapped memory comes in
+// pieces.
+void LimitAddresses() {
+  getrlimit(RLIMIT_AS, &no_limit);
+  const rlimit limit = {rlim_t{47} << 20, no_limit.rlim_max};
+  setrlimit(RLIMIT_AS, &limit);
+}
+void WarmUpAndLiftLimit() {
+  Warm(64);
+  setrlimit(RLIMIT_AS, &no_limit);
+}
+
+// Something is behind the first 4 MiB of the primary, wherever it could grow,
+// and it has passed by all that. It could not be followed by another arena
+// then.
+void BlockPrimary() {
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  constexpr uintptr_t kChunk = 2 * kHugePage;
+  constexpr int kFlags =
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+  Warm(64);
+  void* block = malloc(64);
+  const auto base = reinterpret_cast<uintptr_t>(block) & ~(kHugePage - 1);
+  mmap(reinterpret_cast<void*>(base + kChunk), (size_t{256} << 30) - kChunk,
+       PROT_NONE, kFlags, -1, 0);
+  free(block);
+  LimitAddresses();
+  free(malloc(8 << 20));
+  setrlimit(RLIMIT_AS, &no_limit);
+}
+
 void TakeBiggerSpan() { Warm(64), Hold(Take(Bigger()), Bigger()); }
 void DirtySpan() { Warm(64), Warm(Big()); }
 // The last two had the same run, all of which was used.

@@ -92,8 +92,12 @@ void LetPeerVisitAndHoldOneOfPeer();
 void UseUp();
 void UseUpAndFeedPeer();
 
+void WarmUpAndLiftLimit();
+void BlockPrimary();
+
 // In the process that the trials are forked from:
 void LetPurgeFallDue();
+void LimitAddresses();
 void RefusePrimary();
 
 }  // namespace stepper

@@ -14,7 +14,7 @@ CHUNK = 64  # units, one word of bits
 ALL_ONES = (1 << 64) - 1
 ADDRESS = (1 << 48) - 1
 # What exceeds these is broken, or was read while it changed.
-MOST_UNITS = 1 << 23
+MOST_UNITS = 1 << 26
 MOST_HEAPS = 1 << 16
 MOST_BLOCKS = 1 << 20
 
