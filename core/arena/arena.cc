@@ -174,8 +174,10 @@ void Arena::UnmapFree(size_t allowed, size_t looks) {
   size_t there;
   while ((there = accessible_units()) > allowed && !growth_->CannotUnmap()) {
     const size_t excess = WordsUpTo(there - allowed);
-    const Growth::Piece piece = MarkFreeChunks(
-        &top, excess < kMostUnmapped ? excess : kMostUnmapped, &looks);
+    const size_t share = WordsUpTo(there) / kUnmappedFraction;
+    const size_t most = share > kMostUnmapped ? share : kMostUnmapped;
+    const Growth::Piece piece =
+        MarkFreeChunks(&top, excess < most ? excess : most, &looks);
     if (piece.start == piece.end) {
       if (top != 0 || !may_wrap) break;
       may_wrap = false;

@@ -18,7 +18,7 @@
 //
 // An arena that grows also gives whole chunks back. Who does that marks all
 // units of the chunk, which stay marked while it is not mapped. If it stops, it
-// keeps these chunks, at most kMostUnmapped.
+// keeps these chunks, at most kMostUnmapped, or one in kUnmappedFraction.
 //
 // A unit's bit in `dirty` says that its memory may be other than zero. Return
 // sets or clears it, and a purge clears it. A purge marks the units like Take,
@@ -234,8 +234,10 @@ class Arena {
   static constexpr size_t kWordBits = Bitmap::kWordBits;
   static_assert(kWordBits == Growth::kChunkUnits);
   static constexpr size_t kNone = FreeRuns::kNone;
-  // How many chunks, 32 MiB, one system call unmaps.
+  // How many chunks, 32 MiB, one system call unmaps; or one part in so many of
+  // those that are mapped.
   static constexpr size_t kMostUnmapped = 8;
+  static constexpr size_t kUnmappedFraction = 64;
   // How much may stay free and dirty in huge pages that are not mostly free:
   // one part in so many of what is in use.
   static constexpr size_t kSparedFraction = 16;
