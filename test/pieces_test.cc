@@ -148,6 +148,8 @@ TEST(PiecesTest, AnotherArenaGrowsWhereThePrimaryHasNoRoom) {
     EXPECT_EQ(memory::Primary(), primary);
     EXPECT_EQ(memory::ArenaOf(blocks.back()), other);
     EXPECT_FALSE(memory::InPrimary(blocks.back()));
+    EXPECT_GT(other->units(), primary->units());
+    EXPECT_EQ(LoadRelaxed(&memory::primary_place.units), primary->units());
     for (int i = 0; i < 500; ++i) {
       ASSERT_TRUE(IsFilled(blocks[i], kMiB, static_cast<uint8_t>(i)));
       FreeBlock(blocks[i]);
