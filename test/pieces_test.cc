@@ -136,7 +136,7 @@ TEST(PiecesTest, AnotherArenaGrowsWhereThePrimaryHasNoRoom) {
         behind);
     const size_t before = AddressSpace();
     std::vector<void*> blocks;
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < 150; ++i) {
       blocks.push_back(Allocate(kMiB));
       ASSERT_NE(blocks.back(), nullptr);
       Fill(blocks.back(), kMiB, static_cast<uint8_t>(i));
@@ -150,7 +150,7 @@ TEST(PiecesTest, AnotherArenaGrowsWhereThePrimaryHasNoRoom) {
     EXPECT_FALSE(memory::InPrimary(blocks.back()));
     EXPECT_GT(other->units(), primary->units());
     EXPECT_EQ(LoadRelaxed(&memory::primary_place.units), primary->units());
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < 150; ++i) {
       ASSERT_TRUE(IsFilled(blocks[i], kMiB, static_cast<uint8_t>(i)));
       FreeBlock(blocks[i]);
     }
