@@ -446,7 +446,13 @@ void OnZeroSlow(Run* slab) {
 void* AllocateZeroedSlow(size_t size) {
   bool zeroed;
   void* ptr = AllocateSpan(1, size, &zeroed);
-  if (ptr != nullptr && !zeroed) memset(ptr, 0, size);
+  if (ptr == nullptr || zeroed) return ptr;
+  const Run* run = memory::RunAt(ptr);
+  if (run->units > RunCache::kMaxUnits) {
+    memory::ClearTaken(run, size);
+  } else {
+    memset(ptr, 0, size);  // the heap may have kept it
+  }
   return ptr;
 }
 

@@ -72,6 +72,32 @@ TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   EXPECT_FALSE(memory::Trim()) << "nothing was written";
 }
 
+// Calloc of a large block in memory of which some was used before writes there,
+// and nowhere else.
+TEST_F(PurgeTest, ClearingLeavesCleanMemoryAlone) {
+  constexpr size_t kClean = size_t{4} << 20;
+  constexpr size_t kDirty = 5 * kUnit;
+  memory::Trim();
+  const memory::Grant taken = Take(kClean + kDirty);
+  ASSERT_TRUE(taken.zeroed);
+  char* const start = taken.address();
+  ASSERT_TRUE(os::Purge(start, kClean));  // earlier tests have read there
+  Descriptor* const dirty = taken.arena->Cut(taken.run, kClean / kUnit);
+  memset(dirty->base, 1, kDirty);
+  taken.arena->Return(taken.run, /*dirty=*/false);
+  taken.arena->Return(dirty, /*dirty=*/true);
+
+  constexpr size_t kBytes = kClean + kDirty - kUnit / 2;
+  const memory::Grant again = Take(kClean + kDirty);
+  ASSERT_EQ(again.address(), start);
+  EXPECT_FALSE(again.zeroed);
+  memory::ClearTaken(again.run, kBytes);
+  EXPECT_EQ(ResidentPages(start, kClean), 0u);
+  EXPECT_TRUE(IsZero(start, kBytes));
+  EXPECT_EQ(start[kBytes], 1) << "that is beyond what was to be cleared";
+  memory::Return(again.run, /*dirty=*/true);
+}
+
 TEST_F(PurgeTest, WhatIsToStayStaysAndTheRestGoesAtOnce) {
   InChild([] {
     constexpr size_t kBytes = size_t{20} << 20;

@@ -1,5 +1,7 @@
 #include "core/arena/memory.h"
 
+#include <string.h>
+
 #include <initializer_list>
 
 #include "core/arena/ceiling.h"
@@ -331,6 +333,18 @@ Grant Take(const Request& request) {
   const Grant grant = TakeStatic(bytes, request.alignment);
   if (grant.run == nullptr) ceiling::Release(bytes);
   return grant;
+}
+
+void ClearTaken(const Run* run, size_t bytes) {
+  const Arena* arena = ArenaOfRun(run);
+  auto unit = static_cast<size_t>(run - arena->table());
+  for (size_t at = 0; at < bytes; at += arena->unit_bytes(), ++unit) {
+    // A unit in use has the bit that it had when it was taken.
+    if (!arena->IsDirty(unit)) continue;
+    const size_t rest = bytes - at;
+    memset(run->base + at, 0,
+           rest < arena->unit_bytes() ? rest : arena->unit_bytes());
+  }
 }
 
 bool Extend(Run* run, size_t bytes) {

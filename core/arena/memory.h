@@ -151,6 +151,10 @@ struct Grant {
 // last resort.
 Grant Take(const Request& request);
 
+// Clears `bytes` of a run that was just taken, where they may be other than
+// zero. For who has taken it, before anything is written there.
+void ClearTaken(const Run* run, size_t bytes);
+
 // Grows a run at its end, in place, until it has `bytes`. False if that is not
 // possible; then the run is as it was.
 bool Extend(Run* run, size_t bytes);
