@@ -12,6 +12,9 @@ namespace {
 constexpr size_t kAlways = 64;
 constexpr size_t kPlaces = 512;
 AtomicWord places[kPlaces];
+// Hint: so many of the first ones are taken. One that is given up while another
+// thread searches may be missed until the next is.
+AtomicWord all_taken;
 
 // How many of the places may be taken now.
 size_t Places() {
@@ -47,6 +50,7 @@ bool RunCache::TakePlace() {
   const size_t count = places_taken_ == 0             ? all
                        : places_taken_ < kUsualPlaces ? all / 4 * 3
                                                       : all / 2;
+  if (count <= LoadRelaxed(&all_taken)) return false;
   // Caches begin at different places, and find the same ones again.
   size_t place = (AsWord() * 0x9E3779B97F4A7C15u >> 48) % count;
   for (size_t i = 0; i < count; ++i, ++place) {
@@ -58,6 +62,7 @@ bool RunCache::TakePlace() {
       return true;
     }
   }
+  StoreRelaxed(&all_taken, count);
   return false;
 }
 
@@ -119,7 +124,9 @@ void RunCache::GiveUp() {
   shed_ = 0;
   missed_ = 0;
   while (places_taken_ != 0) {
-    CasRelaxed(&places[places_[places_taken_ - 1]], AsWord(), 0);
+    const size_t place = places_[places_taken_ - 1];
+    CasRelaxed(&places[place], AsWord(), 0);
+    if (place < LoadRelaxed(&all_taken)) StoreRelaxed(&all_taken, place);
     Commit(&places_taken_, static_cast<uint8_t>(places_taken_ - 1));
   }
 }
