@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/arena/memory.h"
+#include "core/base/os.h"
 #include "core/base/os_memory.h"
 #include "test/child.h"
 #include "test/testing.h"
@@ -48,6 +49,30 @@ TEST_F(PurgeTest, LessStaysAfterAPeak) {
     // A fortieth, and twice 512 KiB.
     EXPECT_LE(memory::MappedAt(0)->dirty_units() * kUnit,
               kInUse / 40 + kPart + kUnit);
+  });
+}
+
+// However rarely the clock is read by a program that returns memory often.
+TEST_F(PurgeTest, APurgeThatIsDueComesSoon) {
+  InChild([] {
+    constexpr size_t kInUse = 256;
+    Take(kInUse * kUnit);
+    const Arena* arena = memory::MappedAt(0);
+    // Between what may stay for long, 512 KiB and a tenth, and what may stay
+    // for a moment, 512 KiB more.
+    constexpr size_t kMayStay = 8 + kInUse / 10;
+    std::vector<Descriptor*> excess(kMayStay + 5);
+    for (Descriptor*& run : excess) run = Take(kUnit).run;
+    for (Descriptor* run : excess) memory::Return(run, /*dirty=*/true);
+    const auto TakeAndReturn = [](int count) {
+      for (int i = 0; i < count; ++i) memory::Return(Take(kUnit).run, true);
+    };
+    TakeAndReturn(10000);
+    const size_t then = os::CoarseMilliseconds();
+    while (os::CoarseMilliseconds() < then + 120) {
+    }
+    TakeAndReturn(64);
+    EXPECT_LE(arena->dirty_units(), kMayStay);
   });
 }
 

@@ -35,8 +35,11 @@ constexpr size_t kSpareAddresses = size_t{4} << 20;
 // At how many chunks to look at least, when some memory has become free.
 constexpr size_t kLeastLooks = 16;
 
-// Reading the clock is a system call: only each so many calls of IfDue read it.
-constexpr size_t kCallsAClock = 8;
+// Reading the clock is a system call: only each so many calls of IfDue read it,
+// twice as many as before if that was so many milliseconds ago, or less.
+constexpr size_t kLeastCalls = 8;
+constexpr size_t kMostCalls = 64;
+constexpr AO_t kOftenMs = 8;
 
 constexpr AO_t kNotTold = ~AO_t{0};
 
@@ -45,6 +48,8 @@ AtomicWord learnt_bytes = kLeastBytes;  // the threshold
 AtomicWord learnt_ms;                   // when a purge was last regretted; or 0
 AtomicWord spared_ms;    // when a purge that was due first spared pages; or 0
 AtomicWord eager_bytes;  // purged at once since the last call of Regret
+AtomicWord calls_a_clock = kLeastCalls;  // a power of two
+AtomicWord read_ms;                      // when PurgeIfDue last read the clock
 
 // True if much was purged at once, and more than is in use, and nothing fresh
 // was taken since.
@@ -98,6 +103,20 @@ size_t Spare(const Arena* arena, bool eager, AO_t now) {
   return learnt > kLeastSpare || IsAfterPeak(arena) ? learnt : kLeastSpare;
 }
 
+// Reads the clock, and decides how many calls come before the next time.
+AO_t ReadClock() {
+  const AO_t now = os::CoarseMilliseconds();
+  const size_t calls = LoadRelaxed(&calls_a_clock);
+  const bool is_often = now - LoadRelaxed(&read_ms) <= kOftenMs;
+  StoreRelaxed(&read_ms, now);
+  if (!is_often) {
+    StoreRelaxed(&calls_a_clock, kLeastCalls);
+  } else if (calls < kMostCalls) {
+    StoreRelaxed(&calls_a_clock, 2 * calls);
+  }
+  return now;
+}
+
 void PurgeIfDue(Arena* arena) {
   const size_t unit = arena->unit_bytes();
   const size_t dirty = arena->dirty_units() * unit;
@@ -112,11 +131,11 @@ void PurgeIfDue(Arena* arena) {
   if (dirty <= allowed) return;
   const size_t call = arena->CountOccasion();
   const size_t spared = allowed + arena->spared_units() * unit;
-  if (dirty <= spared + Threshold(arena) && call % kCallsAClock != 0 &&
-      LoadRelaxed(&due_ms) != 0) {
+  if (dirty <= spared + Threshold(arena) &&
+      call % LoadRelaxed(&calls_a_clock) != 0 && LoadRelaxed(&due_ms) != 0) {
     return;
   }
-  const AO_t now = os::CoarseMilliseconds();
+  const AO_t now = ReadClock();
   if (now - LoadRelaxed(&learnt_ms) > kMemoryMs &&
       LoadRelaxed(&learnt_bytes) != kLeastBytes) {
     StoreRelaxed(&learnt_bytes, kLeastBytes);
