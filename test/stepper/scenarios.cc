@@ -318,7 +318,7 @@ const Scenario kScenarios[] = {
   {"calloc_span", kBoth, 20000, nullptr, WarmUp, CallocBig, KeepZeroed,
    {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
   {"calloc_dirty_long", kStatic, 20000, nullptr, DirtyLong, CallocLong, KeepZeroed,
-   {"AllocateZeroed", "memory4Take"}, {}, kSpanLoss},
+   {"AllocateZeroed", "memory4Take", "ClearTaken"}, {}, kSpanLoss},
   {"calloc_span_kept", kBoth, 20000, nullptr, DirtySpan, CallocBig, KeepZeroed,
    {"AllocateZeroed"}, {"memory4Take"}, kSpanLoss},
   {"realloc_same", kBoth, 64, nullptr, TakeSmall, Realloc<60>, KeepContents,
