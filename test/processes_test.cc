@@ -10,10 +10,12 @@
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "core/allocator.h"
 #include "core/thread/thread.h"
 #include "test/child.h"
+#include "test/refuse.h"
 #include "test/testing.h"
 #include "test/vanish.h"
 
@@ -138,6 +140,27 @@ TEST(ProcessesTest, ChildOfFork) {
   InParent([](Heap* own, Heap* other) {
     InChildBy(Fork, [=] { ExpectOrder(own, other, Found::kAtOnce); });
     InChildBy(ForkAlone, [=] { ExpectOrder(own, other, Found::kAtOnce); });
+  });
+}
+
+// A sandbox that kills for each call that a malloc need not make. Without other
+// threads nothing has to be known of this one.
+TEST(ProcessesTest, SandboxedChildOfFork) {
+  InParent([](Heap* own, Heap* other) {
+    for (const auto make : {Fork, ForkAlone, RawClone}) {
+      InChildBy(make, [=] {
+        for (const unsigned call : {SYS_get_robust_list, SYS_rseq, SYS_getpid,
+                                    SYS_gettid, SYS_tgkill}) {
+          RefuseIf(call, 0, 0, 0, SECCOMP_RET_KILL_PROCESS);
+        }
+        TakeSlowPaths();
+        std::vector<void*> blocks;
+        for (size_t i = 0; i < 3000; ++i) blocks.push_back(Allocate(i));
+        for (void* block : blocks) Free(block, "test");
+        EXPECT_EQ(thread::current, own);
+        EXPECT_FALSE(IsTaken(other));
+      });
+    }
   });
 }
 

@@ -353,7 +353,7 @@ TEST_F(RemoteClaimTest, AForkDuringAVisit) {
   ASSERT_TRUE(visitor.Enter(owner.heap()));
   InChild([&] {
     FreeBlock(owner.block());
-    TakeSlowPaths();
+    TakeSlowPathsAmongOthers();
     // The heap is not taken before the visitor's is.
     for (int i = 0; i < 2; ++i) TakeFromDead();
     EXPECT_TRUE(IsTaken(visitor.from()));
@@ -404,7 +404,7 @@ TEST_F(RemoteClaimTest, TheVisitorForksDuringAVisit) {
       EXPECT_FALSE(owner.heap()->HasRemote());
       remote_claim::End(visitor.from());
       thread::Unclaim(visitor.from(), visitor.frame());
-      TakeSlowPaths();
+      TakeSlowPathsAmongOthers();
       for (int i = 0; i < 2; ++i) TakeFromDead();
       EXPECT_TRUE(IsTaken(owner.heap()));
       EXPECT_TRUE(owner.heap()->IsValid());

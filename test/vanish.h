@@ -77,6 +77,13 @@ inline void TakeSlowPaths() {
   }
 }
 
+// The same for the first thread of the child of a fork, which waits until
+// another one has done so.
+inline void TakeSlowPathsAmongOthers() {
+  std::thread(TakeSlowPaths).join();
+  TakeSlowPaths();
+}
+
 // Takes all heaps that look like those of vanished threads, for a thread that
 // there is not.
 constexpr AO_t kNobody = AO_t{1} << 63;

@@ -81,10 +81,15 @@ void Begin() {
 __thread AtomicWord token = 0;
 __thread uint32_t recorded = 0;
 
-uint32_t ToRecord() {
+uint32_t ToRecord(bool urgent) {
   const AO_t process = LoadRelaxed(Process());
   if (process != 0 && GenerationOf(process) == recorded) return 0;
   if (!memory::MmapEnabled()) return 0;
+  if (process == 0 && recorded != 0) {
+    // This is the thread that survived a fork.
+    move::InForkChild();
+    if (!urgent) return 0;
+  }
   if (calls_to_skip > 0) {
     --calls_to_skip;
     return 0;
@@ -94,9 +99,9 @@ uint32_t ToRecord() {
     return 0;
   }
   if (process == 0) Begin();
-  const AO_t now = LoadRelaxed(Process());
+  const AO_t begun = LoadRelaxed(Process());
   // A child that borrows this memory may have made the thread.
-  return IdOf(now) == os::ProcessId() ? GenerationOf(now) : 0;
+  return IdOf(begun) == os::ProcessId() ? GenerationOf(begun) : 0;
 }
 
 void FirstHasRecorded(uint32_t generation, AO_t id) {

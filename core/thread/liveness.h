@@ -48,12 +48,16 @@
 //   child of vfork, or of  Nobody records or finds anything. Who has the thread
 //   clone with CLONE_VM    pointer of a thread uses that thread's heaps.
 //
-// "At once": the first thread may have no slow path for long. Until it has
-// recorded its id, its heaps are told from others' by where its variables are.
-// That follows from where its list of robust mutexes is, as the list is at the
-// same distance from the variables in each thread. A program may have put a
-// list of its own in the place of that. So there must be the thread's token in
-// that place, which says where it is itself.
+// "At once": the first thread of a child that was recorded in the parent is in
+// no hurry, as it is not found while others go on. It records its id when other
+// threads have begun to, or when it looks for heaps of vanished ones. So a
+// child that has one thread makes no system call for all this: a sandbox may
+// kill it for one. Until the first thread has recorded its id, its heaps are
+// told from others' by where its variables are. That follows from where its
+// list of robust mutexes is, as the list is at the same distance from the
+// variables in each thread. A program may have put a list of its own in the
+// place of that. So there must be the thread's token in that place, which says
+// where it is itself.
 //
 // The first thread of a process is not found while others go on: the kernel
 // keeps it until they have ended, and says that it is there.
@@ -85,8 +89,9 @@
 namespace aomalloc::liveness {
 
 // The generation under which the calling thread has to record its id; 0 if it
-// has done so, or must not. Cheap when nothing is to be done.
-uint32_t ToRecord();
+// has done so, or must not, or need not do so now. `urgent`: the caller is
+// about to ask IsDead or HasRecorded. Cheap when nothing is to be done.
+uint32_t ToRecord(bool urgent);
 
 // To be called when a thread has recorded `id` under `generation`, in all its
 // heaps. It matters if the thread is its process's first.

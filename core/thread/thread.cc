@@ -221,19 +221,6 @@ Heap* WithNewToken(Heap* heap, AO_t old) {
   return is_ours ? heap : nullptr;
 }
 
-// Makes this thread hold another heap. False if there is no memory for one.
-bool Acquire(const ClaimFrame& frame) {
-  const Unlisted counted;
-  const AO_t with = ThisThread();
-  Heap* heap = AcquireFree(with, frame);
-  if (heap == nullptr) heap = AcquireFromDead(with, frame);
-  if (heap == nullptr) heap = AddHeaps(with);
-  if (heap == nullptr) return false;
-  heap = WithNewToken(heap, with);
-  if (heap != nullptr) List(heap);
-  return true;  // the caller looks for one once more
-}
-
 // Acquires and claims a heap for a visit, if nobody holds it. The caller counts
 // it in `unlisted`.
 bool ClaimIdle(Heap* heap, const ClaimFrame& frame) {
@@ -262,10 +249,10 @@ void ForEachHeld(bool all, Visit visit) {
 
 // Puts our id into our token and into the heaps that we hold, if this has not
 // been done in this process. A handler may do all of it in between, and may
-// fork before or after that.
-void RecordId() {
+// fork before or after that. `urgent` is for ToRecord.
+void RecordId(bool urgent) {
   uint32_t generation;
-  while ((generation = liveness::ToRecord()) != 0) {
+  while ((generation = liveness::ToRecord(urgent)) != 0) {
     const AO_t before = token;
     const bool all = before != 0 && HasUnlisted();
     const AO_t id = liveness::ThreadId();
@@ -293,9 +280,26 @@ void RecordId() {
   }
 }
 
+// Makes this thread hold another heap. False if there is no memory for one.
+bool Acquire(const ClaimFrame& frame) {
+  const Unlisted counted;
+  AO_t with = ThisThread();
+  Heap* heap = AcquireFree(with, frame);
+  if (heap == nullptr) {
+    RecordId(/*urgent=*/true);
+    with = ThisThread();
+    heap = AcquireFromDead(with, frame);
+  }
+  if (heap == nullptr) heap = AddHeaps(with);
+  if (heap == nullptr) return false;
+  heap = WithNewToken(heap, with);
+  if (heap != nullptr) List(heap);
+  return true;  // the caller looks for one once more
+}
+
 // True if this thread would be found, and its visits ended, if it vanished.
 bool WouldBeFound() {
-  RecordId();
+  RecordId(/*urgent=*/true);
   return Holder::IdOf(ThisThread()) != 0 && liveness::HasRecorded();
 }
 
@@ -305,6 +309,7 @@ bool WouldBeFound() {
 void VisitorIsDoubted(const Heap* heap, const ClaimFrame& frame) {
   Heap* from = remote_claim::VisitorOf(heap);
   if (from == nullptr || ending) return;
+  RecordId(/*urgent=*/true);
   const Unlisted counted;
   const AO_t with = ThisThread();
   if (!AcquireDead(from, with, frame)) return;
@@ -410,7 +415,7 @@ AO_t ThisThread() {
 }
 
 Heap* ClaimHeap(const ClaimFrame& frame) {
-  RecordId();
+  RecordId(/*urgent=*/false);
   if (Unlikely(ending)) return ClaimAlone(frame);
   Heap* heap = resting;
   if (Unlikely(heap != nullptr)) {
