@@ -143,20 +143,27 @@ TEST(ProcessesTest, ChildOfFork) {
   });
 }
 
-// A sandbox that kills for each call that a malloc need not make. Without other
-// threads nothing has to be known of this one.
+// A sandbox that kills for each call that a process with one thread need not
+// make (core/arena/README.md).
 TEST(ProcessesTest, SandboxedChildOfFork) {
   InParent([](Heap* own, Heap* other) {
+    Free(Allocate(1 << 20), "test");  // there is mapped memory
     for (const auto make : {Fork, ForkAlone, RawClone}) {
       InChildBy(make, [=] {
-        for (const unsigned call : {SYS_get_robust_list, SYS_rseq, SYS_getpid,
-                                    SYS_gettid, SYS_tgkill}) {
+        for (const unsigned call :
+             {SYS_get_robust_list, SYS_rseq, SYS_getpid, SYS_gettid, SYS_tgkill,
+              SYS_membarrier, SYS_rt_sigaction, SYS_prlimit64}) {
           RefuseIf(call, 0, 0, 0, SECCOMP_RET_KILL_PROCESS);
         }
         TakeSlowPaths();
         std::vector<void*> blocks;
         for (size_t i = 0; i < 3000; ++i) blocks.push_back(Allocate(i));
         for (void* block : blocks) Free(block, "test");
+        void* large = Allocate(1 << 20);
+        for (size_t mib = 2; mib < 20; ++mib) {
+          large = Reallocate(large, mib << 20, "test");
+        }
+        Free(large, "test");
         EXPECT_EQ(thread::current, own);
         EXPECT_FALSE(IsTaken(other));
       });
