@@ -457,6 +457,14 @@ void* AllocateZeroedSlow(size_t size) {
 }
 
 void* AllocateAlignedSlow(size_t alignment, size_t size) {
+  // With mmap a slab is aligned to much more than in the static heap. But a
+  // block may still come from there, when memory has run out.
+  if (alignment <= kMaxSmall && size <= kMaxInSlab && memory::MmapEnabled()) {
+    void* block = Allocate(SizeToAlign(size, alignment));
+    const auto address = reinterpret_cast<uintptr_t>(block);
+    if ((address & (alignment - 1)) == 0) return block;
+    Free(block, "memalign");
+  }
   bool zeroed;
   return AllocateSpan(alignment, size == 0 ? 1 : size, &zeroed);
 }

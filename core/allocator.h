@@ -28,7 +28,7 @@ constexpr size_t kMaxInSlab = kMaxSmall - hardening::kCanaryBytes;
 
 // The slow functions take the arguments of the inline functions below, and do
 // all that these do. AllocateZeroedSlow is for sizes beyond kMaxInSlab.
-// AllocateAlignedSlow makes a span.
+// AllocateAlignedSlow is for those, and for alignments that not every slab has.
 void* AllocateSlow(size_t size);
 void* AllocateZeroedSlow(size_t size);
 void* AllocateAlignedSlow(size_t alignment, size_t size);

@@ -210,6 +210,26 @@ TEST_F(AllocatorTest, AlignsUpToAGigabyte) {
   }
 }
 
+// GLib's slices are aligned to all of their size, from a page up.
+TEST_F(AllocatorTest, BlocksThatAreAlignedToPagesShareAUnit) {
+  constexpr size_t kBlocks = 128;
+  for (size_t alignment : {size_t{8192}, size_t{16384}, kMaxSmall}) {
+    const size_t before = memory::UsedBytes();
+    std::vector<void*> blocks;
+    for (size_t i = 0; i < kBlocks; ++i) {
+      blocks.push_back(AllocateAligned(alignment, alignment));
+      ASSERT_TRUE(IsAligned(blocks.back(), alignment));
+      Fill(blocks.back(), alignment, static_cast<uint8_t>(i));
+    }
+    const size_t taken = memory::UsedBytes() - before;
+    EXPECT_LE(taken, (kBlocks + 1) * alignment + memory::kMappedUnitBytes);
+    for (size_t i = 0; i < kBlocks; ++i) {
+      EXPECT_TRUE(IsFilled(blocks[i], alignment, static_cast<uint8_t>(i)));
+      FreeAlignedSized(blocks[i], alignment, alignment, "test");
+    }
+  }
+}
+
 TEST_F(AllocatorTest, ZeroedBlocksAreZeroAfterDirtyUse) {
   for (size_t size : {size_t{1}, size_t{100}, size_t{5000}, size_t{32768},
                       size_t{32769}, size_t{200000}, 5 * kMiB}) {

@@ -242,6 +242,30 @@ TEST(StaticHeap, AllSizesAndAlignmentsWork) {
   });
 }
 
+// A slab of the static heap, which is aligned to a page only, may still be at
+// hand when mmap has been enabled.
+TEST(StaticHeap, LargeAlignmentsAreRightWhenMmapIsEnabled) {
+  InChild([] {
+    constexpr size_t kSize = 8192;
+    const auto is_aligned = [](void* block) {
+      return reinterpret_cast<uintptr_t>(block) % kSize == 0;
+    };
+    void* block = Allocate(kSize);
+    for (int i = 0; i < 100 && is_aligned(block); ++i) {
+      Allocate(4096);  // moves the next one
+      block = Allocate(kSize);
+    }
+    ASSERT_FALSE(is_aligned(block));
+    memory::EnableMmap();
+    FreeBlock(block);
+    void* next = Allocate(kSize);
+    ASSERT_EQ(next, block);
+    FreeBlock(next);
+    EXPECT_TRUE(is_aligned(AllocateAligned(kSize, kSize)));
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
 TEST(StaticHeap, ReallocationKeepsTheContents) {
   OnFreshHeap([] {
     void* block = Allocate(1);

@@ -95,6 +95,7 @@ void ReallocMoving() { Allocated(realloc(in, 800000)); }
 void ReallocShrink() { Allocated(realloc(in, Big() + 16)); }
 void Memalign() { Allocated(memalign(256, 200)); }
 void MemalignPage() { Allocated(memalign(4096, 100)); }
+void MemalignPages() { Allocated(memalign(16384, 5000)); }
 void MemalignSpan() { Allocated(memalign(mapped ? 1 << 20 : 16384, 5000)); }
 void PosixMemalign() {
   void* ptr = nullptr;
@@ -349,6 +350,8 @@ const Scenario kScenarios[] = {
    {"align"}, {"AllocateAlignedSlow"}, 0},
   {"memalign_page", kBoth, 4096, nullptr, WarmUp, MemalignPage, Keep,
    {"align"}, {"AllocateAlignedSlow"}, 0},
+  {"memalign_pages", kMapped, 5000, nullptr, WarmUp, MemalignPages, Keep,
+   {"AllocateAlignedSlow"}, {}, kSpanLoss},
   {"memalign_span", kBoth, 5000, nullptr, WarmUp, MemalignSpan, Keep,
    {"AllocateAlignedSlow", "memory4Take"}, {}, size_t{2} << 20},
   {"memalign_huge", kMapped, 5000, nullptr, WarmUp, MemalignHuge, Keep,
