@@ -15,12 +15,18 @@
 // malloc. It is looked up only then. So a C program needs no C++ runtime, and a
 // runtime that is loaded late by dlopen is found.
 //
+// The runtime's operators call malloc and free by these names. A program may
+// have its own, or another library that is preloaded, such as a profiler. Then
+// these operators call them, too: the program may ask its malloc_usable_size
+// about what it got by new, and a profiler wants to see it.
+//
 // All are signal-safe, except when there is no memory: then they are as safe as
 // dlsym, dlopen and the runtime are. What a program has replaced is as safe as
 // the program makes it.
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <initializer_list>
 #include <new>
@@ -28,6 +34,7 @@
 #include "core/allocator.h"
 #include "core/base/likely.h"
 #include "core/base/line.h"
+#include "preload/interpose.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -64,17 +71,37 @@ using NewAligned = void*(size_t, std::align_val_t);
 using NewAlignedNothrow = void*(size_t, std::align_val_t,
                                 const std::nothrow_t&);
 
+// Written once, before main. A flag takes less of the fast paths than a look at
+// where the name leads.
+bool malloc_is_ours = true;
+__attribute__((constructor)) void LookWhoseMallocItIs() {
+  malloc_is_ours = aomalloc::preload::MallocIsOurs();
+}
+
+[[gnu::always_inline]] inline void* Allocate(size_t size) {
+  if (aomalloc::Likely(malloc_is_ours)) return aomalloc::Allocate(size);
+  return malloc(size == 0 ? 1 : size);
+}
+
 // Null, too, if `alignment` is not a power of two. The runtime's operator then
 // reports that.
 void* AllocateAligned(size_t size, std::align_val_t alignment) {
   const auto value = static_cast<size_t>(alignment);
   if (aomalloc::Unlikely(!aomalloc::IsPowerOfTwo(value))) return nullptr;
-  return aomalloc::AllocateAligned(value, size);
+  if (aomalloc::Likely(malloc_is_ours)) {
+    return aomalloc::AllocateAligned(value, size);
+  }
+  if (value <= aomalloc::kGranule) return Allocate(size);
+  if (size > PTRDIFF_MAX - value) return nullptr;  // would wrap
+  return aligned_alloc(value, aomalloc::RoundUp(size == 0 ? 1 : size, value));
 }
 
 constexpr char kDelete[] = "operator delete";
 
-void Delete(void* ptr) { aomalloc::Free(ptr, kDelete); }
+[[gnu::always_inline]] inline void Delete(void* ptr) {
+  if (aomalloc::Likely(malloc_is_ours)) return aomalloc::Free(ptr, kDelete);
+  free(ptr);
+}
 
 using FreeBlock = void(void*);
 using FreeAligned = void(void*, std::align_val_t);
@@ -103,7 +130,7 @@ OWN("_ZdaPvSt11align_val_t") FreeAligned own_delete_array_aligned;
 // The forms that throw.
 
 EXPORT void* operator new(size_t size) {
-  void* ptr = aomalloc::Allocate(size);
+  void* ptr = Allocate(size);
   if (aomalloc::Likely(ptr != nullptr)) return ptr;
   return FromRuntime<New>("_Znwm", size)(Impossible(size));
 }
@@ -127,7 +154,7 @@ EXPORT void* operator new[](size_t size, std::align_val_t alignment) {
 
 EXPORT void* operator new(size_t size, const std::nothrow_t& tag) noexcept {
   if (aomalloc::Likely(static_cast<New*>(operator new) == own_new)) {
-    void* ptr = aomalloc::Allocate(size);
+    void* ptr = Allocate(size);
     if (aomalloc::Likely(ptr != nullptr)) return ptr;
   }
   return FromRuntime<NewNothrow>("_ZnwmRKSt9nothrow_t", size)(Impossible(size),
@@ -178,7 +205,8 @@ EXPORT void operator delete[](void* ptr) noexcept { operator delete(ptr); }
 
 EXPORT void operator delete(void* ptr, size_t size) noexcept {
   if (aomalloc::Likely(static_cast<FreeBlock*>(operator delete) ==
-                       own_delete)) {
+                       own_delete) &&
+      aomalloc::Likely(malloc_is_ours)) {
     return aomalloc::FreeSized(ptr, size, kDelete);
   }
   operator delete(ptr);
@@ -203,7 +231,8 @@ EXPORT void operator delete[](void* ptr, std::align_val_t alignment) noexcept {
 EXPORT void operator delete(void* ptr, size_t size,
                             std::align_val_t alignment) noexcept {
   if (aomalloc::Likely(static_cast<FreeAligned*>(operator delete) ==
-                       own_delete_aligned)) {
+                       own_delete_aligned) &&
+      aomalloc::Likely(malloc_is_ours)) {
     return aomalloc::FreeAlignedSized(ptr, static_cast<size_t>(alignment), size,
                                       kDelete);
   }

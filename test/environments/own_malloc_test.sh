@@ -1,6 +1,7 @@
 #!/bin/bash
 # A program that brings its own malloc is left alone, with all its libraries: those
-# that it loads with RTLD_DEEPBIND have the C library's.
+# that it loads with RTLD_DEEPBIND have the C library's. Its operator new is the runtime's.
 source test/environments/common.sh
 
 run_both own_malloc "$helpers/own_malloc" "$helpers/deepbind_plugin.so"
+run_both own_malloc_new "$helpers/own_malloc_new"
