@@ -190,6 +190,7 @@ void ReadOptions(char** environment) {
 // not, but it has set `environ` by then, which glibc may not have.
 __attribute__((constructor)) void ReadEnvironment(int, char** arguments,
                                                   char** environment) {
+  aomalloc::preload::DirectOperators();
   const bool is_glibc = gnu_get_libc_version != nullptr;
   if (is_glibc) {
     aomalloc::preload::RecogniseLibcHeap();

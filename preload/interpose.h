@@ -8,6 +8,10 @@ namespace aomalloc::preload {
 // its own, or if another library comes first.
 bool MallocIsOurs();
 
+// Has operator new and delete call the program's malloc and free, if these are
+// not ours. To be called once, before main.
+void DirectOperators();
+
 }  // namespace aomalloc::preload
 
 #endif  // AOMALLOC_PRELOAD_INTERPOSE_H_

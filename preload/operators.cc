@@ -74,9 +74,6 @@ using NewAlignedNothrow = void*(size_t, std::align_val_t,
 // Written once, before main. A flag takes less of the fast paths than a look at
 // where the name leads.
 bool malloc_is_ours = true;
-__attribute__((constructor)) void LookWhoseMallocItIs() {
-  malloc_is_ours = aomalloc::preload::MallocIsOurs();
-}
 
 [[gnu::always_inline]] inline void* Allocate(size_t size) {
   if (aomalloc::Likely(malloc_is_ours)) return aomalloc::Allocate(size);
@@ -107,6 +104,8 @@ using FreeBlock = void(void*);
 using FreeAligned = void(void*, std::align_val_t);
 
 }  // namespace
+
+void aomalloc::preload::DirectOperators() { malloc_is_ours = MallocIsOurs(); }
 
 // Our own functions, even if the names below lead to others.
 #define OWN(name) \
