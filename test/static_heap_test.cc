@@ -73,6 +73,26 @@ TEST(StaticHeap, EachClassCanUseNineTenthsOfIt) {
   });
 }
 
+// Once many slabs of a class were full, its next ones have more blocks: where
+// there is room for them. The last page can be used all the same.
+TEST(StaticHeap, SlabsOfABusyClassAreLong) {
+  OnFreshHeap([] {
+    constexpr size_t kSize = 1024;
+    constexpr size_t kBusy = 400;
+    void* other = Allocate(64);  // in a slab of one page
+    const std::vector<void*> blocks = FillHeap(kSize);
+    ASSERT_GT(blocks.size(), kBusy);
+    const auto bytes = [&](size_t i) {
+      return memory::BytesOf(memory::RunAt(blocks[i]));
+    };
+    EXPECT_EQ(bytes(0), size_t{4096});
+    EXPECT_EQ(bytes(kBusy), size_t{32768});
+    EXPECT_EQ(bytes(blocks.size() - 1), size_t{4096});
+    FreeAll(blocks);
+    FreeBlock(other);
+  });
+}
+
 // A few pages are left, fewer than a slab of the class would like to have.
 TEST(StaticHeap, AShortSlabFitsWhereALongOneDoesNot) {
   OnFreshHeap([] {

@@ -24,6 +24,10 @@ constexpr size_t kMaxDense = 4096;
 // its class were full: each of many threads may have a few of them.
 constexpr size_t kMaxDenseAtOnce = 1024;
 constexpr uint8_t kFullSlabs = 16;
+// In the static heap such a class takes slabs of so many bytes, if it usually
+// takes shorter ones: else malloc goes from slab to slab. All have the same
+// length, so that a slab of any class can follow one of another.
+constexpr size_t kLong = 8 * memory::kStaticUnitBytes;
 
 }  // namespace
 
@@ -237,7 +241,10 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   // If a block is larger than a page, the first few slabs are short.
   const bool is_short =
       ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
-  size_t static_bytes = is_short ? least : slab::StaticBytes(size_class);
+  const size_t usual = is_short ? least : slab::StaticBytes(size_class);
+  const bool is_long = full_[size_class] == kFullSlabs && usual < kLong &&
+                       kLong % ClassSize(size_class) <= kLong / 16;
+  size_t static_bytes = is_long ? kLong : usual;
   Run* slab = memory::MmapEnabled()
                   ? mapped_runs_.Take(1)
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
@@ -253,7 +260,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
                .run == nullptr) {
       // Where there is no room for many pages, there may be room for a few.
       if (static_bytes == least) return nullptr;
-      static_bytes = least;
+      static_bytes = static_bytes > usual ? usual : least;
     }
     slab = grant.run;
     if (grant.zeroed) ++grown_;

@@ -153,9 +153,9 @@ inline int Worthwhile(const Run* slab) {
 // Counts the blocks on the free list, up to one that somebody has written to.
 size_t CountFree(const Run* slab);
 
-// The bytes of a slab of this class in the static heap: a few pages, chosen so
-// that little is left over behind the last block. LeastStaticBytes: the fewest
-// pages that hold one block, in bytes.
+// The bytes of a slab of this class in the static heap, unless many were full
+// (heap.cc): a few pages, chosen so that little is left over behind the last
+// block. LeastStaticBytes: the fewest pages that hold one block, in bytes.
 size_t StaticBytes(SizeClass size_class);
 size_t LeastStaticBytes(SizeClass size_class);
 
