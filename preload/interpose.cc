@@ -75,9 +75,11 @@ EXPORT void* memalign(size_t alignment, size_t size) {
     errno = EINVAL;
     return nullptr;
   }
-  size_t power = aomalloc::kGranule;
-  while (power < alignment) power *= 2;
-  return aomalloc::AllocateAligned(power, size);
+  if (alignment < aomalloc::kGranule) alignment = aomalloc::kGranule;
+  if (!aomalloc::IsPowerOfTwo(alignment)) {
+    alignment = size_t{2} << (63 - __builtin_clzl(alignment));
+  }
+  return aomalloc::AllocateAligned(alignment, size);
 }
 
 // POSIX. Stores the block in `*out`, and returns 0; `out` is not null. Returns
