@@ -47,23 +47,30 @@ T* OrNoMemory(T* result) {
   return result;
 }
 
+// Makes a thread that has allocated nothing yet hold a heap.
+[[gnu::noinline]] void GetHeap() {
+  const ClaimFrame frame;
+  Heap* heap = thread::ClaimHeap(frame);
+  if (heap != nullptr) thread::Unclaim(heap, frame);
+}
+
 // The address of a span, made of a run that the thread's heap has kept; or
 // null. Its contents are not known to be zero.
 char* TakeKept(size_t size) {
   const bool mapped = memory::MmapEnabled();
-  const size_t unit =
-      mapped ? memory::kMappedUnitBytes : memory::kStaticUnitBytes;
+  const int shift =
+      mapped ? memory::kMappedUnitShift : memory::kStaticUnitShift;
+  const size_t unit = size_t{1} << shift;
   if (size > RunCache::kMaxUnits * unit) return nullptr;
-  const ClaimFrame frame;
   Heap* heap = thread::current;
   if (Unlikely(heap == nullptr)) {
-    heap = thread::ClaimHeap(frame);  // it will keep the run
-    if (heap == nullptr) return nullptr;
-  } else if (!thread::ClaimHeld(heap, frame)) {
+    GetHeap();  // it will keep the run
     return nullptr;
   }
-  Run* run = heap->runs(mapped).Take((size + unit - 1) / unit);
-  thread::Unclaim(heap, frame);
+  const ClaimFrame frame;
+  if (!thread::ClaimHeld(heap, frame)) return nullptr;
+  Run* run = heap->runs(mapped).Take((size + unit - 1) >> shift);
+  heap->claim.Release();
   if (run == nullptr) return nullptr;
   tails::SetUpKept(run, unit, size);
   run->kind = RunKind::kSpan;
@@ -85,10 +92,11 @@ bool Keep(Run* run) {
 void ReturnSpan(Run* run) {
   samples::OnFree(run);
   tails::OnFree(run);
-  run = hardened_spans::Exchange(run);
-  if (run == nullptr) return;
-  if (hardened_spans::kAreReused && Keep(run)) {
-    return memory::PurgeIfPending(run);
+  if constexpr (hardened_spans::kAreReused) {
+    if (Keep(run)) return memory::PurgeIfPending(run);
+  } else {
+    run = hardened_spans::Exchange(run);
+    if (run == nullptr) return;
   }
   tails::Forget(run);
   memory::Return(run, /*dirty=*/true);
@@ -130,7 +138,9 @@ char* AllocateSpan(size_t alignment, size_t size, bool* zeroed) {
         WithReclaim([&] { return TrySpan(alignment, size, zeroed); }));
     if (span == nullptr) return nullptr;
   }
-  samples::OnAllocate(memory::RunAt(span), size);
+  if (Unlikely(profile::IsOn())) {
+    samples::NoteSpan(memory::RunAt(span), size);
+  }
   return span;
 }
 

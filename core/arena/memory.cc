@@ -46,7 +46,6 @@ constexpr size_t kMostRoom = size_t{4} << 40;
 
 constexpr size_t kChunkBytes = Growth::kChunkUnits * kMappedUnitBytes;
 
-AtomicWord mmap_enabled;
 AtomicWord announce_exhaustion;
 AtomicWord when_exhausted;  // void (*)(); null after its call
 
@@ -250,6 +249,7 @@ void GiveBack(Arena* arena, Run* run, bool dirty) {
 
 alignas(64) Place primary_place;
 Place static_rest_place;
+AtomicWord mmap_enabled = 0;
 AtomicWord plenty = 0;
 
 // Aligned to a unit, and not to more: a loader takes longer for a library that
@@ -262,7 +262,6 @@ void EnableMmap() {
   StoreRelaxed(&mmap_enabled, 1);
   if (!ceiling::IsSet()) StoreRelaxed(&plenty, 1);
 }
-bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
 
 bool SetStaticHeap(size_t bytes) {
   const size_t units = bytes >> kStaticUnitShift;

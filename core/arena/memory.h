@@ -101,7 +101,8 @@ inline Run* RunInStatic(const void* address) {
 
 // From now on memory may be mapped.
 void EnableMmap();
-bool MmapEnabled();
+extern AtomicWord mmap_enabled __attribute__((visibility("hidden")));
+inline bool MmapEnabled() { return LoadRelaxed(&mmap_enabled) != 0; }
 
 // True if memory cannot grow without limit: without mmap, or under a ceiling.
 // Then a thread should keep little that others may need. `plenty` is 1 if
