@@ -73,8 +73,8 @@ TEST(StaticHeap, EachClassCanUseNineTenthsOfIt) {
   });
 }
 
-// Once many slabs of a class were full, its next ones have more blocks: where
-// there is room for them. The last page can be used all the same.
+// Once many slabs of a class were full, its next ones have more blocks, as long
+// as most of the heap is free.
 TEST(StaticHeap, SlabsOfABusyClassAreLong) {
   OnFreshHeap([] {
     constexpr size_t kSize = 1024;

@@ -26,7 +26,8 @@ constexpr size_t kMaxDenseAtOnce = 1024;
 constexpr uint8_t kFullSlabs = 16;
 // In the static heap such a class takes slabs of so many bytes, if it usually
 // takes shorter ones: else malloc goes from slab to slab. All have the same
-// length, so that a slab of any class can follow one of another.
+// length, so that a slab of any class can follow one of another. Once a quarter
+// of the heap is in use they would leave too little room for large blocks.
 constexpr size_t kLong = 8 * memory::kStaticUnitBytes;
 
 // True if no thread holds the heap that a kept block belongs to.
@@ -248,7 +249,8 @@ Run* Heap::TakeSlab(SizeClass size_class) {
       ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
   const size_t usual = is_short ? least : slab::StaticBytes(size_class);
   const bool is_long = full_[size_class] == kFullSlabs && usual < kLong &&
-                       kLong % ClassSize(size_class) <= kLong / 16;
+                       kLong % ClassSize(size_class) <= kLong / 16 &&
+                       memory::UsedBytes() < memory::StaticHeapBytes() / 4;
   size_t static_bytes = is_long ? kLong : usual;
   Run* slab = memory::MmapEnabled()
                   ? mapped_runs_.Take(1)
