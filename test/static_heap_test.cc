@@ -73,10 +73,11 @@ TEST(StaticHeap, EachClassCanUseNineTenthsOfIt) {
   });
 }
 
-// Once many slabs of a class were full, its next ones have more blocks, as long
-// as most of the heap is free.
+// Once many slabs of a class were full, its next ones have more blocks, if the
+// heap is not small, and as long as most of it is free.
 TEST(StaticHeap, SlabsOfABusyClassAreLong) {
   OnFreshHeap([] {
+    ASSERT_TRUE(memory::SetStaticHeap(size_t{16} << 20));
     constexpr size_t kSize = 1024;
     constexpr size_t kBusy = 400;
     void* other = Allocate(64);  // in a slab of one page
@@ -90,6 +91,16 @@ TEST(StaticHeap, SlabsOfABusyClassAreLong) {
     EXPECT_EQ(bytes(blocks.size() - 1), size_t{4096});
     FreeAll(blocks);
     FreeBlock(other);
+  });
+}
+
+TEST(StaticHeap, SlabsOfASmallHeapAreShort) {
+  OnFreshHeap([] {
+    const std::vector<void*> blocks = FillHeap(1024);
+    for (const void* block : blocks) {
+      ASSERT_EQ(memory::BytesOf(memory::RunAt(block)), size_t{4096});
+    }
+    FreeAll(blocks);
   });
 }
 

@@ -26,9 +26,16 @@ constexpr size_t kMaxDenseAtOnce = 1024;
 constexpr uint8_t kFullSlabs = 16;
 // In the static heap such a class takes slabs of so many bytes, if it usually
 // takes shorter ones: else malloc goes from slab to slab. All have the same
-// length, so that a slab of any class can follow one of another. Once a quarter
-// of the heap is in use they would leave too little room for large blocks.
+// length, so that a slab of any class can follow one of another. They leave too
+// little room for large blocks in a small heap, and once a quarter of a larger
+// one is in use.
 constexpr size_t kLong = 8 * memory::kStaticUnitBytes;
+constexpr size_t kLeastForLong = size_t{8} << 20;
+
+bool HasRoomForLong() {
+  const size_t bytes = memory::StaticHeapBytes();
+  return bytes >= kLeastForLong && memory::UsedBytes() < bytes / 4;
+}
 
 // True if no thread holds the heap that a kept block belongs to.
 bool IsOfIdle(const Block* kept) {
@@ -250,7 +257,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   const size_t usual = is_short ? least : slab::StaticBytes(size_class);
   const bool is_long = full_[size_class] == kFullSlabs && usual < kLong &&
                        kLong % ClassSize(size_class) <= kLong / 16 &&
-                       memory::UsedBytes() < memory::StaticHeapBytes() / 4;
+                       HasRoomForLong();
   size_t static_bytes = is_long ? kLong : usual;
   Run* slab = memory::MmapEnabled()
                   ? mapped_runs_.Take(1)
