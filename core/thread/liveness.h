@@ -50,9 +50,10 @@
 //
 // "At once": the first thread of a child that was recorded in the parent is in
 // no hurry, as it is not found while others go on. It records its id when other
-// threads have begun to, or when it looks for heaps of vanished ones. So a
-// child that has one thread makes no system call for all this: a sandbox may
-// kill it for one. Until the first thread has recorded its id, its heaps are
+// threads have begun to, or when it looks for heaps of vanished ones, or is
+// about to visit one. So a child that has one thread, and frees little of what
+// others have allocated, makes no system call for all this: a sandbox may kill
+// it for one. Until the first thread has recorded its id, its heaps are
 // told from others' by where its variables are. That follows from where its
 // list of robust mutexes is, as the list is at the same distance from the
 // variables in each thread. A program may have put a list of its own in the
