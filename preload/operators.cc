@@ -71,13 +71,32 @@ using NewAligned = void*(size_t, std::align_val_t);
 using NewAlignedNothrow = void*(size_t, std::align_val_t,
                                 const std::nothrow_t&);
 
-// Written once, before main. A flag takes less of the fast paths than a look at
-// where the name leads.
-bool malloc_is_ours = true;
+// True once it is known to be so. Written once, before main. A flag takes less
+// of the fast paths than a look at where the name leads.
+bool malloc_is_ours = false;
+
+// A constructor may come before ours: that of a library which is initialised
+// first, too, or with musl any library's. What it allocates is freed later.
+[[gnu::noinline]] void* AllocateElsewhere(size_t size) {
+  if (aomalloc::preload::MallocIsOurs()) return aomalloc::Allocate(size);
+  return malloc(size == 0 ? 1 : size);
+}
+
+[[gnu::noinline]] void* AllocateAlignedElsewhere(size_t alignment,
+                                                 size_t size) {
+  if (aomalloc::preload::MallocIsOurs()) {
+    return aomalloc::AllocateAligned(alignment, size);
+  }
+  // Also for 16: not every malloc aligns small blocks to that.
+  if (alignment < sizeof(void*)) alignment = sizeof(void*);
+  if (size > PTRDIFF_MAX - alignment) return nullptr;  // would wrap
+  return aligned_alloc(alignment,
+                       aomalloc::RoundUp(size == 0 ? 1 : size, alignment));
+}
 
 [[gnu::always_inline]] inline void* Allocate(size_t size) {
   if (aomalloc::Likely(malloc_is_ours)) return aomalloc::Allocate(size);
-  return malloc(size == 0 ? 1 : size);
+  return AllocateElsewhere(size);
 }
 
 // Null, too, if `alignment` is not a power of two. The runtime's operator then
@@ -88,16 +107,14 @@ void* AllocateAligned(size_t size, std::align_val_t alignment) {
   if (aomalloc::Likely(malloc_is_ours)) {
     return aomalloc::AllocateAligned(value, size);
   }
-  if (value <= aomalloc::kGranule) return Allocate(size);
-  if (size > PTRDIFF_MAX - value) return nullptr;  // would wrap
-  return aligned_alloc(value, aomalloc::RoundUp(size == 0 ? 1 : size, value));
+  return AllocateAlignedElsewhere(value, size);
 }
 
 constexpr char kDelete[] = "operator delete";
 
 [[gnu::always_inline]] inline void Delete(void* ptr) {
   if (aomalloc::Likely(malloc_is_ours)) return aomalloc::Free(ptr, kDelete);
-  free(ptr);
+  free(ptr);  // if that is ours after all, only the name in a report differs
 }
 
 using FreeBlock = void(void*);

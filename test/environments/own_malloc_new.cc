@@ -1,6 +1,7 @@
 // A program with a malloc of its own, and with the C++ runtime's operator new,
 // which calls that. It asks its own malloc_usable_size what each form returns,
-// and frees some of it by free. Prints how often malloc and free were called.
+// and frees some of it by free. A library has called it before any constructor.
+// Prints how often malloc and free were called.
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +10,9 @@
 
 #include <new>
 #include <string>
+
+// Of first_new.cc.
+extern "C" void* FirstBlock();
 
 namespace {
 
@@ -23,7 +27,7 @@ void* Take(size_t alignment, size_t size) {
   at = (at + alignment - 1) & ~(alignment - 1);
   const size_t end = at + size - reinterpret_cast<uintptr_t>(pool);
   if (size > kBytes || end > kBytes) return nullptr;
-  used = (end + 15) & ~size_t{15};
+  used = (end + 7) & ~size_t{7};
   auto* block = reinterpret_cast<size_t*>(at);
   block[-1] = size;
   ++allocated;
@@ -56,7 +60,8 @@ void* Used(void* block) {
 }  // namespace
 
 extern "C" {
-void* malloc(size_t size) { return Take(16, size); }
+// Small blocks are aligned to 8 bytes, as those of some allocators.
+void* malloc(size_t size) { return Take(size < 16 ? 8 : 16, size); }
 void free(void* block) {
   if (block == nullptr) return;
   Check(block);
@@ -86,6 +91,8 @@ int main() {
   static char buffer[BUFSIZ];
   setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
   Say("at first");
+  ::operator delete(Used(FirstBlock()));
+  Say("of a library");
   ::operator delete(Used(::operator new(100)));
   ::operator delete (Used(::operator new(0)), size_t{0});
   ::operator delete[](Used(::operator new[](100)));
@@ -94,7 +101,7 @@ int main() {
   ::operator delete(Used(::operator new(100, std::nothrow)), std::nothrow);
   ::operator delete[](Used(::operator new[](100, std::nothrow)), std::nothrow);
   Say("nothrow");
-  for (size_t bytes : {8, 64, 4096}) {
+  for (size_t bytes : {8, 16, 64, 4096}) {
     const std::align_val_t alignment{bytes};
     ::operator delete(Used(::operator new(100, alignment)), alignment);
     ::operator delete[](Used(::operator new[](1, alignment)), 1, alignment);
