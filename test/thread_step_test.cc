@@ -328,6 +328,50 @@ TEST(ThreadStepTest, AForkInTheMiddleOfTheEnd) {
   });
 }
 
+// In the child of a fork, the first thread acquires a heap that nobody holds
+// and whose last claim was abandoned. After `stop` instructions a handler
+// records the thread's id. True if another thread then takes the heap for that
+// of a vanished one, while the first thread is at work on it.
+bool IsTakenAtWork(Heap* idle, int stop) {
+  std::thread(TakeSlowPaths).join();  // it begins to record ids
+  const ClaimFrame frame;
+  {
+    const ClaimFrame gone;
+    EXPECT_TRUE(idle->claim.Claim(gone));
+  }
+  bool is_at_work = false;
+  bool is_taken = false;
+  Stepper::Run([&] { const thread::Visit visit(idle, frame, nullptr); },
+               [&](int n) {
+                 if (n == stop) TakeSlowPaths();
+                 if (n <= stop || is_at_work) return;
+                 is_at_work = idle->claim.Peek() == frame.tag();
+                 if (!is_at_work) return;
+                 std::thread(TakeFromDead).join();
+                 is_taken = IsTaken(idle);
+               });
+  return is_taken;
+}
+
+TEST(ThreadStepTest, AnIdThatIsRecordedWhileAHeapIsAcquired) {
+  InChild([] {
+    memory::EnableMmap();
+    TakeSlowPaths();
+    Heap* idle = nullptr;
+    std::thread([&] {
+      TakeSlowPaths();
+      idle = thread::current;
+    }).join();
+    constexpr int kMost = 200;
+    for (int stop = 1; stop < kMost * Stepper::kStride;
+         stop += 3 * Stepper::kStride) {
+      EXPECT_EQ(StatusOfChild([&] { EXPECT_FALSE(IsTakenAtWork(idle, stop)); }),
+                0)
+          << "recorded after " << stop << " instructions";
+    }
+  });
+}
+
 #endif
 
 // Also where no heap is free that such a thread could use.

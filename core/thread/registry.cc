@@ -45,6 +45,19 @@ constexpr AO_t NobodyWithIdOf(AO_t token) {
   return AO_t{1} << Holder::kIdBits | Holder::IdOf(token);
 }
 
+// To be called when this thread has got a heap with a token that it read
+// before. If a handler has recorded the thread's id since, the heap looks like
+// that of a vanished thread until it has the new token. False if another thread
+// has taken it meanwhile.
+bool HasNewToken(Heap* heap, AO_t old) {
+  const AO_t now = liveness::token;
+  if (now == old || now - Holder::IdOf(now) != old - Holder::IdOf(old)) {
+    return true;
+  }
+  // Full, but relaxed would do: the heap stays ours.
+  return CasFull(&heap->holder, old, now) || LoadRelaxed(&heap->holder) == now;
+}
+
 enum class Look { kGoOn, kFound, kGiveUp };
 
 // Looks at heaps from the cursor on, and behind the last one at the first ones,
@@ -114,6 +127,8 @@ bool AcquireIdle(Heap* heap, AO_t token, const ClaimFrame& frame) {
   if (remote_claim::IsUnderWay(heap, seen)) return false;
   // Acquire: we continue what the last holder did before its release.
   if (!CasAcquire(&heap->holder, 0, token)) return false;
+  // Before anything is done to it.
+  if (!HasNewToken(heap, token)) return false;
   // The last holder has released the heap, but not ended its claim yet. Its
   // work is done. But a handler of ours may have had a frame in that place, and
   // be abandoned. Or it is the tag of a visit that has ended.
@@ -150,7 +165,8 @@ bool AcquireDead(Heap* heap, AO_t token, const ClaimFrame& frame) {
                           heap->claim.TakeOver(seen, frame);
   // Full, but acquire would do. It fails in the child of a handler's fork, if
   // another thread has found our old id.
-  const bool is_ours = CasFull(&heap->holder, nobody, token);
+  const bool is_ours =
+      CasFull(&heap->holder, nobody, token) && HasNewToken(heap, token);
   if (taken_over && !is_ours) {
     heap->claim.Abandon(frame);  // it is that thread's to repair
   } else if (taken_over) {

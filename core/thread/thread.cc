@@ -206,8 +206,9 @@ void NoteGeneration(Heap* heap, AO_t generation) {
 }
 
 // A heap that was acquired with what was this thread's token. If a handler has
-// forked since, the token has another id, and the heap gets it. Null if another
-// thread has taken the heap meanwhile, for that of a vanished one.
+// forked or recorded the id since, the token has another id, and the heap gets
+// it. Null if another thread has taken the heap meanwhile, for that of a
+// vanished one.
 Heap* WithNewToken(Heap* heap, AO_t old) {
   if (heap == nullptr) return nullptr;
   // Read before the token: so it is never newer than the id in `holder`.
