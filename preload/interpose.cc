@@ -144,11 +144,18 @@ void* __libc_reallocarray(void* ptr, size_t count, size_t size) noexcept;
 ALIAS_OF(posix_memalign)
 int __posix_memalign(void** out, size_t alignment, size_t size) noexcept;
 
-// This library's malloc, even if the name leads to another one.
+// This library's functions, even if the names lead to others.
 extern "C" __attribute__((alias("malloc"), visibility("hidden"), malloc,
                           alloc_size(1))) void*
 own_malloc(size_t size) noexcept;
+extern "C" __attribute__((alias("memalign"), visibility("hidden"))) void*
+own_aligned_alloc(size_t alignment, size_t size) noexcept;
 
 bool aomalloc::preload::MallocIsOurs() {
   return static_cast<void* (*)(size_t)>(malloc) == own_malloc;
+}
+
+bool aomalloc::preload::AlignedAllocIsOurs() {
+  return static_cast<void* (*)(size_t, size_t)>(aligned_alloc) ==
+         own_aligned_alloc;
 }

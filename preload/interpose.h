@@ -8,6 +8,10 @@ namespace aomalloc::preload {
 // its own, or if another library comes first.
 bool MallocIsOurs();
 
+// The same of aligned_alloc, which a library that has its own malloc need not
+// know.
+bool AlignedAllocIsOurs();
+
 // Has operator new and delete call the program's malloc and free, if these are
 // not ours. To be called once, before main.
 void DirectOperators();

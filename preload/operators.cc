@@ -84,7 +84,10 @@ bool malloc_is_ours = false;
 
 [[gnu::noinline]] void* AllocateAlignedElsewhere(size_t alignment,
                                                  size_t size) {
-  if (aomalloc::preload::MallocIsOurs()) {
+  // Not every profiler that has its own malloc knows aligned_alloc. It must not
+  // get our block to free.
+  if (aomalloc::preload::MallocIsOurs() ||
+      aomalloc::preload::AlignedAllocIsOurs()) {
     return aomalloc::AllocateAligned(alignment, size);
   }
   // Also for 16: not every malloc aligns small blocks to that.
@@ -115,6 +118,14 @@ constexpr char kDelete[] = "operator delete";
 [[gnu::always_inline]] inline void Delete(void* ptr) {
   if (aomalloc::Likely(malloc_is_ours)) return aomalloc::Free(ptr, kDelete);
   free(ptr);  // if that is ours after all, only the name in a report differs
+}
+
+[[gnu::always_inline]] inline void DeleteAligned(void* ptr) {
+  if (aomalloc::Likely(malloc_is_ours) ||
+      aomalloc::preload::AlignedAllocIsOurs()) {
+    return aomalloc::Free(ptr, kDelete);
+  }
+  free(ptr);
 }
 
 using FreeBlock = void(void*);
@@ -210,7 +221,7 @@ EXPORT void* operator new[](size_t size, std::align_val_t alignment,
 
 EXPORT void operator delete(void* ptr) noexcept { Delete(ptr); }
 EXPORT void operator delete(void* ptr, std::align_val_t) noexcept {
-  Delete(ptr);
+  DeleteAligned(ptr);
 }
 
 EXPORT void operator delete[](void* ptr) noexcept { operator delete(ptr); }

@@ -5,3 +5,6 @@ source test/environments/common.sh
 
 run_both own_malloc "$helpers/own_malloc" "$helpers/deepbind_plugin.so"
 run_both own_malloc_new "$helpers/own_malloc_new"
+
+# Not without the library: the runtime's operators lead from one malloc to the other.
+with_library "$helpers/part_malloc_new" || fail 'a free got a block of another malloc'
