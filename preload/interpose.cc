@@ -12,12 +12,17 @@
 // own heap are an exception (libc_heap.cc).
 #include "preload/interpose.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/allocator.h"
 #include "core/base/os_memory.h"
+
+// glibc's dladdr1(3).
+extern "C" __attribute__((weak)) decltype(dladdr1) dladdr1;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 // A second name for a function that is defined above.
@@ -151,8 +156,37 @@ own_malloc(size_t size) noexcept;
 extern "C" __attribute__((alias("memalign"), visibility("hidden"))) void*
 own_aligned_alloc(size_t alignment, size_t size) noexcept;
 
-bool aomalloc::preload::MallocIsOurs() {
+extern "C" __attribute__((alias("calloc"), visibility("hidden"), malloc,
+                          alloc_size(1, 2))) void*
+own_calloc(size_t count, size_t size) noexcept;
+extern "C" __attribute__((alias("realloc"), visibility("hidden"))) void*
+own_realloc(void* ptr, size_t size) noexcept;
+
+// True if malloc's address is that of a jump to it. A program at a fixed
+// address has one where it takes the address, and then all others have to take
+// that.
+static bool MallocIsJump() {
+  auto* address =
+      reinterpret_cast<void*>(static_cast<void* (*)(size_t)>(malloc));
+  Dl_info info;
+  ElfW(Sym)* symbol = nullptr;
+  return dladdr1 != nullptr &&
+         dladdr1(address, &info, reinterpret_cast<void**>(&symbol),
+                 RTLD_DL_SYMENT) != 0 &&
+         symbol != nullptr && info.dli_saddr == address &&
+         symbol->st_shndx == SHN_UNDEF;
+}
+
+bool aomalloc::preload::MallocAddressIsOurs() {
   return static_cast<void* (*)(size_t)>(malloc) == own_malloc;
+}
+
+bool aomalloc::preload::MallocIsOurs() {
+  if (MallocAddressIsOurs()) return true;
+  // Where the jump leads is not known. Who has malloc has these, too.
+  return (static_cast<void* (*)(size_t, size_t)>(calloc) == own_calloc ||
+          static_cast<void* (*)(void*, size_t)>(realloc) == own_realloc) &&
+         MallocIsJump();
 }
 
 bool aomalloc::preload::AlignedAllocIsOurs() {

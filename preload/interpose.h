@@ -8,6 +8,10 @@ namespace aomalloc::preload {
 // its own, or if another library comes first.
 bool MallocIsOurs();
 
+// True if malloc's address is that of this library's function. It need not be,
+// although malloc is ours. Signal-safe, and takes no time.
+bool MallocAddressIsOurs();
+
 // The same of aligned_alloc, which a library that has its own malloc need not
 // know.
 bool AlignedAllocIsOurs();

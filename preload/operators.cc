@@ -78,7 +78,7 @@ bool malloc_is_ours = false;
 // A constructor may come before ours: that of a library which is initialised
 // first, too, or with musl any library's. What it allocates is freed later.
 [[gnu::noinline]] void* AllocateElsewhere(size_t size) {
-  if (aomalloc::preload::MallocIsOurs()) return aomalloc::Allocate(size);
+  if (aomalloc::preload::MallocAddressIsOurs()) return aomalloc::Allocate(size);
   return malloc(size == 0 ? 1 : size);
 }
 
@@ -86,7 +86,7 @@ bool malloc_is_ours = false;
                                                  size_t size) {
   // Not every profiler that has its own malloc knows aligned_alloc. It must not
   // get our block to free.
-  if (aomalloc::preload::MallocIsOurs() ||
+  if (aomalloc::preload::MallocAddressIsOurs() ||
       aomalloc::preload::AlignedAllocIsOurs()) {
     return aomalloc::AllocateAligned(alignment, size);
   }
