@@ -75,8 +75,8 @@ using NewAlignedNothrow = void*(size_t, std::align_val_t,
 // of the fast paths than a look at where the name leads.
 bool malloc_is_ours = false;
 
-// A constructor may come before ours: that of a library which is initialised
-// first, too, or with musl any library's. What it allocates is freed later.
+// A constructor may come before ours: that of another library which is to be
+// initialised first. What it allocates is freed later.
 [[gnu::noinline]] void* AllocateElsewhere(size_t size) {
   if (aomalloc::preload::MallocAddressIsOurs()) return aomalloc::Allocate(size);
   return malloc(size == 0 ? 1 : size);
