@@ -164,6 +164,7 @@ TEST(ProcessesTest, SandboxedChildOfFork) {
           large = Reallocate(large, mib << 20, "test");
         }
         Free(large, "test");
+        EXPECT_EQ(Allocate(size_t{1} << 45), nullptr);
         EXPECT_EQ(thread::current, own);
         EXPECT_FALSE(IsTaken(other));
       });

@@ -82,7 +82,6 @@ bool IsToBeHad(size_t bytes) {
 // AddArena, if it is to be one that grows: if no other one has room, whatever
 // the system has. Each has room for twice as much as the one before.
 bool AddGrowing(int slot, size_t bytes) {
-  if (os::AddressSpaceLimit() < kLeastForGrowing) return false;
   unsigned count = 0;
   for (int i = 0; i < slot; ++i) {
     const Arena* arena = MappedAt(i);
@@ -94,6 +93,8 @@ bool AddGrowing(int slot, size_t bytes) {
   while (room < kMostRoom && room / 2 < bytes) room *= 2;
   if (room > kMostRoom || room / 2 < bytes) return false;
   if (room != kPrimaryBytes && !IsToBeHad(bytes)) return false;
+  // Asked last: a sandbox may kill for it.
+  if (os::AddressSpaceLimit() < kLeastForGrowing) return false;
   Arena* arena = MakeGrowing(room, /*first_place=*/count);
   if (arena == nullptr) return false;
   // Release: as below.
