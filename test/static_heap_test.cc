@@ -104,6 +104,22 @@ TEST(StaticHeap, SlabsOfASmallHeapAreShort) {
   });
 }
 
+// One of them would be half of a small heap, and all of a smaller one.
+TEST(StaticHeap, ASlabLeavesRoomInATinyHeap) {
+  for (const size_t heap : {size_t{32} << 10, size_t{64} << 10}) {
+    OnFreshHeap([=] {
+      ASSERT_TRUE(memory::SetStaticHeap(heap));
+      for (int i = 0; i < 10; ++i) FreeAll(FillHeap(64));
+      EXPECT_EQ(Allocate(heap + 1), nullptr);  // gives all back that is free
+      void* block = Allocate(64);
+      void* rest = Allocate(heap - 4096);
+      EXPECT_NE(rest, nullptr);
+      FreeBlock(rest);
+      FreeBlock(block);
+    });
+  }
+}
+
 // A few pages are left, fewer than a slab of the class would like to have.
 TEST(StaticHeap, AShortSlabFitsWhereALongOneDoesNot) {
   OnFreshHeap([] {

@@ -32,9 +32,11 @@ constexpr uint8_t kFullSlabs = 16;
 constexpr size_t kLong = 8 * memory::kStaticUnitBytes;
 constexpr size_t kLeastForLong = size_t{8} << 20;
 
+// Where memory may be mapped, no slab is longer than usual.
 bool HasRoomForLong() {
   const size_t bytes = memory::StaticHeapBytes();
-  return bytes >= kLeastForLong && memory::UsedBytes() < bytes / 4;
+  return !memory::MmapEnabled() && bytes >= kLeastForLong &&
+         memory::UsedBytes() < bytes / 4;
 }
 
 // True if no thread holds the heap that a kept block belongs to.
