@@ -71,7 +71,6 @@ TEST_F(FaultTest, WhoseHeapItIs) {
   auto* heap = NewHeap();
   Block* block = TakeFrom(heap, 100);
   auto said = [=] { return SaidOfFree(reinterpret_cast<char*>(block) + 1); };
-  heap->holder = 0;
   Contains(said(), "in the heap of no thread)");
   heap->holder = AO_t{1} << 40;
   Contains(said(), "in the heap of a thread)");

@@ -150,23 +150,6 @@ TEST_F(ForeignTest, KeptBlocksComeBeforeTheNextSlab) {
   EXPECT_TRUE(AllIsValid());
 }
 
-// Else they would be allocated again and again, and each free be a slow one.
-TEST_F(ForeignTest, KeptBlocksOfAHeapThatNobodyHoldsGoHome) {
-  constexpr size_t kSize = 1024;
-  TakeFrom(other_, kSize);
-  for (const bool is_held : {true, false}) {
-    owner_->holder = is_held ? AO_t{1} << Holder::kIdBits : 0;
-    Block* block = TakeMany(kSize, 1)[0];
-    FreeByOther(block);
-    bool found = false;
-    for (int i = 0; i < 100; ++i) found |= TakeFrom(other_, kSize) == block;
-    EXPECT_EQ(found, is_held);
-    EXPECT_TRUE(AllIsValid());
-  }
-  other_->SendForeign();
-  EXPECT_TRUE(owner_->HasRemote());
-}
-
 TEST_F(ForeignTest, DamageIsSeen) {
   constexpr size_t kSize = 1024;
   TakeFrom(other_, kSize);

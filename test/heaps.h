@@ -1,4 +1,4 @@
-// Heaps by themselves: no thread of the tests holds them.
+// Heaps by themselves, without a thread that holds them.
 #ifndef AOMALLOC_TEST_HEAPS_H_
 #define AOMALLOC_TEST_HEAPS_H_
 
@@ -12,7 +12,6 @@ namespace aomalloc {
 inline Heap* NewHeap() {
   Heap* heap = new Heap;
   heap->Prepare();
-  heap->holder = AO_t{1} << Holder::kIdBits;  // somebody
   return heap;
 }
 

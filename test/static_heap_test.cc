@@ -11,6 +11,7 @@
 
 #include "core/allocator.h"
 #include "test/child.h"
+#include "test/random.h"
 #include "test/testing.h"
 
 namespace aomalloc {
@@ -240,6 +241,28 @@ TEST_P(StaticHeapTest, WhatAnEndedThreadHadServesAgain) {
       }
     }
   });
+}
+
+// What is free of an ended thread's slabs can be had for blocks like those that
+// are left in them.
+TEST(StaticHeap, WhatAnEndedThreadHadCanBeReplaced) {
+  for (const size_t size : {256, 384, 1024}) {
+    OnFreshHeap([=] {
+      FreeBlock(Allocate(size));  // or this thread might get that heap
+      std::vector<void*> blocks(kHeap / 4 * 3 / size);
+      InThreads(1, [&](int) {
+        for (void*& block : blocks) block = Allocate(size);
+      });
+      Random random(1);
+      for (int i = 0; i < 50000; ++i) {
+        void*& block = blocks[random.Below(blocks.size())];
+        FreeBlock(block);
+        block = Allocate(size);
+        ASSERT_NE(block, nullptr) << size << ", after " << i;
+      }
+      FreeAll(blocks);
+    });
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, StaticHeapTest,

@@ -20,20 +20,16 @@ void ForeignBlocks::KeepMore(SizeClass size_class) {
   allowed_[size_class] = static_cast<uint8_t>(more);
 }
 
-void ForeignBlocks::SendKept(SizeClass size_class) {
-  allowed_bytes_ -= allowed_[size_class] * ClassSize(size_class);
-  allowed_[size_class] = 0;
-  FreeList* list = &kept_[size_class];
-  while (Block* block = slab::Pop(list)) {
-    const Run* slab = memory::RunAt(block);
-    outbox_.Add(OwnerOf(slab), block, slab::BlockSize(slab));
-  }
-  DropIfDamaged(list);
-  list->used = 0;
-}
-
 void ForeignBlocks::SendAll() {
-  for (int i = 0; i < kNumClasses; ++i) SendKept(static_cast<SizeClass>(i));
+  for (int i = 0; i < kNumClasses; ++i) {
+    allowed_[i] = 0;
+    while (Block* block = slab::Pop(&kept_[i])) {
+      const Run* slab = memory::RunAt(block);
+      outbox_.Add(OwnerOf(slab), block, slab::BlockSize(slab));
+    }
+    DropIfDamaged(&kept_[i]);
+    kept_[i].used = 0;
+  }
   allowed_bytes_ = 0;
   outbox_.Flush();
 }

@@ -6,8 +6,7 @@
 // Add keeps only blocks of a multiple of 64 bytes, or of 256 bytes and more.
 // Smaller blocks share cache lines with their neighbours, and two threads would
 // write to one line. How many blocks of a class may be kept grows each time
-// that malloc runs out of them. So a thread that only frees keeps none. When a
-// refill finds that their owner's thread has ended, they all go home.
+// that malloc runs out of them. So a thread that only frees keeps none.
 //
 // Who touches what: the operation that holds the heap's claim, by plain loads
 // and stores. Reports read the counts at any time (Glance).
@@ -53,9 +52,6 @@ class ForeignBlocks {
   // Allows more of them to be kept from now on.
   void KeepMore(SizeClass size_class);
 
-  // Puts the kept blocks of a class in the outbox, and keeps none until malloc
-  // runs out again.
-  void SendKept(SizeClass size_class);
   // Sends what is in the outbox.
   void Send() { outbox_.Flush(); }
   // Sends the kept blocks too, and keeps none until malloc runs out again.

@@ -39,11 +39,6 @@ bool HasRoomForLong() {
          memory::UsedBytes() < bytes / 4;
 }
 
-// True if no thread holds the heap that a kept block belongs to.
-bool IsOfIdle(const Block* kept) {
-  return LoadRelaxed(&OwnerOf(memory::RunAt(kept))->holder) == 0;
-}
-
 }  // namespace
 
 Run Heap::no_slab_;
@@ -350,16 +345,10 @@ void Heap::Raid(Heap* victim) {
 }
 
 // A kept block of another heap. Malloc then goes on with the kept blocks. Null
-// if there is none, or if the first one's heap is nobody's; then malloc goes on
-// with the head.
+// if there is none; then malloc goes on with the head.
 Block* Heap::PopForeign(SizeClass size_class) {
   FreeList* list = foreign_.Kept(size_class);
   DropIfDamaged(list);
-  // If it has no thread that wants them, they would come and go here for ever,
-  // each free a slow one. Our own slabs serve better.
-  if (list->free != nullptr && IsOfIdle(list->free)) {
-    foreign_.SendKept(size_class);
-  }
   if (list->free == nullptr) {
     list->used = 0;
     Serve(size_class, &head_[size_class]->list);
