@@ -2,12 +2,15 @@
 // pieces, and no base leads to them. Also where it comes late, or has no room.
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "core/allocator.h"
+#include "core/base/os_memory.h"
 #include "test/child.h"
 #include "test/refuse.h"
 #include "test/testing.h"
@@ -155,6 +158,106 @@ TEST(PiecesTest, AnotherArenaGrowsWhereThePrimaryHasNoRoom) {
       FreeBlock(blocks[i]);
     }
     EXPECT_LE(AddressSpace(), before + 30 * kMiB);
+    EXPECT_TRUE(HeapsAreValid());
+  });
+}
+
+// Maps the addresses that nobody has, except those of [start, end).
+void FillAddressSpaceExcept(uintptr_t start, uintptr_t end) {
+  std::vector<std::pair<uintptr_t, uintptr_t>> there{{start, end}};
+  FILE* maps = fopen("/proc/self/maps", "r");
+  ASSERT_NE(maps, nullptr);
+  uintptr_t first;
+  uintptr_t last;
+  while (fscanf(maps, "%lx-%lx%*[^\n]", &first, &last) == 2) {
+    there.emplace_back(first, last);
+  }
+  fclose(maps);
+  std::sort(there.begin(), there.end());
+  const auto fill = [](uintptr_t from, uintptr_t to) {
+    mmap(reinterpret_cast<void*>(from), to - from, PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+         0);
+  };
+  uintptr_t at = kMiB;
+  for (const auto& [from, to] : there) {
+    if (from >> 56 != 0) continue;  // the kernel's own
+    if (from > at) fill(at, from);
+    if (to > at) at = to;
+  }
+  // Programs have addresses of so many bits, without the last page.
+  for (const int bits : {39, 47, 48}) {
+    const uintptr_t end_of_all = (uintptr_t{1} << bits) - os::PageSize();
+    if (at < end_of_all) fill(at, end_of_all);
+  }
+}
+
+// Then the primary's descriptors tell what its runs there once were, and
+// nothing of the piece's blocks.
+TEST(PiecesTest, APieceLiesWhereThePrimaryWas) {
+  InChild([] {
+    constexpr size_t kUnit = memory::kMappedUnitBytes;
+    constexpr size_t kWas = 64 * kMiB;
+    memory::EnableMmap();
+    ASSERT_NE(Allocate(100), nullptr);
+    const Arena* primary = memory::Primary();
+    const memory::Grant was = memory::Take({kWas, kWas, kUnit});
+    ASSERT_EQ(was.arena, primary);
+    // Once there was a long run at each unit.
+    for (uint32_t at = 1; at < kWas / kUnit; ++at) {
+      was.arena->Cut(was.run, at);
+      was.run->units = kWas / kUnit;
+    }
+    memory::Return(was.run, /*dirty=*/false);
+    memory::Trim();
+    // Of the primary's chunks there the last one does not fit.
+    const auto base = reinterpret_cast<uintptr_t>(primary->base());
+    const uintptr_t start = base + 24 * kMiB;
+    const uintptr_t end = base + 52 * kMiB - kUnit;
+    for (uintptr_t at = start; at < end; at += kUnit) {
+      ASSERT_FALSE(primary->IsAccessible((at - base) / kUnit));
+    }
+    FillAddressSpaceExcept(start, end);
+    size_t bytes = end - start;
+    while (Allocate(bytes) == nullptr) bytes -= kUnit;
+    Arena* piece = memory::MappedAt(1);
+    ASSERT_NE(piece, nullptr);
+    ASSERT_FALSE(piece->grows());
+    char* at = piece->base();
+    ASSERT_TRUE(memory::InPrimary(at));
+    FreeBlock(at);
+
+    constexpr size_t kBlock = 2 * kMiB;
+    std::vector<char*> blocks;
+    while (blocks.size() < 7) {
+      auto* block = static_cast<char*>(Allocate(kBlock));
+      ASSERT_NE(block, nullptr);
+      Fill(block, kBlock, 1);
+      if (piece->Contains(block)) blocks.push_back(block);
+    }
+    EXPECT_EQ(memory::RunAt(blocks[0]), piece->UnitAt(blocks[0]));
+    FreeBlock(blocks[6]);
+    auto* zeroed = static_cast<char*>(AllocateZeroed(kBlock));
+    ASSERT_EQ(zeroed, blocks[6]);
+    EXPECT_TRUE(IsZero(zeroed, kBlock));
+
+    // One that moves to the place of others, with its pages.
+    FreeBlock(blocks[0]);
+    FreeBlock(blocks[1]);
+    munmap(reinterpret_cast<void*>(16 * kMiB), 8 * kMiB);  // for the way
+    void* moved = Reallocate(blocks[3], kBlock + kUnit, "test");
+    ASSERT_EQ(moved, blocks[0]);
+    EXPECT_TRUE(IsFilled(moved, kBlock, 1));
+    for (const int i : {2, 4, 5}) EXPECT_TRUE(IsFilled(blocks[i], kBlock, 1));
+    EXPECT_TRUE(IsZero(zeroed, kBlock));
+
+    // Blocks of slabs.
+    void* small;
+    do {
+      small = Allocate(kMaxSmall);
+      ASSERT_NE(small, nullptr);
+    } while (!piece->Contains(small));
+    EXPECT_EQ(memory::RunAt(small)->kind, RunKind::kSlab);
     EXPECT_TRUE(HeapsAreValid());
   });
 }

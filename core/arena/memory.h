@@ -217,13 +217,17 @@ bool Trim(size_t keep = 0);
 // address is behind the first unit of a span, or in free memory, a unit whose
 // kind is kFree. Null if the address is in no arena.
 //
-// The primary may have passed by what others have mapped, a piece for example.
-// RunAt says kFree of addresses in there; RunAtSlow is exact.
+// The primary may have passed by what others have mapped, a piece for example,
+// also where it had runs before. There its descriptors say kFree, and the rest
+// of them is not to be read: so RunAt goes on to the other arenas then.
 Run* RunAtSlow(const void* address);
 inline Run* RunAt(const void* address) {
   const InPrimary primary(address);
-  return Likely(static_cast<bool>(primary)) ? primary.unit()
-                                            : RunAtSlow(address);
+  if (Likely(static_cast<bool>(primary)) &&
+      Likely(Glance(primary.unit()->kind) != RunKind::kFree)) {
+    return primary.unit();
+  }
+  return RunAtSlow(address);
 }
 
 // The bytes that are in use in all arenas. A hint.
