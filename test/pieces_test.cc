@@ -124,19 +124,24 @@ TEST(PiecesTest, ThePrimaryComesWhenALimitIsRaised) {
   });
 }
 
+// Maps what the primary may grow by.
+void FillPrimary() {
+  constexpr size_t kChunk = Growth::kChunkUnits * memory::kMappedUnitBytes;
+  char* behind = memory::Primary()->base() + kChunk;
+  ASSERT_EQ(
+      mmap(behind, memory::kPrimaryBytes - kChunk, PROT_NONE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+           -1, 0),
+      behind);
+}
+
 TEST(PiecesTest, AnotherArenaGrowsWhereThePrimaryHasNoRoom) {
   InChild([] {
     memory::EnableMmap();
     ASSERT_NE(Allocate(100), nullptr);
     Arena* primary = memory::Primary();
     ASSERT_NE(primary, nullptr);
-    constexpr size_t kChunk = Growth::kChunkUnits * memory::kMappedUnitBytes;
-    char* behind = primary->base() + kChunk;
-    ASSERT_EQ(
-        mmap(behind, memory::kPrimaryBytes - kChunk, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-             -1, 0),
-        behind);
+    ASSERT_NO_FATAL_FAILURE(FillPrimary());
     const size_t before = AddressSpace();
     std::vector<void*> blocks;
     for (int i = 0; i < 150; ++i) {
@@ -260,6 +265,29 @@ TEST(PiecesTest, APieceLiesWhereThePrimaryWas) {
     EXPECT_EQ(memory::RunAt(small)->kind, RunKind::kSlab);
     EXPECT_TRUE(HeapsAreValid());
   });
+}
+
+// Also where that is not the primary.
+TEST(PiecesTest, ALargeBlockHasTheAddressesOfFreeChunks) {
+  for (const bool primary_has_room : {true, false}) {
+    InChild([=] {
+      memory::EnableMmap();
+      ASSERT_NE(Allocate(100), nullptr);
+      if (!primary_has_room) {
+        ASSERT_NO_FATAL_FAILURE(FillPrimary());
+      }
+      std::vector<void*> blocks;
+      for (int i = 0; i < 20; ++i) {
+        ASSERT_NE(Allocate(8 * kMiB), nullptr);
+        blocks.push_back(Allocate(10 * kMiB));
+      }
+      EXPECT_EQ(memory::MappedAt(1) == nullptr, primary_has_room);
+      for (void* b : blocks) FreeBlock(b);
+      const rlimit limit{AddressSpace() + 6 * kMiB, RLIM_INFINITY};
+      ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+      EXPECT_NE(Allocate(60 * kMiB), nullptr);
+    });
+  }
 }
 
 // It is too large for the primary, and the system has not so much memory.

@@ -142,6 +142,16 @@ bool AddArena(int slot, size_t bytes) {
   return true;
 }
 
+// purge::MakeRoom in all arenas that grow.
+bool MakeRoom() {
+  bool made = false;
+  Arena* arena;
+  for (int i = 0; (arena = MappedAt(i)) != nullptr; ++i) {
+    if (arena->grows()) made |= purge::MakeRoom(arena);
+  }
+  return made;
+}
+
 Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
   bool made_room = false;
   while (true) {
@@ -160,8 +170,7 @@ Grant TakeMapped(size_t bytes, size_t alignment, bool dense) {
     // What fits into a chunk would have been found in a free one.
     if (!made_room && bytes + alignment > kChunkBytes) {
       made_room = true;
-      Arena* primary = Primary();
-      if (primary != nullptr && purge::MakeRoom(primary)) continue;
+      if (MakeRoom()) continue;
     }
     size_t room = bytes;
     if (alignment > kMappedUnitBytes) room += alignment;
