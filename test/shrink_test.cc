@@ -268,6 +268,29 @@ TEST(ShrinkTest, WhoHasComeBackFromALimitPurgesNoMoreThanOthers) {
   }
 }
 
+// What the program itself gives back does not raise a limit.
+TEST(ShrinkTest, WhoGrowsByWhatOthersGaveBackIsStillLimited) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  constexpr size_t kOthers = 32 * kMiB;
+  InChild([] {
+    memory::EnableMmap();
+    Free(Allocate(100), "test");
+    void* others = os::Reserve(kOthers, os::PageSize());
+    const rlimit limit{Addresses() + 400 * kMiB, RLIM_INFINITY};
+    ASSERT_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    std::vector<void*> blocks;
+    void* block;
+    while ((block = Allocate(2 * kMiB)) != nullptr) blocks.push_back(block);
+    os::Unmap(others, kOthers);
+    for (int i = 0; i < 4; ++i) blocks.push_back(Allocate(2 * kMiB));
+    ASSERT_NE(blocks.back(), nullptr);
+    for (size_t i = blocks.size() / 2; i < blocks.size(); ++i) {
+      Free(blocks[i], "test");
+    }
+    EXPECT_LE(Addresses(), limit.rlim_cur - 150 * kMiB);
+  });
+}
+
 // Not before the first request that is refused.
 TEST(ShrinkTest, ALargeBlockGetsTheAddressesOfFreeOnes) {
   constexpr size_t kMiB = size_t{1} << 20;

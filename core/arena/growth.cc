@@ -11,6 +11,10 @@ namespace {
 // memory elsewhere.
 constexpr int kMostTries = 16;
 
+// A limit that was met is another one if an arena has more by one part in so
+// many.
+constexpr size_t kLimitFraction = 8;
+
 // Then it is taken for certain that the table cannot grow.
 constexpr AO_t kMostFailures = 1000;
 
@@ -264,8 +268,10 @@ void Growth::Show(const Piece& piece) {
   AddRelaxed(&mapped_units_, piece.end - piece.start);
   mapped_.Set(piece.start / kChunkUnits,
               (piece.end - piece.start) / kChunkUnits);
-  // What was refused is granted by now: there is another limit, or none.
-  if (limit_met() != 0 && mapped_units() >= limit_met()) {
+  // What was refused is granted by now, and more than others may have given
+  // back meanwhile: there is another limit, or none.
+  const size_t limit = limit_met();
+  if (limit != 0 && mapped_units() > limit + limit / kLimitFraction) {
     StoreRelaxed(&limit_met_, 0);
   }
 }

@@ -135,8 +135,8 @@ class Growth {
 
   // How many units this arena would have had when the system last refused to
   // let it grow, unless it asked for more than twice what it had: what it has
-  // free, others may lack. 0 if the system never did, or has granted as much
-  // since.
+  // free, others may lack. 0 if the system never did, or has granted an eighth
+  // more since.
   size_t limit_met() const { return LoadRelaxed(&limit_met_); }
 
   // True if the system has refused to unmap something again and again.

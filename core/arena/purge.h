@@ -25,7 +25,7 @@
 // met its limit (RLIMIT_AS, say) other mappings may lack them: from then on, a
 // 16th of what is in use and 4 MiB stay, and the threshold is its least while
 // the arena has more than half as many as when it met the limit. That ends when
-// it has as many as it was refused: the limit is another one by now.
+// it has an eighth more than it was refused: the limit is another one by now.
 //
 // Who touches what: any thread and handler may call anything here at any time.
 // All words are hints, and nothing depends on their order. Two threads at once,
