@@ -76,6 +76,32 @@ TEST_F(PurgeTest, APurgeThatIsDueComesSoon) {
   });
 }
 
+// So does one of much, where that has been learnt to stay for a moment.
+TEST_F(PurgeTest, APurgeOfMuchThatIsDueComesSooner) {
+  InChild([] {
+    constexpr size_t kRun = 32;
+    constexpr size_t kInUse = 64 * kRun;
+    Take(kInUse * kUnit);
+    const Arena* arena = memory::MappedAt(0);
+    constexpr size_t kMayStay = 8 + kInUse / 10;
+    std::vector<Descriptor*> excess(20);
+    for (int round = 0; round < 8; ++round) {
+      for (Descriptor*& run : excess) run = Take(kRun * kUnit).run;
+      for (Descriptor* run : excess) memory::Return(run, /*dirty=*/true);
+    }
+    const auto TakeAndReturn = [](int count) {
+      for (int i = 0; i < count; ++i) memory::Return(Take(kUnit).run, true);
+    };
+    TakeAndReturn(10000);
+    ASSERT_GT(arena->dirty_units(), kMayStay + 64);
+    const size_t then = os::CoarseMilliseconds();
+    while (os::CoarseMilliseconds() < then + 1020) {
+    }
+    TakeAndReturn(8);
+    EXPECT_LE(arena->dirty_units(), kMayStay);
+  });
+}
+
 TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   constexpr size_t kBytes = size_t{12} << 20;  // several words of bits
   const memory::Grant taken = Take(kBytes);

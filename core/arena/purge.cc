@@ -36,7 +36,8 @@ constexpr size_t kSpareAddresses = size_t{4} << 20;
 constexpr size_t kLeastLooks = 16;
 
 // Reading the clock is a system call: only each so many calls of IfDue read it,
-// twice as many as before if that was so many milliseconds ago, or less.
+// twice as many as before if that was so many milliseconds ago, or less, and
+// not much is free and dirty.
 constexpr size_t kLeastCalls = 8;
 constexpr size_t kMostCalls = 64;
 constexpr AO_t kOftenMs = 8;
@@ -103,6 +104,17 @@ size_t Spare(const Arena* arena, bool eager, AO_t now) {
   return learnt > kLeastSpare || IsAfterPeak(arena) ? learnt : kLeastSpare;
 }
 
+// How many calls come before the clock is read, if so much exceeds what may
+// stay. The more that is the sooner: the program may return memory more rarely
+// by now.
+size_t CallsAClock(size_t excess) {
+  size_t calls = LoadRelaxed(&calls_a_clock);
+  while (calls > kLeastCalls && excess > kMostCalls / calls * kLeastBytes) {
+    calls /= 2;
+  }
+  return calls;
+}
+
 // Reads the clock, and decides how many calls come before the next time.
 AO_t ReadClock() {
   const AO_t now = os::CoarseMilliseconds();
@@ -132,7 +144,7 @@ void PurgeIfDue(Arena* arena) {
   const size_t call = arena->CountOccasion();
   const size_t spared = allowed + arena->spared_units() * unit;
   if (dirty <= spared + Threshold(arena) &&
-      call % LoadRelaxed(&calls_a_clock) != 0 && LoadRelaxed(&due_ms) != 0) {
+      call % CallsAClock(dirty - allowed) != 0 && LoadRelaxed(&due_ms) != 0) {
     return;
   }
   const AO_t now = ReadClock();
