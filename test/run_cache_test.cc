@@ -184,6 +184,44 @@ TEST(RunCacheTest, AnAbandonedOperationDoesNotLoseTheRight) {
   });
 }
 
+// Who finds that all places are taken may have stopped while they are given up.
+TEST(RunCacheTest, NoPlaceIsLostToWhoSearchedMeanwhile) {
+  InChild([] {
+    memory::EnableMmap();
+    const int most = CountThatMayKeep();
+    int steps = 0;
+    for (int n = 1; n == 1 || n <= steps + Stepper::kStride;
+         n += Stepper::kStride) {
+      std::vector<std::unique_ptr<RunCache>> caches;
+      auto* run = TakeRun();
+      const auto keep = [&run](RunCache* cache) {
+        if (!cache->Keep(run)) return false;
+        run = cache->Take(1);
+        return true;
+      };
+      do {
+        caches.push_back(std::make_unique<RunCache>());
+      } while (keep(caches.back().get()));
+      caches.pop_back();
+      // So that it is not known that all are taken.
+      caches.back()->GiveUp();
+      ASSERT_TRUE(keep(caches.back().get()));
+      RunCache late;
+      bool kept = false;
+      Stepper::Run([&] { kept = late.Keep(run); },
+                   [&](int step) {
+                     steps = step;
+                     if (step != n) return;
+                     for (const auto& cache : caches) cache->GiveUp();
+                   });
+      if (kept) run = late.Take(1);
+      late.GiveUp();
+      memory::Return(run, /*dirty=*/true);
+      for (const auto& cache : caches) cache->GiveUp();
+      ASSERT_EQ(CountThatMayKeep(), most) << "stopped at " << n;
+    }
+  });
+}
 #endif
 
 }  // namespace

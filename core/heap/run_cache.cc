@@ -12,9 +12,22 @@ namespace {
 constexpr size_t kAlways = 64;
 constexpr size_t kPlaces = 512;
 AtomicWord places[kPlaces];
-// Hint: so many of the first ones are taken. One that is given up while another
-// thread searches may be missed until the next is.
+// Hint: so many of the first ones are taken, less than kOnce. And, in steps of
+// kOnce, how often one was given up: who has searched while one was, or has
+// stopped since, does not say that all are taken.
 AtomicWord all_taken;
+constexpr AO_t kOnce = 1024;
+static_assert(kPlaces < kOnce);
+
+void NoteGivenUp(size_t place) {
+  AO_t seen;
+  AO_t taken;
+  do {
+    seen = LoadRelaxed(&all_taken);
+    taken = seen % kOnce;
+  } while (!CasRelaxed(&all_taken, seen,
+                       seen - taken + kOnce + (place < taken ? place : taken)));
+}
 
 // How many of the places may be taken now.
 size_t Places() {
@@ -50,7 +63,8 @@ bool RunCache::TakePlace() {
   const size_t count = places_taken_ == 0             ? all
                        : places_taken_ < kUsualPlaces ? all / 4 * 3
                                                       : all / 2;
-  if (count <= LoadRelaxed(&all_taken)) return false;
+  const AO_t seen = LoadRelaxed(&all_taken);
+  if (count <= seen % kOnce) return false;
   // Caches begin at different places, and find the same ones again.
   size_t place = (AsWord() * 0x9E3779B97F4A7C15u >> 48) % count;
   for (size_t i = 0; i < count; ++i, ++place) {
@@ -62,7 +76,7 @@ bool RunCache::TakePlace() {
       return true;
     }
   }
-  StoreRelaxed(&all_taken, count);
+  CasRelaxed(&all_taken, seen, seen - seen % kOnce + count);
   return false;
 }
 
@@ -126,7 +140,7 @@ void RunCache::GiveUp() {
   while (places_taken_ != 0) {
     const size_t place = places_[places_taken_ - 1];
     CasRelaxed(&places[place], AsWord(), 0);
-    if (place < LoadRelaxed(&all_taken)) StoreRelaxed(&all_taken, place);
+    NoteGivenUp(place);
     Commit(&places_taken_, static_cast<uint8_t>(places_taken_ - 1));
   }
 }
@@ -137,6 +151,7 @@ void RunCache::Recount() {
     for (; run != nullptr; run = run->next) units_ += run->units;
   }
   places_taken_ = 0;
+  NoteGivenUp(0);  // perhaps one was, and this was not noted
   for (size_t i = 0; i < kPlaces && places_taken_ < kMostPlaces; ++i) {
     if (LoadRelaxed(&places[i]) == AsWord()) {
       places_[places_taken_++] = static_cast<uint16_t>(i);
