@@ -28,7 +28,9 @@ class ArenaCase : public Case {
     if (thread == 3) {
       // In a program that is not relocated its own data are there.
       const auto* low = reinterpret_cast<const void*>(0x400000);
-      return Expect(memory::RunAt(low) == nullptr, "somebody else's memory");
+      Expect(!memory::InPrimary(low),
+             "somebody else's memory is the primary's");
+      return Expect(memory::RunAt(low) == nullptr, "... or another arena's");
     }
     const memory::Grant grant = memory::Take({1000, 1000, 1});
     Expect(grant.run != nullptr, "there is no memory");
