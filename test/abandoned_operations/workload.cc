@@ -91,10 +91,11 @@ void Workload::Do(Round round) {
   constexpr size_t kKilo = 1024;
   const size_t large = IsMapped() ? 260 * kKilo : 20 * kKilo;
   const size_t spans = IsMapped() ? kMaxSpans : 3;
+  const size_t batch = IsMapped() ? kBatch : kBatch / 4;
   switch (round) {
     case kSlabs:  // new ones, full ones, empty ones
-      for (Held& held : batch_) Refresh(&held, kBatchSize);
-      for (Held& held : batch_) Give(&held);
+      for (size_t i = 0; i < batch; ++i) Refresh(&batch_[i], kBatchSize);
+      for (size_t i = 0; i < batch; ++i) Give(&batch_[i]);
       break;
     case kSpans:  // more free memory than may stay
       for (size_t i = 0; i < spans; ++i) Refresh(&spans_[i], large);
