@@ -104,6 +104,42 @@ TEST_F(HeapTest, TheShortWayToTheNextSlabIsForAFullHeadOnly) {
   EXPECT_TRUE(AllIsValid());
 }
 
+// A slab that was emptied and kept serves its class again without being carved,
+// if its blocks lie in order on its list, and surely all of them do.
+TEST_F(HeapTest, AKeptSlabIsCarvedAgainOnlyWhereItMustBe) {
+  enum class Case { kInOrder, kAtRandom, kWrittenTo, kAbandoned, kOtherClass };
+  for (const Case c : {Case::kInOrder, Case::kAtRandom, Case::kWrittenTo,
+                       Case::kAbandoned, Case::kOtherClass}) {
+    SCOPED_TRACE(static_cast<int>(c));
+    heap_ = NewHeap();
+    Block* first = Take(1000);
+    Descriptor* slab = memory::RunAt(first);
+    std::vector<Block*> blocks{first};
+    while (blocks.size() < slab->capacity) blocks.push_back(Take(1000));
+    Descriptor* head = memory::RunAt(Take(1000));
+    if (c == Case::kAbandoned) heap_->Repair();
+    if (c == Case::kAtRandom) std::swap(blocks.front(), blocks.back());
+    Block* last = blocks.back();
+    for (Block* block : blocks) Give(block);
+    ASSERT_EQ(slab->kind, RunKind::kFree);
+    if (c == Case::kWrittenTo) reinterpret_cast<uintptr_t*>(last)[1] = 0;
+    const size_t size = c == Case::kOtherClass ? 500 : 1000;
+    Block* block = Take(size);
+    while (memory::RunAt(block) == head) block = Take(size);
+    ASSERT_EQ(memory::RunAt(block), slab);
+    const bool stays = c == Case::kInOrder;
+    EXPECT_EQ(block, stays ? last : reinterpret_cast<Block*>(slab->base));
+    EXPECT_EQ(slab->carved == slab->capacity, stays);
+    std::set<Block*> taken{block};
+    while (taken.size() < slab->capacity) {
+      block = Take(size);
+      ASSERT_EQ(memory::RunAt(block), slab);
+      ASSERT_TRUE(taken.insert(block).second) << "handed out twice";
+    }
+    EXPECT_TRUE(AllIsValid());
+  }
+}
+
 TEST_F(HeapTest, RemoteFreesComeHomeBeforeMemoryIsTaken) {
   std::set<Block*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.insert(Take(500));

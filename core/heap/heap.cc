@@ -161,7 +161,7 @@ Block* Heap::Grow(SizeClass size_class) {
   Run* slab = TakeSlab(size_class);
   if (slab == nullptr) return nullptr;
   probe::NewSlab(this, slab->base, slab::BlockSize(slab));
-  slab::Carve(slab);
+  if (slab->list.free == nullptr) slab::Carve(slab);
   Link(slab);
   // This is the slow path, so the blocks in the outbox may as well go home.
   foreign_.Send();
@@ -261,7 +261,8 @@ Run* Heap::TakeSlab(SizeClass size_class) {
                   : static_runs_.Take(static_bytes / memory::kStaticUnitBytes);
   // In a fall only runs of heads are kept: to take one again is no growth.
   if (slab == nullptr || fallen_ < kFall) fallen_ = 0;
-  if (slab != nullptr) {
+  const bool is_kept = slab != nullptr;
+  if (is_kept) {
     tails::Forget(slab);
   } else {
     memory::Grant grant;
@@ -287,7 +288,9 @@ Run* Heap::TakeSlab(SizeClass size_class) {
     slab[i].units = i;
     slab[i].kind = RunKind::kInterior;
   }
-  slab::Init(slab, bytes, size_class);
+  if (!is_kept || !slab::Revive(slab, size_class)) {
+    slab::Init(slab, bytes, size_class);
+  }
   slab->kind = RunKind::kSlab;
   // Commits: from here on the slab is ours, and Repair finds it by this word.
   // Release: the descriptor is complete before. Only a later operation of this
@@ -305,7 +308,8 @@ void Heap::Discard(Run* slab, bool keeps) {
   // counted of the slab comes before, for the same operations as in TakeSlab.
   slab->drained = 0;
   StoreRelease(&slab->owner, 0);
-  slab->carved = 0;
+  // The free list stays for slab::Revive, if surely all blocks are on it.
+  if (slab->purged_pages != 0 || has_lost_) slab->carved = 0;
   slab->carved_steps = 0;
   for (uint32_t i = 1; i < slab->units; ++i) slab[i].kind = RunKind::kFree;
   if (keeps && runs(memory::IsMapped(slab)).Keep(slab)) {
@@ -398,6 +402,7 @@ void Heap::Trim() {
 
 void Heap::Repair() {
   if (!prepared_) Prepare();
+  has_lost_ = true;
   mapped_runs_.Recount();
   static_runs_.Recount();
   inbox_.Repair();

@@ -67,6 +67,41 @@ constexpr StaticUnitsTable kStaticUnits = MakeStaticUnits();
   return next;
 }
 
+// What all slabs begin with.
+void Start(Run* slab) {
+  slab->next = nullptr;
+  slab->prev = nullptr;
+  slab->list.used = 0;
+  slab->beyond = 0;
+  slab->listed = false;
+  slab->checked = 0;
+  slab->purged_pages = 0;
+  slab->drained = 0;
+  slab->span_bytes = 0;
+  slab->seen_at = 0;
+  slab->seen_in_use = 0;
+}
+
+// True if the first few free blocks lie one behind the other, in either
+// direction.
+bool IsInOrder(const Run* slab) {
+  constexpr int kLooks = 4;
+  const size_t size = BlockSize(slab);
+  const Block* block = slab->list.free;
+  for (int i = 0; i < kLooks && block != nullptr; ++i) {
+    if (!block->MayBeLinked()) return false;
+    const Block* next = block->Next();
+    const auto distance =
+        static_cast<size_t>(reinterpret_cast<const char*>(next) -
+                            reinterpret_cast<const char*>(block));
+    if (next != nullptr && distance != size && distance != 0 - size) {
+      return false;
+    }
+    block = next;
+  }
+  return true;
+}
+
 }  // namespace
 
 size_t StaticBytes(SizeClass size_class) {
@@ -80,23 +115,24 @@ size_t LeastStaticBytes(SizeClass size_class) {
 void Init(Run* slab, size_t bytes, SizeClass size_class) {
   const size_t size = ClassSize(size_class);
   slab->list.free = nullptr;
-  slab->next = nullptr;
-  slab->prev = nullptr;
-  slab->list.used = 0;
   slab->carved = 0;
   slab->capacity = static_cast<uint16_t>(bytes / size);
-  slab->beyond = 0;
   slab->block_granules = static_cast<uint16_t>(size / kGranule);
   slab->size_class = size_class;
   slab->reciprocal = internal::kReciprocals.of[size_class];
   slab->carved_steps = 0;
-  slab->listed = false;
-  slab->checked = 0;
-  slab->purged_pages = 0;
-  slab->drained = 0;
-  slab->span_bytes = 0;
-  slab->seen_at = 0;
-  slab->seen_in_use = 0;
+  Start(slab);
+}
+
+bool Revive(Run* run, SizeClass size_class) {
+  // Of a span `span_bytes` is not 0.
+  if (hardening::kOn || run->carved == 0 || run->span_bytes != 0 ||
+      run->size_class != size_class || !IsInOrder(run)) {
+    return false;
+  }
+  Start(run);
+  UpdateSteps(run);
+  return true;
 }
 
 void UpdateSteps(Run* slab) {

@@ -83,6 +83,12 @@ inline size_t BlockSize(const Run* slab) {
 // listed, has no owner yet, and none of its blocks is carved.
 void Init(Run* slab, size_t bytes, SizeClass size_class);
 
+// Makes of a kept run what it was before it was kept: an empty slab of this
+// class, with all its blocks on the free list. So they need not be linked anew.
+// False if it was none, or if `carved` is 0; and if its blocks were freed in
+// random order, as malloc is faster where they lie one behind the other.
+bool Revive(Run* run, SizeClass size_class);
+
 // Carves about a page of blocks that were never used, but at least one. False
 // if there are none. (CarvePage is for those that are left out.) Abandoned
 // after its first store and before its last, it loses these blocks.
