@@ -83,6 +83,69 @@ TEST(MisuseTest, ALiveBlockIsFine) {
   EXPECT_EQ(outcome.errors, "");
 }
 
+// What a program copies without having written it may be what a free block held
+// at the same address. (The hardened library hands out another block.)
+TEST(MisuseTest, ALiveBlockMayHoldWhatItHeldWhenItWasFree) {
+  static char copy[100];
+  static char* blocks[20];
+  const auto allocate = [] {
+    for (char*& block : blocks) block = Bytes(sizeof(copy));
+    for (int i = 0; i < 10; ++i) free(blocks[i]);
+    memcpy(copy, blocks[9], sizeof(copy));
+    char* block = Bytes(sizeof(copy));
+    pointer = block;
+    if (block != blocks[9]) return false;
+    memcpy(block, copy, sizeof(copy));
+    return true;
+  };
+  for (int way = 0; way < 4; ++way) {
+    const Outcome outcome = InChild([=] {
+      if (!allocate()) return;
+      if (way == 0) free(pointer);
+      if (way == 1) InAnotherThread([] { free(pointer); });
+      if (way == 2) free(realloc(pointer, 3000));
+      if (way == 3 && malloc_usable_size(pointer) < sizeof(copy)) _exit(1);
+    });
+    EXPECT_EQ(outcome.status, 0) << way;
+    EXPECT_EQ(outcome.errors, "") << way;
+  }
+  for (bool by_another : {false, true}) {
+    ExpectReport("free", kDoubleFree, [=] {
+      allocate();
+      free(pointer);
+      if (by_another) InAnotherThread([] { free(pointer); });
+      free(pointer);
+    });
+  }
+}
+
+// The same by realloc alone, where slabs and large blocks take turns.
+TEST(MisuseTest, ReallocCopiesWhatTheProgramHasNotWritten) {
+  const Outcome outcome = InChild([] {
+    static char* blocks[64];
+    static char* before[200];
+    for (char*& block : blocks) block = Bytes(100);
+    InAnotherThread([] {
+      for (char* block : blocks) free(block);
+    });
+    for (size_t size : {15000, 24576, 32768}) {
+      for (int round = 0; round < 10; ++round) {
+        for (char*& block : before) block = Bytes(size);
+        for (char* block : before) free(block);
+        for (char*& block : blocks) block = Bytes(40000);
+        for (size_t next : {size_t{200000}, size}) {
+          for (char*& block : blocks) {
+            block = static_cast<char*>(realloc(block, next));
+          }
+        }
+        for (char* block : blocks) free(block);
+      }
+    }
+  });
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.errors, "");
+}
+
 TEST(MisuseTest, FreedTwice) {
   for (size_t size : {1, 16, 64, 500, 5000, 32768}) {
     ExpectReport("free", kDoubleFree, [=] {

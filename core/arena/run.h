@@ -137,6 +137,11 @@ class Block {
     link_ = 0;
   }
 
+  // Marks a free block that a batch lists: it leads to itself, and is thereby
+  // told from the last block of a list.
+  void MarkInBatch() { LinkTo(this); }
+  bool IsInBatch() const { return Next() == this; }
+
   // Marks a link that leads out of the slab, by a value in the first word.
   // Without it no link out of the slab counts as sealed, so that a program's
   // data is not taken for one. The word also holds `number`, at most

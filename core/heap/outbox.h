@@ -97,7 +97,7 @@ inline Owner* Outbox::Add(Owner* owner, Block* block, size_t size) {
     return AddSlow(lane, owner, block, size);
   }
   Block** place = lane->first->blocks() + listed;
-  block->LinkTo(nullptr);
+  block->MarkInBatch();
   if constexpr (hardening::kOn) {
     // The count goes first. An Add that is abandoned in between leaves a null
     // in the list, which the owner leaves out. A block that is in the list but

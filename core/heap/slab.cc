@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/arena/memory.h"
+#include "core/profile/profile.h"
 
 namespace aomalloc::slab {
 namespace {
@@ -102,6 +103,34 @@ bool IsInOrder(const Run* slab) {
   return true;
 }
 
+// Not 0 once DropDamaged has emptied a list, whose blocks are free and on none.
+AtomicWord dropped;
+
+// True if a block of the slab starts at `block`, any address.
+bool IsIn(const Run* slab, const Block* block) {
+  const auto offset =
+      static_cast<size_t>(reinterpret_cast<const char*>(block) - slab->base);
+  return offset < slab->capacity * BlockSize(slab) && IsBlock(slab, block);
+}
+
+// For a block without a witness that has a sealed link. False if it is on no
+// list. The list may be another thread's, and change meanwhile. But whoever is
+// on it during all of the walk is found, or the walk comes to a block that was
+// taken off, whose link is cleared. Then the answer is true.
+bool MayBeListed(const Run* slab, const Block* block) {
+  if (hardening::kOn || profile::IsOn() || LoadRelaxed(&dropped) != 0) {
+    return true;  // it may be in a quarantine or a ration, or lost
+  }
+  const Block* listed = Glance(slab->list.free);
+  for (int i = 0; listed != nullptr && i < slab->capacity; ++i) {
+    if (listed == block || !IsIn(slab, listed) || !listed->MayBeLinked()) {
+      return true;
+    }
+    listed = listed->Next();
+  }
+  return listed != nullptr;
+}
+
 }  // namespace
 
 size_t StaticBytes(SizeClass size_class) {
@@ -191,6 +220,7 @@ bool IsBlockSlow(const Run* slab, const void* address) {
 const Block* DropDamaged(FreeList* list) {
   const Block* first = list->free;
   if (first == nullptr || first->MayBeLinked()) return nullptr;
+  StoreRelaxed(&dropped, 1);
   Commit<Block*>(&list->free, nullptr);
   return first;
 }
@@ -208,14 +238,15 @@ size_t CountFree(const Run* slab) {
 
 bool IsSealed(const Run* slab, const Block* block) {
   const Block* next = block->Next();
+  if (!block->BearsWitness()) {
+    return block->IsInBatch() ||
+           ((next == nullptr || IsIn(slab, next)) && MayBeListed(slab, block));
+  }
   if (next == nullptr) return true;
   // A live block that was a batch before may still bear the witness. If the
   // program's data look like a link, too, that link must lead to a block.
-  const Run* to = block->BearsWitness() ? memory::RunAt(next) : slab;
-  if (to == nullptr || to->kind != RunKind::kSlab) return false;
-  const size_t offset =
-      static_cast<size_t>(reinterpret_cast<const char*>(next) - to->base);
-  return offset < to->capacity * BlockSize(to) && IsBlock(to, next);
+  const Run* to = memory::RunAt(next);
+  return to != nullptr && to->kind == RunKind::kSlab && IsIn(to, next);
 }
 
 bool IsValid(const Run* slab) {

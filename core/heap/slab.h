@@ -232,8 +232,11 @@ inline bool IsBlock(const Run* slab, const void* address) {
 }
 
 // IsFree is true if the block, of this slab, is free: its link bears a seal.
-// The program's data may look like a seal. So IsSealed checks that the link is
-// plausible.
+// A live block may look like that, too: what the program stores may be any
+// value, and what it copies without having written it may be the link that a
+// block at this very address once had. So IsSealed checks that the link is
+// plausible and, where it can, that the block is on the slab's list. It reads
+// the slab's other free blocks for that.
 bool IsSealed(const Run* slab, const Block* block);
 inline bool IsFree(const Run* slab, const Block* block) {
   return Unlikely(block->MayBeLinked()) && IsSealed(slab, block);
