@@ -524,10 +524,15 @@ TEST(HugeBlocksTest, ASecondSlabOfLargerBlocksIsNotTakenToBeUsed) {
     for (size_t i = 0; i <= kUnit / kSize; ++i) second = Allocate(kSize);
     EXPECT_LE(ResidentOf(second, kUnit), 2 * kSize);
     const Arena* arena = memory::ArenaAt(1);
-    for (size_t i = 0; i < 5000; ++i) Allocate(kSize + 1);
-    EXPECT_EQ(arena->huge_units(), 0u) << "a program may use every second page";
+    // More of them are needed, the fewer pages a program may use.
+    for (size_t i = 0; i < 5000; ++i) Allocate(12289);
+    for (size_t i = 0; i < 60 * kUnit / 4608; ++i) Allocate(4608);
+    EXPECT_EQ(arena->huge_units(), 0u);
+    for (size_t i = 0; i < 60 * kUnit / 4608; ++i) Allocate(4608);
+    const size_t huge = arena->huge_units();
+    EXPECT_GT(huge, 0u);
     for (size_t i = 0; i < 5000; ++i) Allocate(kSize);
-    EXPECT_GT(arena->huge_units(), 0u);
+    EXPECT_GT(arena->huge_units(), huge);
   });
 }
 

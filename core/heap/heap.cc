@@ -16,14 +16,17 @@
 namespace aomalloc {
 namespace {
 
-// In a slab that is full of blocks of at most this size a block begins in each
-// page. So if a program uses no more than the beginning of each block, it uses
-// all the pages.
-constexpr size_t kMaxDense = 4096;
+// If a program uses no more than the beginning of each block, it uses at least
+// every third page of a slab that is full of blocks of at most this size. (If
+// they have at most a page, it uses all.)
+constexpr size_t kMaxDense = 12288;
 // A slab of larger blocks than this counts as dense only after some others of
 // its class were full: each of many threads may have a few of them.
 constexpr size_t kMaxDenseAtOnce = 1024;
 constexpr uint8_t kFullSlabs = 16;
+// The same for blocks of more than a page.
+constexpr size_t kMaxDenseSoon = 4096;
+constexpr uint8_t kManyFullSlabs = 64;
 // In the static heap such a class takes slabs of so many bytes, if it usually
 // takes shorter ones: else malloc goes from slab to slab. All have the same
 // length, so that a slab of any class can follow one of another. They leave too
@@ -109,7 +112,7 @@ Block* Heap::TakeFrom(SizeClass size_class, FreeList* list, int count) {
 // Counts that the head of the class is full, and takes it off its list.
 void Heap::RetireHead(SizeClass size_class) {
   filled_ = size_class;
-  if (full_[size_class] < kFullSlabs) ++full_[size_class];
+  if (full_[size_class] < kManyFullSlabs) ++full_[size_class];
   Retire(head_[size_class]);
 }
 
@@ -242,8 +245,11 @@ void Heap::Retire(Run* slab) {
 // a program may use the beginning only, and so not every page.
 bool Heap::IsLikelyFilled(SizeClass size_class) const {
   const size_t size = ClassSize(size_class);
+  const int least = size <= kMaxDenseAtOnce ? 0
+                    : size <= kMaxDenseSoon ? kFullSlabs
+                                            : kManyFullSlabs;
   return filled_ == size_class && size <= kMaxDense &&
-         (size <= kMaxDenseAtOnce || full_[size_class] == kFullSlabs);
+         full_[size_class] >= least;
 }
 
 Run* Heap::TakeSlab(SizeClass size_class) {
@@ -252,7 +258,7 @@ Run* Heap::TakeSlab(SizeClass size_class) {
   const bool is_short =
       ClassSize(size_class) > memory::kStaticUnitBytes && IsFew(size_class);
   const size_t usual = is_short ? least : slab::StaticBytes(size_class);
-  const bool is_long = full_[size_class] == kFullSlabs && usual < kLong &&
+  const bool is_long = full_[size_class] >= kFullSlabs && usual < kLong &&
                        kLong % ClassSize(size_class) <= kLong / 16 &&
                        HasRoomForLong();
   size_t static_bytes = is_long ? kLong : usual;
