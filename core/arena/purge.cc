@@ -16,7 +16,7 @@ constexpr AO_t kDelayMs = 100;
 
 // The threshold: its least value, with which it begins, and its greatest.
 constexpr size_t kLeastBytes = size_t{512} << 10;
-constexpr size_t kMostBytes = size_t{64} << 20;
+constexpr size_t kMostBytes = size_t{256} << 20;
 // What stays at least in huge pages of which some is in use, unless it stays
 // long.
 constexpr size_t kLeastSpare = size_t{8} << 20;
