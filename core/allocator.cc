@@ -54,14 +54,6 @@ T* OrNoMemory(T* result) {
   if (heap != nullptr) thread::Unclaim(heap, frame);
 }
 
-// To be called before a run of used memory becomes a span. If a block of a slab
-// began there, its link may bear its seal still. The program may copy that
-// word, without ever writing it, to the next block that begins there, when the
-// span is freed: realloc does. And then that block would count as free.
-void BreakSeal(const Run* run) {
-  reinterpret_cast<Block*>(run->base)->Unlink();
-}
-
 // The address of a span, made of a run that the thread's heap has kept; or
 // null. Its contents are not known to be zero.
 char* TakeKept(size_t size) {
@@ -82,7 +74,7 @@ char* TakeKept(size_t size) {
   if (run == nullptr) return nullptr;
   tails::SetUpKept(run, unit, size);
   run->kind = RunKind::kSpan;
-  BreakSeal(run);
+  slab::BreakSeal(run);
   return run->base;
 }
 
@@ -120,7 +112,7 @@ char* TrySpan(size_t alignment, size_t size, bool* zeroed, bool dense = false) {
   if (grant.run == nullptr) return nullptr;
   tails::SetUp(grant, size);
   grant.run->kind = RunKind::kSpan;
-  if (!grant.zeroed) BreakSeal(grant.run);
+  if (!grant.zeroed) slab::BreakSeal(grant.run);
   *zeroed = grant.zeroed;
   statistics::NoteGrowth();
   hardened_spans::SetUp(grant.run, size);

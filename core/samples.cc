@@ -3,6 +3,7 @@
 #include "core/arena/memory.h"
 #include "core/arena/tails.h"
 #include "core/hardened_spans.h"
+#include "core/heap/slab.h"
 #include "core/report/statistics.h"
 #include "core/thread/thread.h"
 
@@ -21,6 +22,7 @@ Block* TakeIfDue(Heap* heap, SizeClass size_class) {
   }
   if (run == nullptr) return nullptr;
   run->kind = RunKind::kSpan;
+  slab::BreakSeal(run);
   tails::SetUpWhole(run);
   hardened_spans::SetUp(run, memory::BytesOf(run));
   profile::Record(run, size, sampler->scratch());

@@ -142,6 +142,22 @@ TEST_F(ProfileTest, BlocksAreAsTheyWouldBeOtherwise) {
   }
 }
 
+// Else realloc might bring the link back to where it counts as one.
+TEST_F(ProfileTest, ASampledBlockHoldsNoOldLink) {
+  int sampled = 0;
+  for (int round = 0; round < 1000 && sampled < 20; ++round) {
+    std::vector<void*> blocks(300);
+    for (void*& block : blocks) {
+      block = Allocate(1000);
+      if (memory::RunAt(block)->kind != RunKind::kSpan) continue;
+      ++sampled;
+      EXPECT_EQ(static_cast<uintptr_t*>(block)[1], 0u);
+    }
+    for (void* block : blocks) FreeBlock(block);
+  }
+  EXPECT_GE(sampled, 20);
+}
+
 TEST_F(ProfileTest, AnotherThreadMayFree) {
   Sample(1);
   before_ = profile::Total();

@@ -89,6 +89,14 @@ void Init(Run* slab, size_t bytes, SizeClass size_class);
 // random order, as malloc is faster where they lie one behind the other.
 bool Revive(Run* run, SizeClass size_class);
 
+// To be called before a run of used memory becomes a span. If a block of a slab
+// began there, its link may bear its seal still. The program may copy that
+// word, without ever writing it, to the next block that begins there, when the
+// span is freed: realloc does. And then that block would count as free.
+inline void BreakSeal(const Run* run) {
+  reinterpret_cast<Block*>(run->base)->Unlink();
+}
+
 // Carves about a page of blocks that were never used, but at least one. False
 // if there are none. (CarvePage is for those that are left out.) Abandoned
 // after its first store and before its last, it loses these blocks.
