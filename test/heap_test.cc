@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/arena/memory.h"
+#include "core/heap/misuse.h"
 #include "test/heaps.h"
 #include "test/step.h"
 #include "test/testing.h"
@@ -107,9 +108,16 @@ TEST_F(HeapTest, TheShortWayToTheNextSlabIsForAFullHeadOnly) {
 // A slab that was emptied and kept serves its class again without being carved,
 // if its blocks lie in order on its list, and surely all of them do.
 TEST_F(HeapTest, AKeptSlabIsCarvedAgainOnlyWhereItMustBe) {
-  enum class Case { kInOrder, kAtRandom, kWrittenTo, kAbandoned, kOtherClass };
+  enum class Case {
+    kInOrder,
+    kAtRandom,
+    kWrittenTo,
+    kAbandoned,
+    kDamaged,
+    kOtherClass
+  };
   for (const Case c : {Case::kInOrder, Case::kAtRandom, Case::kWrittenTo,
-                       Case::kAbandoned, Case::kOtherClass}) {
+                       Case::kAbandoned, Case::kDamaged, Case::kOtherClass}) {
     SCOPED_TRACE(static_cast<int>(c));
     heap_ = NewHeap();
     Block* first = Take(1000);
@@ -118,6 +126,16 @@ TEST_F(HeapTest, AKeptSlabIsCarvedAgainOnlyWhereItMustBe) {
     while (blocks.size() < slab->capacity) blocks.push_back(Take(1000));
     Descriptor* head = memory::RunAt(Take(1000));
     if (c == Case::kAbandoned) heap_->Repair();
+    if (c == Case::kDamaged) {
+      SetOnMisuse(OnMisuse::kIgnore);
+      Block* written_to = Take(500);
+      Block* last_500 = Take(500);
+      Give(written_to);
+      reinterpret_cast<uintptr_t*>(written_to)[1] = 0;
+      Take(500);
+      Give(last_500);
+      SetOnMisuse(OnMisuse::kAbort);
+    }
     if (c == Case::kAtRandom) std::swap(blocks.front(), blocks.back());
     Block* last = blocks.back();
     for (Block* block : blocks) Give(block);

@@ -145,7 +145,7 @@ Block* Heap::Refill(SizeClass size_class) {
       if (!Readmit(size_class)) return nullptr;
       continue;
     }
-    DropIfDamaged(&head->list);
+    if (DropIfDamaged(&head->list)) has_lost_ = true;
     if (sampler_ != nullptr && Sampler::IsShort(slab::Free(head))) {
       slab::Carve(head);  // or malloc would soon be here again
     }

@@ -218,7 +218,7 @@ class alignas(64) Heap : public Owner {
   // Not on the cache line of the inbox, which other threads write.
   alignas(64) bool prepared_ = false;
   bool mending_ = false;        // the lists below are being changed
-  bool has_lost_ = false;       // perhaps blocks, as operations were abandoned
+  bool has_lost_ = false;       // perhaps free blocks of slabs: Repair, Refill
   AtomicWord missed_zero_ = 0;  // Run* whose OnZero was missed; kSeveral; or 0
   // The lists that malloc pops from, by class: the list of head_, the kept
   // blocks of other heaps, or a ration of either.

@@ -110,9 +110,11 @@ void SizeMisuse(const char* call, const void* ptr, size_t size) {
   Finish(&line, ptr);
 }
 
-void DropIfDamaged(FreeList* list) {
+bool DropIfDamaged(FreeList* list) {
   const Block* damaged = slab::DropDamaged(list);
-  if (damaged != nullptr) Misuse("malloc", damaged, fault::kWritten);
+  if (damaged == nullptr) return false;
+  Misuse("malloc", damaged, fault::kWritten);
+  return true;
 }
 
 const char* FaultOf(const Run* run, const void* ptr) {

@@ -43,8 +43,9 @@ void SizeMisuse(const char* call, const void* ptr, size_t size);
 
 // Called when slab::Pop has returned null. If the first block of the list was
 // written to after it was freed, this empties the list and reports the block.
-// What the list led to is lost. The caller holds the claim.
-void DropIfDamaged(FreeList* list);
+// What the list led to is lost, and true is returned. The caller holds the
+// claim.
+bool DropIfDamaged(FreeList* list);
 
 // The fault of `ptr`, which is not a live block. `run` is memory::RunAt(ptr),
 // and may be null.
