@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <new>
 #include <regex>
 #include <set>
@@ -117,6 +118,39 @@ TEST(MisuseTest, ALiveBlockMayHoldWhatItHeldWhenItWasFree) {
       free(pointer);
     });
   }
+}
+
+// The same, while the thread whose slab it is uses its list all the time.
+TEST(MisuseTest, ALiveBlockMayHoldThatWhileItsListChanges) {
+  const Outcome outcome = InChild([] {
+    static char copies[500][16];
+    static char* blocks[500];
+    static std::atomic<char*> given{nullptr};
+    static std::atomic<bool> is_over{false};
+    for (char*& block : blocks) block = Bytes(100);
+    for (char* block : blocks) free(block);
+    for (int i = 0; i < 500; ++i) memcpy(copies[i], blocks[i], 16);
+    std::thread other([] {
+      while (!is_over) free(given.exchange(nullptr));
+    });
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    while (std::chrono::steady_clock::now() < end) {
+      char* block = Bytes(100);
+      for (int i = 0; i < 500; ++i) {
+        if (block == blocks[i]) memcpy(block, copies[i], 16);
+      }
+      given = block;
+      do {
+        char* some[8];
+        for (char*& one : some) one = Bytes(100);
+        for (char* one : some) free(one);
+      } while (given != nullptr);
+    }
+    is_over = true;
+    other.join();
+  });
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.errors, "");
 }
 
 // The same by realloc alone, where slabs and large blocks take turns.

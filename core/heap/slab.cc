@@ -113,22 +113,35 @@ bool IsIn(const Run* slab, const Block* block) {
   return offset < slab->capacity * BlockSize(slab) && IsBlock(slab, block);
 }
 
+enum class Listed { kYes, kNo, kUnknown };
+
+// Looks for a block on the slab's list. Another thread may change the list
+// meanwhile. A block that is on it during all of the walk is found, or the walk
+// comes to a block that was taken off, whose link is cleared: kUnknown.
+Listed LookFor(const Run* slab, const Block* block) {
+  const Block* listed = Glance(slab->list.free);
+  for (int i = 0; listed != nullptr && i < slab->capacity; ++i) {
+    if (listed == block) return Listed::kYes;
+    if (!IsIn(slab, listed) || !listed->MayBeLinked()) return Listed::kUnknown;
+    listed = listed->Next();
+  }
+  return listed == nullptr ? Listed::kNo : Listed::kUnknown;
+}
+
 // For a block without a witness that has a sealed link. False if it is on no
-// list. The list may be another thread's, and change meanwhile. But whoever is
-// on it during all of the walk is found, or the walk comes to a block that was
-// taken off, whose link is cleared. Then the answer is true.
+// list. If the list's owner uses it all the time, many a walk comes to no
+// result. But if none does, the list is damaged, as far as one can know.
 bool MayBeListed(const Run* slab, const Block* block) {
+  constexpr int kMostWalks = 1000;
   if (hardening::kOn || profile::IsOn() || LoadRelaxed(&dropped) != 0) {
     return true;  // it may be in a quarantine or a ration, or lost
   }
-  const Block* listed = Glance(slab->list.free);
-  for (int i = 0; listed != nullptr && i < slab->capacity; ++i) {
-    if (listed == block || !IsIn(slab, listed) || !listed->MayBeLinked()) {
-      return true;
-    }
-    listed = listed->Next();
+  Listed listed = Listed::kUnknown;
+  for (int i = 0; i < kMostWalks && listed == Listed::kUnknown; ++i) {
+    listed = LookFor(slab, block);
+    CompilerBarrier();  // or the list might not be read anew
   }
-  return listed != nullptr;
+  return listed != Listed::kNo;
 }
 
 }  // namespace
