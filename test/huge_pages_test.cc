@@ -536,6 +536,18 @@ TEST(HugeBlocksTest, ASecondSlabOfLargerBlocksIsNotTakenToBeUsed) {
   });
 }
 
+// Slabs of larger blocks that lie in small pages are not populated.
+TEST(HugeBlocksTest, SmallPagesOfLargerBlocksAreThoseThatTheProgramUses) {
+  InChild([] {
+    HugePages::Choose(HugePages::Choice::kNever);
+    memory::EnableMmap();
+    constexpr size_t kSize = 12288;
+    const void* last = nullptr;
+    for (size_t i = 0; i < 80 * (kUnit / kSize); ++i) last = Allocate(kSize);
+    EXPECT_LE(ResidentOf(last, kSize), 4096u);
+  });
+}
+
 // Of blocks: small parts of huge pages are copied, for the rest of the page to
 // stay what it is, and whole ones move.
 TEST(HugeBlocksTest, BlocksKeepTheirContentsWhenTheyMoveToHugePages) {

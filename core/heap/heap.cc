@@ -283,8 +283,10 @@ Run* Heap::TakeSlab(SizeClass size_class) {
     slab = grant.run;
     if (grant.zeroed) ++grown_;
     // Then one system call costs less than a fault for each page. (If the page
-    // is a huge one that is there already, the call costs little.)
-    if (dense && grant.zeroed && grant.arena->mapped()) {
+    // is a huge one that is there already, the call costs little.) But of
+    // blocks of more than a page, small pages may stay untouched.
+    if (dense && grant.zeroed && grant.arena->mapped() &&
+        (ClassSize(size_class) <= kMaxDenseSoon || memory::IsHuge(slab))) {
       os::Populate(grant.address(), memory::kMappedUnitBytes);
     }
   }
