@@ -164,6 +164,11 @@ TEST(MisuseTest, ReallocCopiesWhatTheProgramHasNotWritten) {
     });
     for (size_t size : {15000, 24576, 32768}) {
       for (int round = 0; round < 10; ++round) {
+        // Another thread writes to both first words of some.
+        for (char*& block : before) block = Bytes(size);
+        InAnotherThread([] {
+          for (char* block : before) free(block);
+        });
         for (char*& block : before) block = Bytes(size);
         for (char* block : before) free(block);
         for (char*& block : blocks) block = Bytes(40000);

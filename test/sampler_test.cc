@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "core/arena/memory.h"
 #include "core/heap/slab.h"
 #include "test/testing.h"
 
@@ -73,6 +74,31 @@ TEST_F(SamplerTest, RationsAreOfSomeBlocksOfTheList) {
   sampler_->Ration(k32K, &large, 1000);
   EXPECT_LE(large.used, Sampler::kRationBlocks);
   EXPECT_EQ(static_cast<size_t>(large.used), Rest(k32K) + 1);
+}
+
+TEST_F(SamplerTest, BlocksOfARationAreFree) {
+  memory::EnableMmap();
+  for (const bool whole : {false, true}) {
+    const auto grant = memory::Take({1, 1, 1});
+    ASSERT_NE(grant.run, nullptr);
+    auto* slab = grant.run;
+    slab::Init(slab, memory::BytesOf(slab), k64);
+    slab->kind = RunKind::kSlab;
+    while (slab::Carve(slab)) {
+    }
+    while (whole && slab::CountFree(slab) > 20) slab::Pop(&slab->list);
+    const int32_t count = whole ? 20 : slab->carved;
+    Block* block = sampler_->Ration(k64, &slab->list, count);
+    EXPECT_FALSE(slab::IsFree(slab, block));
+    EXPECT_EQ(slab->list.free == nullptr, whole);
+    while ((block = sampler_->ration(k64)->free) != nullptr) {
+      ASSERT_TRUE(slab::IsFree(slab, block));
+      ASSERT_EQ(slab::Pop(sampler_->ration(k64)), block);
+      ASSERT_FALSE(slab::IsFree(slab, block));
+    }
+    slab->kind = RunKind::kFree;
+    memory::Return(slab, /*dirty=*/true);
+  }
 }
 
 TEST_F(SamplerTest, NoRationIsLongerThanTheWayToTheSample) {

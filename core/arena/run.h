@@ -55,7 +55,8 @@
 //                broken when the link was overwritten [encoded pointer; glibc:
 //                safe-linking]
 //   witness      a value in the first word of a free block. It says that the
-//                link leads out of the slab, and holds a small number
+//                block is not on its slab's list, so that the link may lead out
+//                of the slab, and holds a small number
 //
 // Heaps
 //
@@ -142,7 +143,7 @@ class Block {
   void MarkInBatch() { LinkTo(this); }
   bool IsInBatch() const { return Next() == this; }
 
-  // Marks a link that leads out of the slab, by a value in the first word.
+  // Marks a block that is not on its slab's list, by a value in the first word.
   // Without it no link out of the slab counts as sealed, so that a program's
   // data is not taken for one. The word also holds `number`, at most
   // kMostWitnessed: in its first byte and in its last, so that a program that

@@ -76,6 +76,11 @@ Block* Sampler::Ration(SizeClass size_class, FreeList* list, int32_t count) {
     }
     if (IsFollowed(last)) rest = last->Next();
   }
+  // They are free, and on no slab's list from here on (slab.h).
+  for (Block* block = first; block != rest; block = block->Next()) {
+    block->BearWitness();
+    if (!IsFollowed(block)) break;
+  }
   // Counted before the store: `used` of the slab may be too high if we are
   // abandoned in between, but never too low.
   list->used += taken;

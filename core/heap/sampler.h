@@ -14,6 +14,8 @@
 //
 // In its slab a block of a ration counts as in use. This is also true of the
 // kept blocks of other heaps (foreign.h), and rations are made of those too.
+// Each bears a witness, so that it counts as free though its slab's list does
+// not have it (slab.h).
 //
 // Who touches what: the operation that holds the heap's claim, by plain loads
 // and stores. Reports read the counts at any time (Glance).

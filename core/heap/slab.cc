@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "core/arena/memory.h"
-#include "core/profile/profile.h"
 
 namespace aomalloc::slab {
 namespace {
@@ -133,9 +132,8 @@ Listed LookFor(const Run* slab, const Block* block) {
 // result. But if none does, the list is damaged, as far as one can know.
 bool MayBeListed(const Run* slab, const Block* block) {
   constexpr int kMostWalks = 1000;
-  if (hardening::kOn || profile::IsOn() || LoadRelaxed(&dropped) != 0) {
-    return true;  // it may be in a quarantine or a ration, or lost
-  }
+  // It may be in a quarantine, or lost.
+  if (hardening::kOn || LoadRelaxed(&dropped) != 0) return true;
   Listed listed = Listed::kUnknown;
   for (int i = 0; i < kMostWalks && listed == Listed::kUnknown; ++i) {
     listed = LookFor(slab, block);
