@@ -103,6 +103,8 @@ bool IsInOrder(const Run* slab) {
 }
 
 // Not 0 once DropDamaged has emptied a list, whose blocks are free and on none.
+// Relaxed: who frees one of them once more sees the word if it sees the first
+// free, and otherwise the two race.
 AtomicWord dropped;
 
 // True if a block of the slab starts at `block`, any address.
