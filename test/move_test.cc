@@ -143,10 +143,10 @@ TEST_F(MoveTest, NoMoreThanSoManyBlocksAreMovedAtATime) {
     ASSERT_EQ(memory::RunAt(blocks[last])->moved_units, 0u);
     // So many that the heap does not keep the first one. (Trim would notice
     // that this is the child of a fork, where such a place counts for ever.)
-    for (int i = 0; i < 9; ++i) FreeBlock(blocks[i]);
+    for (int i = 0; i < 9; ++i) FreeBlock(blocks[2 * i]);
     // To new memory.
     blocks[last] =
-        static_cast<char*>(Reallocate(blocks[last], 8 * kMiB, "test"));
+        static_cast<char*>(Reallocate(blocks[last], 1 * kMiB, "test"));
     EXPECT_NE(memory::RunAt(blocks[last])->moved_units, 0u);
   });
 }
@@ -222,7 +222,7 @@ TEST_F(MoveTest, ABlockThatWasMovedGrowsWhereItIsIfItMust) {
   InChild([] {
     memory::SetLimit(60 * kMiB);
     Growing growing(4 * kMiB);
-    ASSERT_TRUE(growing.Grow(20 * kMiB));
+    ASSERT_TRUE(growing.Grow(16 * kMiB));
     EXPECT_NE(growing.run()->moved_units, 0u);
     EXPECT_FALSE(growing.Grow(50 * kMiB));
   });
@@ -319,6 +319,26 @@ TEST_F(MoveTest, WhatGrowsIntoMemoryThatWasUsedTakesNoPageFaults) {
     const long before = PageFaults();
     for (int i = 0; i < 50; ++i) round();
     EXPECT_LT(PageFaults() - before, 50);
+  });
+}
+
+// Moved pages go when the block is freed, with all that were touched behind.
+TEST_F(MoveTest, LittleThatGrowsMuchTakesPageFaultsOnlyOnce) {
+  InChild([] {
+    const auto grow = [] {
+      auto* block = static_cast<char*>(Allocate(300 * kKiB));
+      auto* behind = static_cast<char*>(Allocate(3 * kMiB));
+      memset(block, 1, 300 * kKiB);
+      behind[0] = 1;
+      block = static_cast<char*>(Reallocate(block, 5 * kMiB, "test"));
+      memset(block, 1, 5 * kMiB);
+      FreeBlock(behind);
+      FreeBlock(block);
+    };
+    for (int i = 0; i < 5; ++i) grow();
+    const long before = PageFaults();
+    for (int i = 0; i < 5; ++i) grow();
+    EXPECT_LT(PageFaults() - before, 1000);
   });
 }
 

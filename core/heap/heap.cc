@@ -311,6 +311,8 @@ Run* Heap::TakeSlab(SizeClass size_class) {
 // Gives back a slab that is empty and on no list. `keeps`: its run may be kept.
 void Heap::Discard(Run* slab, bool keeps) {
   AOMALLOC_CHECK(!slab->listed && slab::InUse(slab) <= 0);
+  uint8_t& full = full_[slab->size_class];
+  if (slab::BlockSize(slab) > kMaxDenseSoon && full != 0) --full;
   drained_[slab->size_class] += slab->drained;
   // Commits: Repair does not find the slab any more. Release: what the heap has
   // counted of the slab comes before, for the same operations as in TakeSlab.
