@@ -583,8 +583,7 @@ TEST(MisuseTest, TheProgramsHandlerRuns) {
 TEST(MisuseTest, AHandlerThatReturnsDoesNotSaveTheProcess) {
   ExpectReport("free", [] {
     signal(SIGABRT, [](int) {});
-    pointer = &in_data;
-    free(pointer);
+    free(pointer = &in_data);
   });
 }
 
@@ -594,8 +593,7 @@ TEST(MisuseTest, NeitherIgnoringNorBlockingTheSignalDoes) {
     sigset_t set;
     sigfillset(&set);
     sigprocmask(SIG_BLOCK, &set, nullptr);
-    pointer = &in_data;
-    free(pointer);
+    free(pointer = &in_data);
   });
 }
 
