@@ -82,8 +82,9 @@ TEST_F(HeapTest, TheShortWayToTheNextSlabIsForAFullHeadOnly) {
   EXPECT_EQ(heap_->PopFromNext(c), nullptr) << "no slab";
   std::vector<Block*> blocks{Take(1000)};
   Descriptor* first = memory::RunAt(blocks[0]);
-  while (blocks.size() < size_t{2} * first->capacity)
+  while (blocks.size() < size_t{2} * first->capacity) {
     blocks.push_back(Take(1000));
+  }
   Descriptor* second = memory::RunAt(blocks.back());
   EXPECT_EQ(heap_->PopFromNext(c), nullptr) << "no next slab";
   for (size_t i = 0; !first->listed; ++i) Give(blocks[i]);

@@ -143,7 +143,7 @@ TEST_F(MoveTest, NoMoreThanSoManyBlocksAreMovedAtATime) {
     ASSERT_EQ(memory::RunAt(blocks[last])->moved_units, 0u);
     // So many that the heap does not keep the first one. (Trim would notice
     // that this is the child of a fork, where such a place counts for ever.)
-    for (int i = 0; i < 9; ++i) FreeBlock(blocks[2 * i]);
+    for (size_t i = 0; i < 9; ++i) FreeBlock(blocks[2 * i]);
     // To new memory.
     blocks[last] =
         static_cast<char*>(Reallocate(blocks[last], 1 * kMiB, "test"));
