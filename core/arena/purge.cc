@@ -17,6 +17,8 @@ constexpr AO_t kDelayMs = 100;
 // The threshold: its least value, with which it begins, and its greatest.
 constexpr size_t kLeastBytes = size_t{512} << 10;
 constexpr size_t kMostBytes = size_t{256} << 20;
+// What one run may have, if the threshold is less, to be purged bit by bit.
+constexpr size_t kMostOfRun = size_t{64} << 20;
 // What stays at least in huge pages of which some is in use, unless it stays
 // long.
 constexpr size_t kLeastSpare = size_t{8} << 20;
@@ -201,7 +203,9 @@ void IfDue(Arena* arena, size_t units) {
 
 bool IsTooMuch(const Arena* arena, size_t bytes) {
   const AO_t told = LoadRelaxed(&told_bytes);
-  return bytes > (told != kNotTold ? told : Allowed(arena)) + kMostBytes;
+  const size_t learnt = LoadRelaxed(&learnt_bytes);
+  return bytes > (told != kNotTold ? told : Allowed(arena)) +
+                     (learnt > kMostOfRun ? learnt : kMostOfRun);
 }
 
 void Regret() {

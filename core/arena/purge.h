@@ -66,9 +66,9 @@ void Allow(size_t bytes);
 // True if Allow was called: the user says what may stay.
 bool IsTold();
 
-// True if a run of `bytes` is more than may ever stay free and dirty, whatever
-// the threshold is. Then the operation that returns the run purges it in one
-// call.
+// True if a run of `bytes` is more than may stay free and dirty, be it that 64
+// MiB are learnt to be wanted again. Then the operation that returns the run
+// purges it in one call.
 bool IsTooMuch(const Arena* arena, size_t bytes);
 
 // True if a purge is due now or later. Then IfDue is worth a call even where no
