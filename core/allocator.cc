@@ -298,11 +298,8 @@ void* MoveSpan(Run* run, size_t size) {
   // less than one is copied.
   const bool breaks_huge =
       bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
-  // All pages of what is moved go when it is freed. So little is not moved into
-  // much, which the next block there would have to touch again.
-  constexpr size_t kMostGrowth = 4;
-  const bool pays =
-      (zeroed || bytes >= move::kLeastIntoUsed) && size / kMostGrowth <= bytes;
+  const bool pays = (zeroed || bytes >= move::kLeastIntoUsed) &&
+                    size / move::kMostGrowth <= bytes;
   const auto outcome = memory::IsMapped(to) && !breaks_huge && pays
                            ? move::Pages(run, bytes, to, memory::BytesOf(to))
                            : move::Outcome::kRefused;

@@ -5,7 +5,8 @@
 // kMostMoved runs have such pages at a time, at their beginning. When such a
 // run is returned, new pages replace the moved ones (memory::Return). If such a
 // run has grown in place, the part that it grew by is ordinary memory, and is
-// copied when the run moves again. So each byte is copied at most once.
+// copied when the run moves again. So each byte is copied at most once, unless
+// the block grows to more than kMostGrowth times its size.
 //
 // In the child of a fork the kernel merges no new pages with pages that are
 // older than the fork. There each place that pages were moved to is one or two
@@ -37,6 +38,11 @@ constexpr size_t kLeastBytes = size_t{256} << 10;
 // they are, and copying costs most of its time in those of new memory. So from
 // this size on only, pages are moved to memory that was used before.
 constexpr size_t kLeastIntoUsed = size_t{2} << 20;
+
+// All pages of such a run go when it is returned, and the next block there has
+// to touch them again. So what grows more than this many times is copied: that
+// costs little of what filling the new block does.
+constexpr size_t kMostGrowth = 4;
 
 // With the runs between them, which are mappings too, these take a quarter of
 // the mappings that a process may have.

@@ -24,14 +24,15 @@ constexpr size_t kMaxDense = 12288;
 // its class were full: each of many threads may have a few of them.
 constexpr size_t kMaxDenseAtOnce = 1024;
 constexpr uint8_t kFullSlabs = 16;
-// The same for blocks of more than a page.
+// The same for blocks of more than a page. Of these a slab that goes back is
+// counted off again.
 constexpr size_t kMaxDenseSoon = 4096;
 constexpr uint8_t kManyFullSlabs = 64;
-// In the static heap such a class takes slabs of so many bytes, if it usually
-// takes shorter ones: else malloc goes from slab to slab. All have the same
-// length, so that a slab of any class can follow one of another. They leave too
-// little room for large blocks in a small heap, and once a quarter of a larger
-// one is in use.
+// In the static heap a class of which kFullSlabs were full takes slabs of so
+// many bytes, if it usually takes shorter ones: else malloc goes from slab to
+// slab. All have the same length, so that a slab of any class can follow one of
+// another. They leave too little room for large blocks in a small heap, and
+// once a quarter of a larger one is in use.
 constexpr size_t kLong = 8 * memory::kStaticUnitBytes;
 constexpr size_t kLeastForLong = size_t{8} << 20;
 

@@ -233,7 +233,7 @@ class alignas(64) Heap : public Owner {
   RunCache static_runs_;
   Quarantine quarantine_;            // of the hardened build
   SizeClass filled_ = 0;             // the class whose head was last found full
-  uint8_t full_[kNumClasses] = {};   // how often it was (heap.cc)
+  uint8_t full_[kNumClasses] = {};   // how often: see kFullSlabs
   uint8_t asked_[kNumClasses] = {};  // see IsFew
   // Of PurgeIdle: the slab to look at next, or null, and its class; and how
   // many slabs of fresh memory the heap has taken.
