@@ -159,6 +159,21 @@ TEST_P(SlabTest, AFreeBlockIsToldFromAnyOther) {
   Free(other, "test");
 }
 
+// It may hold what a free block held at its address: then the list tells.
+TEST_P(SlabTest, ALiveBlockIsOnNoList) {
+  Block* listed = Take();
+  Block* live = Take();
+  ASSERT_NE(live, nullptr);
+  memset(memory_of_slab, 0xA5, 2 * size());
+  slab::Push(&slab_.list, listed);
+  live->LinkTo(listed);
+  EXPECT_FALSE(slab::IsFree(&slab_, live));
+  EXPECT_TRUE(slab::IsFree(&slab_, listed));
+  // Unless the list is damaged.
+  listed->Unlink();
+  EXPECT_TRUE(slab::IsFree(&slab_, live));
+}
+
 TEST_P(SlabTest, ABlockWrittenToIsNotHandedOut) {
   Block* block = Take();
   ASSERT_NE(block, nullptr);
