@@ -36,14 +36,15 @@
 namespace stepper {
 namespace {
 
-// Abandoned operations whose cost is counted, and others before them. The
-// static heap has room for few spans.
+// Abandoned operations whose cost is counted, and others before them. There is
+// room for few that each lose a span of the static heap, or very much memory.
 struct Runs {
   int settling;
   int counted;
 };
 constexpr Runs kRuns = {10, 50};
 constexpr Runs kFewRuns = {2, 10};
+constexpr size_t kMuchLoss = size_t{16} << 20;
 constexpr int kRunners = 2;
 // Failures of one scenario in one mode that are shown, and after which it is
 // given up.
@@ -202,7 +203,8 @@ void ReportFailure(const Scenario& scenario, Mode mode,
 }
 
 Runs RunsOf(const Scenario& scenario) {
-  return !mapped && scenario.loss != 0 ? kFewRuns : kRuns;
+  const bool loses_much = scenario.loss > (mapped ? kMuchLoss : 0);
+  return loses_much ? kFewRuns : kRuns;
 }
 
 long LossOf(const Scenario& scenario) {
