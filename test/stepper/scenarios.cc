@@ -43,7 +43,7 @@ void FreeOneOfEach() {
 }
 // So often that the clock is read.
 void FreeMany() {
-  for (int i = 0; i < 32; ++i) free(malloc(65536));
+  for (int i = 0; i < 10; ++i) free(malloc(65536));
 }
 void MallocLong() { Allocated(malloc(kLong)); }
 void CallocLong() { Allocated(calloc(1, kLong)); }
