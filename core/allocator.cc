@@ -298,8 +298,9 @@ void* MoveSpan(Run* run, size_t size) {
   // less than one is copied.
   const bool breaks_huge =
       bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
-  const bool pays = (zeroed || bytes >= move::kLeastIntoUsed) &&
-                    size / move::kMostGrowth <= bytes;
+  const bool pays =
+      (zeroed || bytes >= move::kLeastIntoUsed) &&
+      (size / move::kMostGrowth <= bytes || bytes > move::kMostCopied);
   const auto outcome = memory::IsMapped(to) && !breaks_huge && pays
                            ? move::Pages(run, bytes, to, memory::BytesOf(to))
                            : move::Outcome::kRefused;

@@ -342,6 +342,15 @@ TEST_F(MoveTest, LittleThatGrowsMuchTakesPageFaultsOnlyOnce) {
   });
 }
 
+// While much is copied, it would be resident twice.
+TEST_F(MoveTest, MuchIsMovedHoweverMuchItGrows) {
+  InChild([] {
+    Growing growing(16 * kMiB);
+    EXPECT_TRUE(growing.Grow(80 * kMiB));
+    EXPECT_NE(growing.run()->moved_units, 0u);
+  });
+}
+
 // As a large one is.
 TEST_F(MoveTest, ManyPagesAreMovedToMemoryThatWasUsed) {
   InChild([] {

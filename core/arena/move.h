@@ -6,7 +6,7 @@
 // run is returned, new pages replace the moved ones (memory::Return). If such a
 // run has grown in place, the part that it grew by is ordinary memory, and is
 // copied when the run moves again. So each byte is copied at most once, unless
-// the block grows to more than kMostGrowth times its size.
+// a block of at most kMostCopied grows to more than kMostGrowth times its size.
 //
 // In the child of a fork the kernel merges no new pages with pages that are
 // older than the fork. There each place that pages were moved to is one or two
@@ -43,6 +43,10 @@ constexpr size_t kLeastIntoUsed = size_t{2} << 20;
 // to touch them again. So what grows more than this many times is copied: that
 // costs little of what filling the new block does.
 constexpr size_t kMostGrowth = 4;
+
+// But more than this is always moved: while it is copied, both copies are
+// resident.
+constexpr size_t kMostCopied = size_t{8} << 20;
 
 // With the runs between them, which are mappings too, these take a quarter of
 // the mappings that a process may have.
