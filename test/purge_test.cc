@@ -102,6 +102,40 @@ TEST_F(PurgeTest, APurgeOfMuchThatIsDueComesSooner) {
   });
 }
 
+// What was purged after a peak is not all wanted again because some is.
+TEST_F(PurgeTest, OnePeakAfterAnotherTeachesLittle) {
+  InChild([] {
+    constexpr size_t kPart = size_t{1} << 20;
+    const auto peak = [](size_t parts) {
+      std::vector<Descriptor*> runs(parts);
+      for (Descriptor*& run : runs) run = Take(kPart).run;
+      for (Descriptor* run : runs) memory::Return(run, /*dirty=*/true);
+    };
+    peak(500);
+    peak(240);
+    EXPECT_LE(memory::MappedAt(0)->dirty_units() * kUnit, 66 * kPart);
+  });
+}
+
+// What was learnt is forgotten though only a few runs are returned.
+TEST_F(PurgeTest, WhatWasLearntIsForgottenInTime) {
+  InChild([] {
+    const auto take_and_return = [] {
+      std::vector<Descriptor*> runs(4);
+      for (Descriptor*& run : runs) run = Take(size_t{50} << 20).run;
+      for (Descriptor* run : runs) memory::Return(run, /*dirty=*/true);
+    };
+    for (int round = 0; round < 8; ++round) take_and_return();
+    const Arena* arena = memory::MappedAt(0);
+    ASSERT_GT(arena->dirty_units() * kUnit, size_t{100} << 20);
+    const size_t then = os::CoarseMilliseconds();
+    while (os::CoarseMilliseconds() < then + 1020) {
+    }
+    take_and_return();
+    EXPECT_LE(arena->dirty_units() * kUnit, size_t{10} << 20);
+  });
+}
+
 TEST_F(PurgeTest, TrimDropsThePagesOfFreeRuns) {
   constexpr size_t kBytes = size_t{12} << 20;  // several words of bits
   const memory::Grant taken = Take(kBytes);

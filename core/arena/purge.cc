@@ -17,6 +17,9 @@ constexpr AO_t kDelayMs = 100;
 // The threshold: its least value, with which it begins, and its greatest.
 constexpr size_t kLeastBytes = size_t{512} << 10;
 constexpr size_t kMostBytes = size_t{256} << 20;
+// The threshold becomes no greater than this by one regret: after a peak, what
+// was purged at once says little about what is wanted again.
+constexpr size_t kMostAtOnce = size_t{64} << 20;
 // What one run may have, if the threshold is less, to be purged bit by bit.
 constexpr size_t kMostOfRun = size_t{64} << 20;
 // What stays at least in huge pages of which some is in use, unless it stays
@@ -131,7 +134,16 @@ AO_t ReadClock() {
   return now;
 }
 
-void PurgeIfDue(Arena* arena) {
+// Has the threshold fall back, if the last regret is too long ago. True if so.
+bool Forget(AO_t now) {
+  const bool is_old = now - LoadRelaxed(&learnt_ms) > kMemoryMs &&
+                      LoadRelaxed(&learnt_bytes) != kLeastBytes;
+  if (is_old) StoreRelaxed(&learnt_bytes, kLeastBytes);
+  return is_old;
+}
+
+// `returned`: the bytes that were returned.
+void PurgeIfDue(Arena* arena, size_t returned) {
   const size_t unit = arena->unit_bytes();
   const size_t dirty = arena->dirty_units() * unit;
   const AO_t told = LoadRelaxed(&told_bytes);
@@ -147,13 +159,13 @@ void PurgeIfDue(Arena* arena) {
   const size_t spared = allowed + arena->spared_units() * unit;
   if (dirty <= spared + Threshold(arena) &&
       call % CallsAClock(dirty - allowed) != 0 && LoadRelaxed(&due_ms) != 0) {
-    return;
+    // Where very much is free, who returns much can afford to ask whether that
+    // is still learnt. It may return no more.
+    const bool asks = returned >= kLeastBytes && dirty - allowed > kMostAtOnce;
+    if (!asks || !Forget(os::CoarseMilliseconds())) return;
   }
   const AO_t now = ReadClock();
-  if (now - LoadRelaxed(&learnt_ms) > kMemoryMs &&
-      LoadRelaxed(&learnt_bytes) != kLeastBytes) {
-    StoreRelaxed(&learnt_bytes, kLeastBytes);
-  }
+  Forget(now);
   const bool eager = dirty > spared + Threshold(arena);
   if (eager) {
     AddRelaxed(&eager_bytes, dirty - spared);
@@ -194,7 +206,7 @@ bool MakeRoom(Arena* arena) {
 
 void IfDue(Arena* arena, size_t units) {
   const size_t purged = arena->purged_units();
-  PurgeIfDue(arena);
+  PurgeIfDue(arena, units * arena->unit_bytes());
   // In a heap that is fragmented it may take long to find a free chunk. So this
   // takes time in proportion to what has become free.
   units += arena->purged_units() - purged;
@@ -219,7 +231,8 @@ void Regret() {
   if (eager == 0) return;
   const size_t learnt = LoadRelaxed(&learnt_bytes);
   const size_t more = 2 * (eager > learnt ? eager : learnt);
-  StoreRelaxed(&learnt_bytes, more < kMostBytes ? more : kMostBytes);
+  const size_t most = learnt < kMostAtOnce ? kMostAtOnce : kMostBytes;
+  StoreRelaxed(&learnt_bytes, more < most ? more : most);
 }
 
 }  // namespace aomalloc::purge

@@ -9,7 +9,8 @@
 // The threshold adapts. If the program takes fresh memory within a tenth of a
 // second after a purge, that purge is regretted. If memory was purged at once,
 // the threshold then becomes twice its value, or twice what was purged at once
-// if that is more. One second after the last regret it falls back.
+// if that is more; but one regret makes it no more than 64 MiB, unless it was
+// that much before. One second after the last regret it falls back.
 //
 // After a peak, when more was purged at once than is in use, less may stay,
 // until fresh memory is taken.
