@@ -300,7 +300,7 @@ void* MoveSpan(Run* run, size_t size) {
       bytes < HugePages::kBytes && (memory::IsHuge(run) || memory::IsHuge(to));
   const bool pays =
       (zeroed || bytes >= move::kLeastIntoUsed) &&
-      (size / move::kMostGrowth <= bytes || bytes > move::kMostCopied);
+      (size / move::kMostGrowth <= old_bytes || old_bytes > move::kMostCopied);
   const auto outcome = memory::IsMapped(to) && !breaks_huge && pays
                            ? move::Pages(run, bytes, to, memory::BytesOf(to))
                            : move::Outcome::kRefused;
