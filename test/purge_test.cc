@@ -27,6 +27,12 @@ size_t ResidentPages(void* start, size_t bytes) {
   return count;
 }
 
+void LetPass(AO_t milliseconds) {
+  const AO_t then = os::CoarseMilliseconds();
+  while (os::CoarseMilliseconds() < then + milliseconds) {
+  }
+}
+
 class PurgeTest : public testing::Test {
  protected:
   void SetUp() override { memory::EnableMmap(); }
@@ -68,9 +74,7 @@ TEST_F(PurgeTest, APurgeThatIsDueComesSoon) {
       for (int i = 0; i < count; ++i) memory::Return(Take(kUnit).run, true);
     };
     TakeAndReturn(10000);
-    const size_t then = os::CoarseMilliseconds();
-    while (os::CoarseMilliseconds() < then + 120) {
-    }
+    LetPass(120);
     TakeAndReturn(64);
     EXPECT_LE(arena->dirty_units(), kMayStay);
   });
@@ -94,9 +98,7 @@ TEST_F(PurgeTest, APurgeOfMuchThatIsDueComesSooner) {
     };
     TakeAndReturn(10000);
     ASSERT_GT(arena->dirty_units(), kMayStay + 64);
-    const size_t then = os::CoarseMilliseconds();
-    while (os::CoarseMilliseconds() < then + 1020) {
-    }
+    LetPass(1020);
     TakeAndReturn(8);
     EXPECT_LE(arena->dirty_units(), kMayStay);
   });
@@ -128,9 +130,7 @@ TEST_F(PurgeTest, WhatWasLearntIsForgottenInTime) {
     for (int round = 0; round < 8; ++round) take_and_return();
     const Arena* arena = memory::MappedAt(0);
     ASSERT_GT(arena->dirty_units() * kUnit, size_t{100} << 20);
-    const size_t then = os::CoarseMilliseconds();
-    while (os::CoarseMilliseconds() < then + 1020) {
-    }
+    LetPass(1020);
     take_and_return();
     EXPECT_LE(arena->dirty_units() * kUnit, size_t{10} << 20);
   });
