@@ -20,8 +20,9 @@ struct Line {
 
 constexpr size_t kMaxLines = 4000;
 // Blocks up to this size are filled throughout, of larger ones both ends and a
-// byte of each page.
+// byte of each page, of the largest of each 16th.
 constexpr size_t kFilled = 2048;
+constexpr size_t kEachPage = size_t{1} << 20;
 
 Line lines[kMaxLines];  // by address
 size_t num_lines;
@@ -45,7 +46,8 @@ void ForEachOffset(const Line& line, Visit visit) {
     return;
   }
   for (size_t i = 0; i < 128; ++i) visit(i), visit(line.size - 1 - i);
-  for (size_t i = 4096; i < line.size; i += 4096) visit(i);
+  const size_t step = line.size <= kEachPage ? 4096 : 65536;
+  for (size_t i = step; i < line.size; i += step) visit(i);
 }
 
 void CheckLine(const Line& line) {
@@ -162,7 +164,12 @@ void Exchange(size_t step) {
 
 void Exercise(size_t focus) {
   Exchange(3);
-  const size_t sizes[] = {focus, 1, 64, focus + 16, 200, 1152, 5000, 20000};
+  // Half of the sizes in each trial: to touch a page takes longer than all that
+  // is done to what is on it.
+  const bool even = trial.variant % 2 == 0;
+  const size_t sizes[] = {focus, even ? size_t{1} : 64, focus + 16,
+                          even ? size_t{1152} : 200,
+                          even ? size_t{5000} : 20000};
   for (const size_t size : sizes) {
     void* p = Take(size);
     void* zeroed = calloc(1, size);
@@ -209,7 +216,7 @@ void UseAllSizes(int rounds) {
   // Large ones, which the static heap has no room for, are few.
   constexpr size_t kSmallest = 16;
   constexpr size_t kLarge = 40000;
-  const size_t largest = mapped ? size_t{1} << 20 : kLarge;
+  const size_t largest = mapped ? size_t{256} << 10 : kLarge;
   static void* taken[400];
   for (int round = 0; round < rounds; ++round) {
     size_t count = 0;
@@ -241,14 +248,15 @@ void SetTrap(size_t focus, Trap trap) {
 }
 
 void Churn(int count, size_t focus) {
-  static const size_t kSizes[] = {8, 24, 64, 100, 160, 320, 700, 1152, 2500};
+  static const size_t kSizes[] = {8, 64, 100, 200, 400, 1152, 2304};
+  constexpr size_t kNumSizes = sizeof kSizes / sizeof kSizes[0];
   for (int i = 0; i < count; ++i) {
     const uint32_t r = Random();
     if (num_lines > 0 && (r % 8 < 4 || num_lines > 500)) {
       void* ptr = lines[Random() % num_lines].ptr;
       if (r % 8 == 0 && !may_run_out) {
         Strike(ptr);
-        const size_t size = kSizes[Random() % 9];
+        const size_t size = kSizes[Random() % kNumSizes];
         void* moved = realloc(ptr, size);
         Enter(moved, size);
       } else {
@@ -257,7 +265,7 @@ void Churn(int count, size_t focus) {
     } else if (r % 8 == 4) {
       Take(focus);
     } else {
-      Take(kSizes[Random() % 9]);
+      Take(kSizes[Random() % kNumSizes]);
     }
   }
 }

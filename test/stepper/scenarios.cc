@@ -421,7 +421,7 @@ const Scenario kScenarios[] = {
   {"another_grows", kMapped | kOursOnly, 3000, nullptr, BlockPrimary, MallocHuge, Keep,
    {"MakeGrowing", "Arena4Grow"}, {}, size_t{9} << 20},
   {"limited_later", kMapped | kOursOnly | kForCalls, 3000, nullptr, LimitToWhatThereIs, MallocHuge, LiftLimit,
-   {"Arena4Grow", "os8FillHole"}, {}, size_t{9} << 20},
+   {"os8FillHole"}, {}, size_t{9} << 20},
   {"pieces_free", kMapped | kOursOnly, 64, RefusePrimary, TakeSmall, Free, nullptr,
    {"FreeSlow"}, {}, 0},
   {"ration_of_many", kRations, 64, nullptr, UseUpRation, Malloc<64>, Keep,

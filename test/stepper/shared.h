@@ -76,7 +76,8 @@ struct Trial {
   Mode mode;
   int iterations;   // how often the operation is run
   int settled;      // of these, before the heap is measured for the first time
-  int variant;      // of what the handler does
+  int variant;      // of what the handler does; if a call fails, how often all
+                    // sizes are used afterwards
   bool is_ours;     // the library is libaomalloc.so
   int error;        // what the call that is made to fail says
   bool is_stocked;  // there are blocks of all sizes beside

@@ -2,18 +2,13 @@
 //
 //   stepper --library PATH [--env static|mmap|huge|profile|rations]
 //           [--mode NAME,...] [--full] [--scenario NAME,...] [--stride N]
-//           [--each] [--deadline SECONDS]
+//           [--each N] [--deadline SECONDS]
 //
 // The path of an operation is recorded by single-stepping. Then, for each
-// boundary on it, the operation is run again in a fresh process and stopped
-// there (tracer.h). The short form tries each distinct instruction at its 1st,
-// 2nd, 4th, 8th ... execution, or, on long paths, each N-th of these, another
-// part in each scenario and mode; --each adds to these what no other scenario
-// has tried, so that each instruction that any comes to is tried in each mode;
-// --full tries every execution of every one.
+// boundary on it that is planned for (plan.h, where the options are described),
+// the operation is run again in a fresh process and stopped there (tracer.h).
 // In the mode crash the library runs with AO_MALLOC_DUMP_SIGNAL=SEGV.
-// In the modes of calls.h, each execution of a system call of the library is
-// made to fail, with each error.
+// In the modes of calls.h, system calls of the library are made to fail.
 // Library "none" is the C library's own malloc.
 #include <sched.h>
 #include <stdio.h>
@@ -27,6 +22,7 @@
 #include <new>
 
 #include "test/stepper/calls.h"
+#include "test/stepper/plan.h"
 #include "test/stepper/scenarios.h"
 #include "test/stepper/shared.h"
 #include "test/stepper/stage.h"
@@ -59,9 +55,6 @@ struct Options {
   const char* env = nullptr;  // all if null
   const char* modes = nullptr;
   const char* scenarios = nullptr;
-  int stride = 1;
-  bool each = false;
-  bool full = false;
 };
 Options options;
 
@@ -76,11 +69,6 @@ struct Result {
 };
 Result* results;  // by scenario and mode
 Path path;
-
-// By mode: which instructions of the library have been tried, in any scenario.
-// Shared; if two runners meet in one, it is tried twice.
-constexpr size_t kLibraryBytes = size_t{1} << 20;
-bool (*tried)[kLibraryBytes];
 
 Result& ResultOf(size_t scenario, int mode) {
   return results[scenario * kNumModes + static_cast<size_t>(mode)];
@@ -156,22 +144,13 @@ bool PathIsAsMeant(const Scenario& scenario) {
 // `visit` is called with each.
 template <typename Visit>
 void ForEachBoundary(Visit visit) {
-  constexpr size_t kSlots = size_t{1} << 16;
-  static struct {
-    uintptr_t pc;
-    unsigned count;
-  } seen[kSlots];
-  memset(seen, 0, sizeof seen);
+  static Visits& visits = *new (MapShared(sizeof(Visits))) Visits;
+  visits.Clear();
   for (size_t i = 0; i < path.length; ++i) {
     const uintptr_t pc = path.pcs[i];
-    size_t slot = pc * 0x9e3779b97f4a7c15 >> 48;
-    while (seen[slot].pc != 0 && seen[slot].pc != pc) {
-      slot = (slot + 1) % kSlots;
-    }
-    seen[slot].pc = pc;
-    const unsigned count = ++seen[slot].count;
-    if (!options.full && (count & (count - 1)) != 0) continue;
-    if (!visit(Boundary{pc, count, static_cast<unsigned>(i)})) return;
+    const unsigned number = visits.Add(pc);
+    if (!IsOfPlan(number)) continue;
+    if (!visit(Boundary{pc, number, static_cast<unsigned>(i)})) return;
   }
 }
 
@@ -245,10 +224,13 @@ bool Try(const Scenario& scenario, Mode mode, const Boundary& boundary,
 
 // One error of one call. Where the call asks whether an operation is under way,
 // that is stopped at some of its instructions from the claim on: as near to one
-// another as a block's being looked at and its being taken.
+// another as a block's being looked at and its being taken. What is the same
+// with one error as with the next takes long: it is done more thoroughly with
+// the `first`.
 Outcome TryError(const Scenario& scenario, Mode mode, const Call& call,
-                 const Boundary& boundary, const Error& error, Result* result) {
-  Trial what = {&scenario, mode, 1, 1, 0, IsOurs()};
+                 const Boundary& boundary, const Error& error, bool first,
+                 Result* result) {
+  Trial what = {&scenario, mode, 1, 1, first ? 2 : 1, IsOurs()};
   what.error = error.number;
   what.is_stocked = IsStocked(scenario);
   what.call = call.number;
@@ -265,21 +247,33 @@ Outcome TryError(const Scenario& scenario, Mode mode, const Call& call,
     ++result->tried;
     if (!stopped || !outcome.ok || !outcome.reached) return outcome;
     what.delay += kDelayStep;
+    what.variant = 1;
   }
 }
 
-// Has the `index`-th system call of the path fail with each error. What fails
-// is shown call by call: for which errors, and what became of the last.
-void TryCall(const Scenario& scenario, Mode mode, size_t index,
+// Has the `index`-th system call of the path fail with the errors planned for,
+// others in each scenario and mode. What fails is shown call by call: for which
+// errors, and what became of the last.
+void TryCall(const Scenario& scenario, Mode mode, size_t index, unsigned visit,
              Result* result) {
   const Call& call = path.calls[index];
   const Boundary boundary = {call.pc, 0, static_cast<unsigned>(index)};
+  const Error* possible[kNumErrors];
+  size_t num_possible = 0;
+  for (const Error& error : kErrors) {
+    if (CanFailWith(call, mode, error.number)) {
+      possible[num_possible++] = &error;
+    }
+  }
+  const size_t count = CountErrors(call.pc, mode, visit, num_possible);
+  const size_t turn = static_cast<size_t>(&scenario - kScenarios) +
+                      static_cast<size_t>(mode) + visit;
   char errors[100] = "";
   Outcome worst;
-  for (const Error& error : kErrors) {
-    if (!CanFailWith(call, mode, error.number)) continue;
-    const Outcome outcome =
-        TryError(scenario, mode, call, boundary, error, result);
+  for (size_t i = 0; i < count; ++i) {
+    const Error& error = *possible[(turn + i) % num_possible];
+    const Outcome outcome = TryError(scenario, mode, call, boundary, error,
+                                     visit == 1 && i == 0, result);
     if (outcome.ok && outcome.reached) continue;
     ++result->failed;
     worst = outcome;
@@ -299,6 +293,8 @@ void TryCall(const Scenario& scenario, Mode mode, size_t index,
 }
 
 void TryCalls(const Scenario& scenario, Mode mode, Result* result) {
+  static Visits& visits = *new (MapShared(sizeof(Visits))) Visits;
+  visits.Clear();
   for (size_t i = 0; i < path.num_calls; ++i) {
     const Call& call = path.calls[i];
     if (NameOf(call) == nullptr) {
@@ -306,9 +302,10 @@ void TryCalls(const Scenario& scenario, Mode mode, Result* result) {
             scenario.name, call.number, Describe(call.pc));
       ++result->failed;
     }
-    if (!CanFail(call, mode)) continue;
-    if (result->boundaries++ % options.stride != 0) continue;
-    TryCall(scenario, mode, i, result);
+    const unsigned visit = visits.Add(call.pc);
+    if (!CanFail(call, mode) || !IsOfPlan(visit)) continue;
+    if (result->boundaries++ % plan.stride != 0) continue;
+    TryCall(scenario, mode, i, visit, result);
   }
 }
 
@@ -321,9 +318,9 @@ void TryNested(const Scenario& scenario, const Boundary& boundary,
     return;
   }
   const size_t length = outcome.nested_length;
-  const size_t stride = options.full ? 1 : length / 3 + 1;
+  const size_t stride = plan.full ? 1 : length / 3 + 1;
   for (size_t step =
-           options.full ? 0 : static_cast<size_t>(result->boundaries) % stride;
+           plan.full ? 0 : static_cast<size_t>(result->boundaries) % stride;
        step < length; step += stride) {
     if (!Try(scenario, Mode::kNested, boundary, step, result, &outcome)) return;
     if (result->failed >= kEnough) return;
@@ -359,25 +356,18 @@ bool StartsRunner(size_t index, Mode mode) {
   return first == mode;
 }
 
-// Notes that the instruction is tried. False if it was before.
-bool IsFirstTrial(uintptr_t pc, Mode mode) {
-  if (!InLibrary(pc) || OffsetInLibrary(pc) >= kLibraryBytes) return false;
-  bool& before = tried[static_cast<int>(mode)][OffsetInLibrary(pc)];
-  return !__atomic_exchange_n(&before, true, __ATOMIC_RELAXED);
-}
-
 void TryBoundaries(size_t index, Mode mode, Result* result) {
   const Scenario& scenario = kScenarios[index];
   const int part =
       static_cast<int>((index + static_cast<size_t>(mode) + mapped) %
-                       static_cast<size_t>(options.stride));
+                       static_cast<size_t>(plan.stride));
   int count = 0;
   ForEachBoundary([&count](const Boundary&) { return ++count > 0; });
   const bool all = count <= kShort;
   ForEachBoundary([&](const Boundary& boundary) {
-    const bool first = IsFirstTrial(boundary.pc, mode) && options.each;
+    const bool is_due = IsDue(boundary.pc, mode);
     const int number = result->boundaries++;
-    if (!all && !first && number % options.stride != part) return true;
+    if (!all && !is_due && number % plan.stride != part) return true;
     Outcome outcome;
     if (mode == Mode::kNested) {
       TryNested(scenario, boundary, result);
@@ -461,8 +451,7 @@ int RunAll() {
   }
   results = static_cast<Result*>(
       MapShared(sizeof(Result) * kNumScenarios * kNumModes));
-  tried =
-      static_cast<bool(*)[kLibraryBytes]>(MapShared(sizeof *tried * kNumModes));
+  SharePlan();
   const double start = Seconds();
   pid_t runners[kRunners] = {};
   int total_tried = 0, total_failed = 0;
@@ -531,11 +520,7 @@ bool ParseOptions(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const char* name = argv[i];
     if (strcmp(name, "--full") == 0) {
-      options.full = true;
-      continue;
-    }
-    if (strcmp(name, "--each") == 0) {
-      options.each = true;
+      plan.full = true;
       continue;
     }
     if (i + 1 == argc) return false;
@@ -549,14 +534,16 @@ bool ParseOptions(int argc, char** argv) {
     } else if (strcmp(name, "--scenario") == 0) {
       options.scenarios = value;
     } else if (strcmp(name, "--stride") == 0) {
-      options.stride = atoi(value);
+      plan.stride = atoi(value);
+    } else if (strcmp(name, "--each") == 0) {
+      plan.each = atoi(value);
     } else if (strcmp(name, "--deadline") == 0) {
       deadline_seconds = atoi(value);
     } else {
       return false;
     }
   }
-  return options.library != nullptr && options.stride > 0 &&
+  return options.library != nullptr && plan.stride > 0 && plan.each >= 0 &&
          deadline_seconds > 0;
 }
 
@@ -565,7 +552,7 @@ int Main(int argc, char** argv) {
     Print(
         "usage: %s --library PATH|none "
         "[--env static|mmap|huge|profile|rations,...] [--mode NAME,...] "
-        "[--scenario NAME,...] [--stride N] [--each] [--deadline SECONDS] "
+        "[--scenario NAME,...] [--stride N] [--each N] [--deadline SECONDS] "
         "[--full]\n",
         argv[0]);
     return 2;

@@ -69,7 +69,8 @@ class Tracer {
   Stop RunToBreakpoint(uintptr_t pc);
   void AtMark();
   void Record();
-  void RecordCall();
+  void RecordCall(const Call& call);
+  void RecordCalls();
   void Prelude();
   void Nested();
   bool CountSteps(size_t steps, Mark end);
@@ -150,6 +151,8 @@ Tracer::Stop Tracer::Classify(int status) {
     }
     return Stop::kOther;
   }
+  // An int3 is in this program, or was put there: no need to ask the kernel.
+  if (armed_ == 0 && !InProgram(registers_.rip)) return Stop::kStep;
   siginfo_t info;
   ptrace(PTRACE_GETSIGINFO, thread_, nullptr, &info);
   // A step is TRAP_TRACE, or TRAP_BRKPT after a system call; an int3 neither.
@@ -221,12 +224,10 @@ bool Tracer::SkipRepeated() {
   return true;
 }
 
-void Tracer::RecordCall() {
-  if (path_->num_calls == Path::kMaxCalls) return;
-  user_regs_struct asking = registers_;
-  asking.orig_rax = asking.rax;
-  asking.rip += 2;
-  path_->calls[path_->num_calls++] = CallIn(asking);
+void Tracer::RecordCall(const Call& call) {
+  if (path_->num_calls < Path::kMaxCalls) {
+    path_->calls[path_->num_calls++] = call;
+  }
 }
 
 // From a mark to the mark kEnd, instruction by instruction.
@@ -242,7 +243,10 @@ void Tracer::Record() {
         path_->pcs[path_->length++] = registers_.rip;
       }
       if (InLibrary(registers_.rip) && IsSystemCall(registers_.rip)) {
-        RecordCall();
+        user_regs_struct asking = registers_;
+        asking.orig_rax = asking.rax;
+        asking.rip += 2;
+        RecordCall(CallIn(asking));
       }
       if (SkipRepeated()) continue;
     }
@@ -353,6 +357,18 @@ bool Tracer::RunToCall() {
   return false;
 }
 
+// From a mark to the mark kEnd, from call to call: those are the path. Of what
+// is tried for its calls alone, most instructions are between them.
+void Tracer::RecordCalls() {
+  while (RunToCall()) {
+    const Call call = CallIn(registers_);
+    if (path_->length < Path::kCapacity) path_->pcs[path_->length++] = call.pc;
+    RecordCall(call);
+    Resume(PTRACE_SYSCALL, 0);
+  }
+  outcome_.reached = alive_ && outcome_.crash_pc == 0;
+}
+
 // Has the call that the thread has asked for fail.
 void Tracer::MakeFail() {
   const user_regs_struct asked = registers_;
@@ -416,7 +432,10 @@ void Tracer::AtMark() {
       break;
     case kBegin:
       ++runs_;
-      if (trial.mode == Mode::kRecord) {
+      if (trial.mode == Mode::kRecord &&
+          (trial.scenario->flags & kForCalls) != 0) {
+        RecordCalls();
+      } else if (trial.mode == Mode::kRecord) {
         Record();
       } else if (IsFailing(trial.mode)) {
         FailCalls();

@@ -337,11 +337,7 @@ void* ThreadUnderTest(void*) {
     RunOperations();
   }
   CheckAll();
-  // All the same with one error as with the next, but for the call itself: what
-  // takes long is done once.
-  if (IsFailing(trial.mode)) {
-    UseAllSizes(trial.error == kErrors[0].number ? 2 : 1);
-  }
+  if (IsFailing(trial.mode)) UseAllSizes(trial.variant);
   Churn(120, trial.scenario->focus);
   CheckAll();
   if ((flags & kOnMain) == 0) Ask(kFinished);

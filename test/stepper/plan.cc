@@ -1,0 +1,82 @@
+#include "test/stepper/plan.h"
+
+#include <string.h>
+
+#include "test/stepper/scenarios.h"
+#include "test/stepper/stage.h"
+#include "test/stepper/symbols.h"
+
+namespace stepper {
+namespace {
+
+// In a loop, an instruction does the same at its 65th execution as at its 64th,
+// and to run there takes two stops for each.
+constexpr unsigned kMostVisits = 64;
+
+// By mode: which instructions of the library have been tried, in any scenario.
+constexpr size_t kLibraryBytes = size_t{1} << 20;
+bool (*tried)[kLibraryBytes];
+
+// Notes that the instruction is tried. False if it was before.
+bool IsFirstTrial(uintptr_t pc, Mode mode) {
+  if (!InLibrary(pc) || OffsetInLibrary(pc) >= kLibraryBytes) return false;
+  bool& before = tried[static_cast<int>(mode)][OffsetInLibrary(pc)];
+  // Relaxed: nothing is read that it guards.
+  return !__atomic_exchange_n(&before, true, __ATOMIC_RELAXED);
+}
+
+// Modes that share the instructions between them take turns.
+size_t TurnOf(Mode mode) {
+  switch (mode) {
+    case Mode::kOnStack:
+      return 0;
+    case Mode::kKill:
+      return 1;
+    case Mode::kFork:
+      return 2;
+    default:
+      return 3;
+  }
+}
+
+}  // namespace
+
+Plan plan;
+
+void SharePlan() {
+  tried =
+      static_cast<bool(*)[kLibraryBytes]>(MapShared(sizeof *tried * kNumModes));
+}
+
+void Visits::Clear() { memset(seen_, 0, sizeof seen_); }
+
+unsigned Visits::Add(uintptr_t pc) {
+  size_t slot = pc * 0x9e3779b97f4a7c15 >> 48;
+  while (seen_[slot].pc != 0 && seen_[slot].pc != pc) {
+    slot = (slot + 1) % kSlots;
+  }
+  seen_[slot].pc = pc;
+  return ++seen_[slot].count;
+}
+
+bool IsOfPlan(unsigned visit) {
+  if (plan.full) return true;
+  return visit <= kMostVisits && (visit & (visit - 1)) == 0;
+}
+
+bool IsDue(uintptr_t pc, Mode mode) {
+  if (!IsFirstTrial(pc, mode) || plan.each == 0) return false;
+  const size_t hash = OffsetInLibrary(pc) * 0x9e3779b97f4a7c15 >> 32;
+  const size_t environments = mapped ? 1 : 0;
+  return (hash + TurnOf(mode) + environments) %
+             static_cast<size_t>(plan.each) ==
+         0;
+}
+
+size_t CountErrors(uintptr_t pc, Mode mode, unsigned visit, size_t errors) {
+  if (plan.full || (IsFirstTrial(pc, mode) && visit == 1)) return errors;
+  const size_t few = visit == 1 ? 2 : 1;
+  return errors < few ? errors : few;
+}
+
+}  // namespace stepper
