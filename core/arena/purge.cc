@@ -91,10 +91,15 @@ size_t Threshold(const Arena* arena) {
   return is_near ? kLeastBytes : LoadRelaxed(&learnt_bytes);
 }
 
-// How long what exceeds the above stays.
-AO_t Delay(AO_t now) {
-  return now - LoadRelaxed(&learnt_ms) > kMemoryMs ? kDelayMs : kMemoryMs;
+// Whether the last regret is so long ago that the threshold falls back. Another
+// thread may have regretted a purge since `now`.
+bool IsStale(AO_t now) {
+  return static_cast<intptr_t>(now - LoadRelaxed(&learnt_ms)) >
+         static_cast<intptr_t>(kMemoryMs);
 }
+
+// How long what exceeds the above stays.
+AO_t Delay(AO_t now) { return IsStale(now) ? kDelayMs : kMemoryMs; }
 
 // Bytes of free memory that a purge should leave in huge pages of which some is
 // in use, beyond those allowed. None if that was left a while ago.
@@ -136,10 +141,10 @@ AO_t ReadClock() {
 
 // Has the threshold fall back, if the last regret is too long ago. True if so.
 bool Forget(AO_t now) {
-  const bool is_old = now - LoadRelaxed(&learnt_ms) > kMemoryMs &&
-                      LoadRelaxed(&learnt_bytes) != kLeastBytes;
-  if (is_old) StoreRelaxed(&learnt_bytes, kLeastBytes);
-  return is_old;
+  const bool forgets =
+      LoadRelaxed(&learnt_bytes) != kLeastBytes && IsStale(now);
+  if (forgets) StoreRelaxed(&learnt_bytes, kLeastBytes);
+  return forgets;
 }
 
 // `returned`: the bytes that were returned.
@@ -161,7 +166,9 @@ void PurgeIfDue(Arena* arena, size_t returned) {
       call % CallsAClock(dirty - allowed) != 0 && LoadRelaxed(&due_ms) != 0) {
     // Where very much is free, who returns much can afford to ask whether that
     // is still learnt. It may return no more.
-    const bool asks = returned >= kLeastBytes && dirty - allowed > kMostAtOnce;
+    const bool asks = returned >= kLeastBytes &&
+                      dirty - allowed > kMostAtOnce &&
+                      LoadRelaxed(&learnt_bytes) != kLeastBytes;
     if (!asks || !Forget(os::CoarseMilliseconds())) return;
   }
   const AO_t now = ReadClock();
@@ -221,9 +228,10 @@ bool IsTooMuch(const Arena* arena, size_t bytes) {
 }
 
 void Regret() {
+  // A purge is regretted once: two threads would learn twice as much from it.
   const AO_t then = LoadRelaxed(&purged_ms);
+  if (then == 0 || !CasRelaxed(&purged_ms, then, 0)) return;
   const size_t eager = LoadRelaxed(&eager_bytes);
-  StoreRelaxed(&purged_ms, 0);
   StoreRelaxed(&eager_bytes, 0);
   const AO_t now = os::CoarseMilliseconds();
   if (now - then >= kDelayMs) return;
