@@ -20,7 +20,7 @@ struct Line {
 
 constexpr size_t kMaxLines = 4000;
 // Blocks up to this size are filled throughout, of larger ones both ends and a
-// byte of each page, of the largest of each 16th.
+// byte of each page, of the largest of each 15th.
 constexpr size_t kFilled = 2048;
 constexpr size_t kEachPage = size_t{1} << 20;
 
@@ -46,7 +46,7 @@ void ForEachOffset(const Line& line, Visit visit) {
     return;
   }
   for (size_t i = 0; i < 128; ++i) visit(i), visit(line.size - 1 - i);
-  const size_t step = line.size <= kEachPage ? 4096 : 65536;
+  const size_t step = line.size <= kEachPage ? 4096 : 15 * 4096;
   for (size_t i = step; i < line.size; i += step) visit(i);
 }
 
@@ -216,7 +216,8 @@ void UseAllSizes(int rounds) {
   // Large ones, which the static heap has no room for, are few.
   constexpr size_t kSmallest = 16;
   constexpr size_t kLarge = 40000;
-  const size_t largest = mapped ? size_t{256} << 10 : kLarge;
+  const size_t for_mapped = size_t{rounds > 1 ? 4U : 1U} << 18;
+  const size_t largest = mapped ? for_mapped : kLarge;
   static void* taken[400];
   for (int round = 0; round < rounds; ++round) {
     size_t count = 0;

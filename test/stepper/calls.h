@@ -7,8 +7,9 @@
 //   half     it says no, but has done it to the first part of the range
 //   torn     it says no, but has unmapped the place that was to be mapped anew
 //
-// Each with every one of kErrors, whatever the kernel of today would say; but
-// see CanFailWith.
+// With every one of kErrors, whatever the kernel of today would say (but see
+// CanFailWith), in the scenario that comes to the call first, and with some of
+// them in others (plan.h).
 #ifndef AOMALLOC_TEST_STEPPER_CALLS_H_
 #define AOMALLOC_TEST_STEPPER_CALLS_H_
 

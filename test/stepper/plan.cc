@@ -12,6 +12,8 @@ namespace {
 // In a loop, an instruction does the same at its 65th execution as at its 64th,
 // and to run there takes two stops for each.
 constexpr unsigned kMostVisits = 64;
+// Calls that are all tried.
+constexpr unsigned kFewCalls = 16;
 
 // By mode: which instructions of the library have been tried, in any scenario.
 constexpr size_t kLibraryBytes = size_t{1} << 20;
@@ -64,6 +66,19 @@ bool IsOfPlan(unsigned visit) {
   return visit <= kMostVisits && (visit & (visit - 1)) == 0;
 }
 
+bool IsCallOfPlan(unsigned visit) {
+  return visit <= kFewCalls || IsOfPlan(visit);
+}
+
+size_t PartOf(size_t scenario, Mode mode, size_t count, size_t* stride) {
+  *stride = static_cast<size_t>(plan.stride) < count
+                ? static_cast<size_t>(plan.stride)
+                : count;
+  const size_t which =
+      (scenario * kNumModes + static_cast<size_t>(mode)) * 2 + mapped;
+  return (which * 0x9e3779b97f4a7c15 >> 32) % *stride;
+}
+
 bool IsDue(uintptr_t pc, Mode mode) {
   if (!IsFirstTrial(pc, mode) || plan.each == 0) return false;
   const size_t hash = OffsetInLibrary(pc) * 0x9e3779b97f4a7c15 >> 32;
@@ -74,7 +89,7 @@ bool IsDue(uintptr_t pc, Mode mode) {
 }
 
 size_t CountErrors(uintptr_t pc, Mode mode, unsigned visit, size_t errors) {
-  if (plan.full || (IsFirstTrial(pc, mode) && visit == 1)) return errors;
+  if (plan.full || (visit == 1 && IsFirstTrial(pc, mode))) return errors;
   const size_t few = visit == 1 ? 2 : 1;
   return errors < few ? errors : few;
 }

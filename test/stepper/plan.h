@@ -24,8 +24,7 @@ struct Plan {
 };
 extern Plan plan;
 
-// Before the runners are forked, which share what has been tried. If two of
-// them meet at an instruction, both try it.
+// Before the runners are forked, which share what has been tried.
 void SharePlan();
 
 // How often a path has come to each of its instructions. It is big: in memory
@@ -45,8 +44,15 @@ class Visits {
   } seen_[kSlots];
 };
 
-// Whether the short form is about this execution; with plan.full, true.
+// Whether the short form is about this execution; with plan.full, true. Of
+// calls it is also about the first few: wherever the library asks the kernel
+// for the same, it does so by the same instruction.
 bool IsOfPlan(unsigned visit);
+bool IsCallOfPlan(unsigned visit);
+
+// Which of `count` boundaries are tried: each `*stride`-th, from this one on.
+// Others in each scenario and mode.
+size_t PartOf(size_t scenario, Mode mode, size_t count, size_t* stride);
 
 // Whether --each wants the instruction at `pc` to be tried now, which is noted.
 bool IsDue(uintptr_t pc, Mode mode);

@@ -179,8 +179,10 @@ void KeepSlabsOfFour() {
 }
 
 void LiftLimit() {
+  if (errno != ENOMEM) Fail("null without ENOMEM");
+  if (out != nullptr) Fail("memory beyond the limit");
+  is_new = false;
   setrlimit(RLIMIT_AS, &no_limit);
-  Keep();
 }
 
 void GiveBack() { free(in); }
@@ -421,7 +423,7 @@ const Scenario kScenarios[] = {
   {"another_grows", kMapped | kOursOnly, 3000, nullptr, BlockPrimary, MallocHuge, Keep,
    {"MakeGrowing", "Arena4Grow"}, {}, size_t{9} << 20},
   {"limited_later", kMapped | kOursOnly | kForCalls, 3000, nullptr, LimitToWhatThereIs, MallocHuge, LiftLimit,
-   {"os8FillHole"}, {}, size_t{9} << 20},
+   {"os8FillHole", "os3Map"}, {}, size_t{9} << 20},
   {"pieces_free", kMapped | kOursOnly, 64, RefusePrimary, TakeSmall, Free, nullptr,
    {"FreeSlow"}, {}, 0},
   {"ration_of_many", kRations, 64, nullptr, UseUpRation, Malloc<64>, Keep,

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
@@ -229,11 +230,16 @@ void TakeOfLibc() {
       reinterpret_cast<void* (*)(size_t)>(dlsym(libc, "malloc"));
   in = libc_malloc(100);
 }
-// The process has all the address space that it may have.
+// The process has all the address space that it may have, but for a little.
 void LimitToWhatThereIs() {
   Warm(64);
   getrlimit(RLIMIT_AS, &no_limit);
-  const rlimit limit = {rlim_t{4} << 30, no_limit.rlim_max};
+  char pages[64] = "";
+  const int statm = open("/proc/self/statm", O_RDONLY);
+  if (read(statm, pages, sizeof pages - 1) <= 0) Fail("statm");
+  close(statm);
+  const rlimit limit = {strtoul(pages, nullptr, 10) * 4096 + (1 << 20),
+                        no_limit.rlim_max};
   setrlimit(RLIMIT_AS, &limit);
 }
 
@@ -260,8 +266,10 @@ void BlockPrimary() {
   Warm(64);
   void* block = malloc(64);
   const auto base = reinterpret_cast<uintptr_t>(block) & ~(kHugePage - 1);
-  mmap(reinterpret_cast<void*>(base + kChunk), (size_t{256} << 30) - kChunk,
-       PROT_NONE, kFlags, -1, 0);
+  // Refused where something is there already, which does as well.
+  static_cast<void>(mmap(reinterpret_cast<void*>(base + kChunk),
+                         (size_t{256} << 30) - kChunk, PROT_NONE, kFlags, -1,
+                         0));
   free(block);
   LimitAddresses();
   free(malloc(8 << 20));

@@ -48,7 +48,7 @@ constexpr int kShown = 4;
 constexpr int kEnough = 12;
 constexpr int kDelayStep = 8;
 // Paths of so many boundaries are the fast ones: no stride leaves any out.
-constexpr int kShort = 64;
+constexpr size_t kShort = 64;
 
 struct Options {
   const char* library = nullptr;
@@ -194,7 +194,8 @@ long LossOf(const Scenario& scenario) {
 // Tries one boundary; false if it failed.
 bool Try(const Scenario& scenario, Mode mode, const Boundary& boundary,
          size_t nested_step, Result* result, Outcome* outcome) {
-  Trial what = {&scenario, mode, 1, 1, result->tried, IsOurs(), 0, false, 0, 0};
+  const auto variant = static_cast<int>(boundary.step);
+  Trial what = {&scenario, mode, 1, 1, variant, IsOurs(), 0, false, 0, 0};
   const Runs runs = RunsOf(scenario);
   if (mode == Mode::kLongjmp) {
     what.iterations = runs.settling + runs.counted;
@@ -302,8 +303,9 @@ void TryCalls(const Scenario& scenario, Mode mode, Result* result) {
             scenario.name, call.number, Describe(call.pc));
       ++result->failed;
     }
+    if (!CanFail(call, mode)) continue;
     const unsigned visit = visits.Add(call.pc);
-    if (!CanFail(call, mode) || !IsOfPlan(visit)) continue;
+    if (!IsCallOfPlan(visit)) continue;
     if (result->boundaries++ % plan.stride != 0) continue;
     TryCall(scenario, mode, i, visit, result);
   }
@@ -358,16 +360,20 @@ bool StartsRunner(size_t index, Mode mode) {
 
 void TryBoundaries(size_t index, Mode mode, Result* result) {
   const Scenario& scenario = kScenarios[index];
-  const int part =
-      static_cast<int>((index + static_cast<size_t>(mode) + mapped) %
-                       static_cast<size_t>(plan.stride));
-  int count = 0;
+  size_t count = 0;
   ForEachBoundary([&count](const Boundary&) { return ++count > 0; });
+  if (count == 0) {
+    Print("FAILED %s: no instruction to try\n", scenario.name);
+    result->failed = 1;
+    return;
+  }
   const bool all = count <= kShort;
+  size_t stride;
+  const size_t part = PartOf(index, mode, count, &stride);
   ForEachBoundary([&](const Boundary& boundary) {
     const bool is_due = IsDue(boundary.pc, mode);
-    const int number = result->boundaries++;
-    if (!all && !is_due && number % plan.stride != part) return true;
+    const auto number = static_cast<size_t>(result->boundaries++);
+    if (!all && !is_due && number % stride != part) return true;
     Outcome outcome;
     if (mode == Mode::kNested) {
       TryNested(scenario, boundary, result);
@@ -376,10 +382,6 @@ void TryBoundaries(size_t index, Mode mode, Result* result) {
     }
     return result->failed < kEnough;
   });
-  if (result->boundaries == 0) {
-    Print("FAILED %s: no instruction to try\n", scenario.name);
-    result->failed = 1;
-  }
 }
 
 void TryMode(size_t index, Mode mode) {
