@@ -434,12 +434,17 @@ def check_container():
         check_text(watched)
 
 
+def maps_of(process):
+    with open(f"/proc/{process}/maps", encoding="utf-8") as maps:
+        return maps.read()
+
+
 def check_without_first_thread():
     """What /proc shows of the process is empty then, but for its other threads."""
     with Watched("first", LIBRARY, arguments=["leave"]) as watched:
-        with open(f"/proc/{watched.process}/maps", encoding="utf-8") as maps:
-            while maps.read():
-                maps.seek(0)
+        # Who opened that file before the thread left goes on reading it.
+        while maps_of(watched.process):
+            time.sleep(0.01)
         check_pointers(watched.process, watched, {name: WHAT[name] for name in ("live", "inside")})
         check_text(watched)
 
