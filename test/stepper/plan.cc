@@ -1,9 +1,12 @@
 #include "test/stepper/plan.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "test/stepper/scenarios.h"
-#include "test/stepper/stage.h"
 #include "test/stepper/symbols.h"
 
 namespace stepper {
@@ -17,7 +20,11 @@ constexpr unsigned kFewCalls = 16;
 
 // By mode: which instructions of the library have been tried, in any scenario.
 constexpr size_t kLibraryBytes = size_t{1} << 20;
+constexpr size_t kTriedBytes = kLibraryBytes * kNumModes;
 bool (*tried)[kLibraryBytes];
+
+// The descriptor of the file that it is in, which stages inherit.
+constexpr char kTriedFile[] = "AOMALLOC_STEPPER_TRIED";
 
 // Notes that the instruction is tried. False if it was before.
 bool IsFirstTrial(uintptr_t pc, Mode mode) {
@@ -46,8 +53,21 @@ size_t TurnOf(Mode mode) {
 Plan plan;
 
 void SharePlan() {
-  tried =
-      static_cast<bool(*)[kLibraryBytes]>(MapShared(sizeof *tried * kNumModes));
+  const int file = memfd_create("tried", 0);
+  char number[20];
+  snprintf(number, sizeof number, "%d", file);
+  if (file < 0 || ftruncate(file, kTriedBytes) != 0 ||
+      setenv(kTriedFile, number, 1) != 0) {
+    abort();
+  }
+}
+
+void JoinPlan() {
+  const char* file = getenv(kTriedFile);
+  void* memory = mmap(nullptr, kTriedBytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      file == nullptr ? -1 : atoi(file), 0);
+  if (memory == MAP_FAILED) abort();
+  tried = static_cast<bool(*)[kLibraryBytes]>(memory);
 }
 
 void Visits::Clear() { memset(seen_, 0, sizeof seen_); }
@@ -82,10 +102,7 @@ size_t PartOf(size_t scenario, Mode mode, size_t count, size_t* stride) {
 bool IsDue(uintptr_t pc, Mode mode) {
   if (!IsFirstTrial(pc, mode) || plan.each == 0) return false;
   const size_t hash = OffsetInLibrary(pc) * 0x9e3779b97f4a7c15 >> 32;
-  const size_t environments = mapped ? 1 : 0;
-  return (hash + TurnOf(mode) + environments) %
-             static_cast<size_t>(plan.each) ==
-         0;
+  return (hash + TurnOf(mode)) % static_cast<size_t>(plan.each) == 0;
 }
 
 size_t CountErrors(uintptr_t pc, Mode mode, unsigned visit, size_t errors) {

@@ -18,14 +18,16 @@ struct Plan {
   // scenario and mode.
   int stride = 1;
   // Beside these, instructions of the library that no scenario has tried before
-  // in the same mode: all of them if it is 1, one in so many if it is more,
-  // others in the next mode; none if it is 0.
+  // in the same mode, in any environment: all of them if it is 1, one in so
+  // many if it is more, others in the next mode; none if it is 0.
   int each = 0;
 };
 extern Plan plan;
 
-// Before the runners are forked, which share what has been tried.
+// What is tried in one stage (stage.h) is known to the next: SharePlan is
+// called before them, and JoinPlan in each, before it forks the runners.
 void SharePlan();
+void JoinPlan();
 
 // How often a path has come to each of its instructions. It is big: in memory
 // that is shared, as the runner would copy what it writes after each fork.

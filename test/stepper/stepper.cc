@@ -453,7 +453,7 @@ int RunAll() {
   }
   results = static_cast<Result*>(
       MapShared(sizeof(Result) * kNumScenarios * kNumModes));
-  SharePlan();
+  JoinPlan();
   const double start = Seconds();
   pid_t runners[kRunners] = {};
   int total_tried = 0, total_failed = 0;
@@ -568,6 +568,7 @@ int Main(int argc, char** argv) {
   if (IsListed(options.modes, "crash")) {
     setenv("AO_MALLOC_DUMP_SIGNAL", "SEGV", 1);
   }
+  SharePlan();
   bool ok = true;
   for (const char* env : {"static", "mmap", "huge", "profile", "rations"}) {
     if (options.env != nullptr && !IsListed(options.env, env)) continue;
