@@ -89,15 +89,20 @@ TEST_F(PurgeTest, APurgeOfMuchThatIsDueComesSooner) {
     const Arena* arena = memory::MappedAt(0);
     constexpr size_t kMayStay = 8 + kInUse / 10;
     std::vector<Descriptor*> excess(20);
-    for (int round = 0; round < 8; ++round) {
-      for (Descriptor*& run : excess) run = Take(kRun * kUnit).run;
-      for (Descriptor* run : excess) memory::Return(run, /*dirty=*/true);
-    }
     const auto TakeAndReturn = [](int count) {
       for (int i = 0; i < count; ++i) memory::Return(Take(kUnit).run, true);
     };
-    TakeAndReturn(10000);
-    ASSERT_GT(arena->dirty_units(), kMayStay + 64);
+    // Nothing is learnt from what is wanted again only after 100 ms, nor does
+    // it stay for longer than a second: on a busy machine that may happen.
+    const auto has_learnt = [&] {
+      for (int round = 0; round < 8; ++round) {
+        for (Descriptor*& run : excess) run = Take(kRun * kUnit).run;
+        for (Descriptor* run : excess) memory::Return(run, /*dirty=*/true);
+      }
+      TakeAndReturn(10000);
+      return arena->dirty_units() > kMayStay + 64;
+    };
+    ASSERT_TRUE(has_learnt() || has_learnt() || has_learnt() || has_learnt());
     LetPass(1020);
     TakeAndReturn(8);
     EXPECT_LE(arena->dirty_units(), kMayStay);
@@ -127,9 +132,14 @@ TEST_F(PurgeTest, WhatWasLearntIsForgottenInTime) {
       for (Descriptor*& run : runs) run = Take(size_t{50} << 20).run;
       for (Descriptor* run : runs) memory::Return(run, /*dirty=*/true);
     };
-    for (int round = 0; round < 8; ++round) take_and_return();
+    take_and_return();
     const Arena* arena = memory::MappedAt(0);
-    ASSERT_GT(arena->dirty_units() * kUnit, size_t{100} << 20);
+    // As above: on a busy machine it may not be learnt at once.
+    const auto has_learnt = [&] {
+      for (int round = 0; round < 8; ++round) take_and_return();
+      return arena->dirty_units() * kUnit > size_t{100} << 20;
+    };
+    ASSERT_TRUE(has_learnt() || has_learnt() || has_learnt() || has_learnt());
     LetPass(1020);
     take_and_return();
     EXPECT_LE(arena->dirty_units() * kUnit, size_t{10} << 20);
