@@ -102,7 +102,7 @@ TEST_F(PurgeTest, APurgeOfMuchThatIsDueComesSooner) {
       TakeAndReturn(10000);
       return arena->dirty_units() > kMayStay + 64;
     };
-    ASSERT_TRUE(has_learnt() || has_learnt() || has_learnt() || has_learnt());
+    ASSERT_TRUE(Eventually(has_learnt));
     LetPass(1020);
     TakeAndReturn(8);
     EXPECT_LE(arena->dirty_units(), kMayStay);
@@ -139,7 +139,7 @@ TEST_F(PurgeTest, WhatWasLearntIsForgottenInTime) {
       for (int round = 0; round < 8; ++round) take_and_return();
       return arena->dirty_units() * kUnit > size_t{100} << 20;
     };
-    ASSERT_TRUE(has_learnt() || has_learnt() || has_learnt() || has_learnt());
+    ASSERT_TRUE(Eventually(has_learnt));
     LetPass(1020);
     take_and_return();
     EXPECT_LE(arena->dirty_units() * kUnit, size_t{10} << 20);

@@ -44,8 +44,9 @@ constexpr size_t kLeastIntoUsed = size_t{2} << 20;
 // costs little of what filling the new block does.
 constexpr size_t kMostGrowth = 4;
 
-// But more than this is always moved, or what of it was moved before: while it
-// is copied, both copies are resident.
+// But a block of more than this is always moved: while it is copied, both
+// copies are resident. (What it grew by in place since it was last moved is
+// copied.)
 constexpr size_t kMostCopied = size_t{8} << 20;
 
 // With the runs between them, which are mappings too, these take a quarter of

@@ -442,9 +442,8 @@ def maps_of(process):
 def check_without_first_thread():
     """What /proc shows of the process is empty then, but for its other threads."""
     with Watched("first", LIBRARY, arguments=["leave"]) as watched:
-        # Who opened that file before the thread left goes on reading it.
         while maps_of(watched.process):
-            time.sleep(0.01)
+            pass  # who opened that file before the thread left goes on reading it
         check_pointers(watched.process, watched, {name: WHAT[name] for name in ("live", "inside")})
         check_text(watched)
 

@@ -52,9 +52,9 @@ class Visits {
 bool IsOfPlan(unsigned visit);
 bool IsCallOfPlan(unsigned visit);
 
-// Which of `count` boundaries are tried: each `*stride`-th, from this one on.
-// Others in each scenario and mode.
-size_t PartOf(size_t scenario, Mode mode, size_t count, size_t* stride);
+// Whether the `number`-th of `count` boundaries is one of the part that is
+// tried: on a short path each is.
+bool IsOfPart(size_t number, size_t count, size_t scenario, Mode mode);
 
 // Whether --each wants the instruction at `pc` to be tried now, which is noted.
 bool IsDue(uintptr_t pc, Mode mode);

@@ -179,8 +179,8 @@ void KeepSlabsOfFour() {
 }
 
 void LiftLimit() {
-  if (errno != ENOMEM) Fail("null without ENOMEM");
   if (out != nullptr) Fail("memory beyond the limit");
+  if (errno != ENOMEM) Fail("null without ENOMEM");
   is_new = false;
   setrlimit(RLIMIT_AS, &no_limit);
 }

@@ -47,8 +47,6 @@ constexpr int kRunners = 2;
 constexpr int kShown = 4;
 constexpr int kEnough = 12;
 constexpr int kDelayStep = 8;
-// Paths of so many boundaries are the fast ones: no stride leaves any out.
-constexpr size_t kShort = 64;
 
 struct Options {
   const char* library = nullptr;
@@ -140,12 +138,18 @@ bool PathIsAsMeant(const Scenario& scenario) {
   return true;
 }
 
+// Of no instruction yet.
+Visits& FreshVisits() {
+  static Visits& visits = *new (MapShared(sizeof(Visits))) Visits;
+  visits.Clear();
+  return visits;
+}
+
 // Turns the path into the boundaries to try, in place of a list of them:
 // `visit` is called with each.
 template <typename Visit>
 void ForEachBoundary(Visit visit) {
-  static Visits& visits = *new (MapShared(sizeof(Visits))) Visits;
-  visits.Clear();
+  Visits& visits = FreshVisits();
   for (size_t i = 0; i < path.length; ++i) {
     const uintptr_t pc = path.pcs[i];
     const unsigned number = visits.Add(pc);
@@ -294,8 +298,7 @@ void TryCall(const Scenario& scenario, Mode mode, size_t index, unsigned visit,
 }
 
 void TryCalls(const Scenario& scenario, Mode mode, Result* result) {
-  static Visits& visits = *new (MapShared(sizeof(Visits))) Visits;
-  visits.Clear();
+  Visits& visits = FreshVisits();
   for (size_t i = 0; i < path.num_calls; ++i) {
     const Call& call = path.calls[i];
     if (NameOf(call) == nullptr) {
@@ -367,13 +370,10 @@ void TryBoundaries(size_t index, Mode mode, Result* result) {
     result->failed = 1;
     return;
   }
-  const bool all = count <= kShort;
-  size_t stride;
-  const size_t part = PartOf(index, mode, count, &stride);
   ForEachBoundary([&](const Boundary& boundary) {
     const bool is_due = IsDue(boundary.pc, mode);
     const auto number = static_cast<size_t>(result->boundaries++);
-    if (!all && !is_due && number % stride != part) return true;
+    if (!is_due && !IsOfPart(number, count, index, mode)) return true;
     Outcome outcome;
     if (mode == Mode::kNested) {
       TryNested(scenario, boundary, result);

@@ -432,11 +432,8 @@ void Tracer::AtMark() {
       break;
     case kBegin:
       ++runs_;
-      if (trial.mode == Mode::kRecord &&
-          (trial.scenario->flags & kForCalls) != 0) {
-        RecordCalls();
-      } else if (trial.mode == Mode::kRecord) {
-        Record();
+      if (trial.mode == Mode::kRecord) {
+        (trial.scenario->flags & kForCalls) != 0 ? RecordCalls() : Record();
       } else if (IsFailing(trial.mode)) {
         FailCalls();
       } else if (RunToBoundary()) {
