@@ -92,10 +92,10 @@ size_t Threshold(const Arena* arena) {
 }
 
 // Whether the last regret is so long ago that the threshold falls back. Another
-// thread may have regretted a purge since `now`.
+// thread may have regretted a purge a little later than `now`. If it was much
+// later, the clock has been set back, or is refused from now on.
 bool IsStale(AO_t now) {
-  return static_cast<intptr_t>(now - LoadRelaxed(&learnt_ms)) >
-         static_cast<intptr_t>(kMemoryMs);
+  return now - LoadRelaxed(&learnt_ms) + kMemoryMs > 2 * kMemoryMs;
 }
 
 // How long what exceeds the above stays.
